@@ -1,0 +1,309 @@
+package nix
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind of an Event.
+type Kind int
+
+const (
+	Plan  Kind = iota // Total derivations will be built
+	Start             // Stage begins
+	Phase             // Stage says what it does now, in Text
+	Line              // one line of Stage's log, in Text
+	Stop              // Stage ended, well or not
+)
+
+// Event is one step of a build. Stage is the derivation's name (linux-objects, image-hello, gcc-12_....deb).
+type Event struct {
+	Kind  Kind
+	Stage string
+	Drv   string
+	Text  string
+	Total int
+}
+
+// BuildError is a builder that failed.
+type BuildError struct {
+	Stage string
+	Drv   string
+	// Lines begin at the first compiler or linker error of the log; without one they are the log's last lines.
+	Lines      []string
+	LogCommand string // shows the whole log
+	Code       int    // Nix's exit code: 100 failed, 101 timed out, 102 hash mismatch, 104 not reproducible
+	Reason     string // Nix's words
+}
+
+func (e *BuildError) Error() string {
+	switch e.Code {
+	case 104:
+		return fmt.Sprintf("%s: two builds differ", e.Stage)
+	case 102:
+		return fmt.Sprintf("%s: %s", e.Stage, e.Reason)
+	}
+	return fmt.Sprintf("building %s: %s", e.Stage, e.Reason)
+}
+
+// Build instantiates and realises a request and returns its first output path. events may be nil; it is called from one
+// goroutine, and must return quickly.
+func (c *Client) Build(ctx context.Context, r Request, events func(Event)) (string, error) {
+	drv, err := c.Instantiate(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	return c.Realise(ctx, drv, r.Root, events)
+}
+
+// Realise builds a derivation, or finds it built. root is as in Request.
+func (c *Client) Realise(ctx context.Context, drv, root string, events func(Event)) (string, error) {
+	var args []string
+	if root != "" {
+		args = []string{"--add-root", root}
+	}
+	return c.realise(ctx, drv, args, root, events)
+}
+
+// Check builds an already built derivation again and compares: the error's Code is 104 if the two differ.
+func (c *Client) Check(ctx context.Context, drv string, events func(Event)) error {
+	_, err := c.realise(ctx, drv, []string{"--check"}, "", events)
+	return err
+}
+
+func (c *Client) realise(ctx context.Context, drv string, extra []string, root string, events func(Event)) (string, error) {
+	if events == nil {
+		events = func(Event) {}
+	}
+	cmd := c.command(ctx, "nix-store", slices.Concat([]string{"--realise", drv, "--log-format", "internal-json"}, extra, c.settings(), c.subs())...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return "", err
+	}
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	log := newLog(events)
+	log.read(stderr)
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return "", log.failure(cmd, err)
+	}
+	out := strings.Fields(stdout.String())
+	if root != "" {
+		p, err := os.Readlink(root)
+		return p, err
+	}
+	if len(out) == 0 {
+		return "", fmt.Errorf("nix-store printed no path for %s", drv)
+	}
+	return out[0], nil
+}
+
+// Name is the derivation's name in a store path of it: /nix/store/<32>-linux-objects.drv is linux-objects.
+func Name(drv string) string {
+	name := strings.TrimSuffix(path.Base(drv), ".drv")
+	if len(name) > 33 && name[32] == '-' {
+		return name[33:]
+	}
+	return name
+}
+
+// Activity and result types of Nix's logging.hh; all others are ignored.
+const (
+	activityBuild = 105
+	resultLine    = 101
+	resultPhase   = 104
+)
+
+// entry is one "@nix" line.
+type entry struct {
+	Action string
+	ID     uint64
+	Type   int
+	Level  int
+	Msg    string
+	RawMsg string `json:"raw_msg"`
+	Fields []json.RawMessage
+}
+
+func (e entry) field(i int) string {
+	var s string
+	if i < len(e.Fields) {
+		_ = json.Unmarshal(e.Fields[i], &s) // a number where text was expected is no text
+	}
+	return s
+}
+
+// log follows Nix's internal-json log. Lines it does not know are kept as text, never an error: the format grows.
+type log struct {
+	events func(Event)
+	builds map[uint64]string // activity to derivation
+	tails  map[string]*tail  // by derivation
+	errs   []string          // Nix's own errors, in order
+	text   []string          // lines outside the protocol
+}
+
+func newLog(events func(Event)) *log {
+	return &log{events: events, builds: map[uint64]string{}, tails: map[string]*tail{}}
+}
+
+func (l *log) read(r io.Reader) {
+	br := bufio.NewReaderSize(r, 1<<16)
+	for {
+		line, err := br.ReadString('\n')
+		if line = strings.TrimSuffix(line, "\n"); line != "" {
+			l.line(line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+var planRE = regexp.MustCompile(`^(?:these (\d+) derivations|this derivation) will be built:`)
+
+func (l *log) line(s string) {
+	body, ok := strings.CutPrefix(s, "@nix ")
+	var e entry
+	if !ok || json.Unmarshal([]byte(body), &e) != nil {
+		l.text = append(l.text, stripColour(s))
+		return
+	}
+	switch e.Action {
+	case "start":
+		if e.Type != activityBuild {
+			return
+		}
+		drv := e.field(0)
+		l.builds[e.ID] = drv
+		l.tails[drv] = &tail{}
+		l.events(Event{Kind: Start, Stage: Name(drv), Drv: drv})
+	case "stop":
+		if drv, ok := l.builds[e.ID]; ok {
+			delete(l.builds, e.ID)
+			l.events(Event{Kind: Stop, Stage: Name(drv), Drv: drv})
+		}
+	case "result":
+		drv, ok := l.builds[e.ID]
+		if !ok {
+			return
+		}
+		switch text := stripColour(e.field(0)); e.Type {
+		case resultLine:
+			l.tails[drv].add(text)
+			l.events(Event{Kind: Line, Stage: Name(drv), Drv: drv, Text: text})
+		case resultPhase:
+			l.events(Event{Kind: Phase, Stage: Name(drv), Drv: drv, Text: text})
+		}
+	case "msg":
+		msg := stripColour(e.Msg)
+		if m := planRE.FindStringSubmatch(msg); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			l.events(Event{Kind: Plan, Total: max(1, n)})
+		}
+		if e.Level == 0 {
+			if e.RawMsg != "" {
+				msg = stripColour(e.RawMsg)
+			}
+			l.errs = append(l.errs, strings.TrimPrefix(msg, "error: "))
+		}
+	}
+}
+
+var (
+	failedRE = regexp.MustCompile(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)
+	drvRE    = regexp.MustCompile(`'(/nix/store/[^']+\.drv)'`)
+)
+
+// failure makes the error of a realisation that ended badly. Nix reports the builder first and dependents after it.
+func (l *log) failure(cmd *exec.Cmd, err error) error {
+	code := -1
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	}
+	all := append(slices.Clone(l.errs), l.text...)
+	for _, msg := range all {
+		if m := failedRE.FindStringSubmatch(msg); m != nil {
+			return l.buildError(m[1], m[2], code)
+		}
+	}
+	for _, msg := range all {
+		if m := drvRE.FindStringSubmatch(msg); m != nil && (code == 101 || code == 102 || code == 104) {
+			return l.buildError(m[1], strings.Join(strings.Fields(msg), " "), code)
+		}
+	}
+	text := err.Error()
+	if len(all) > 0 {
+		text = all[0]
+	}
+	return &CommandError{quote(cmd.Args), code, text}
+}
+
+func (l *log) buildError(drv, reason string, code int) *BuildError {
+	e := &BuildError{Stage: Name(drv), Drv: drv, Reason: reason, LogCommand: "nix-store --read-log " + drv, Code: code}
+	if t := l.tails[drv]; t != nil {
+		e.Lines = t.lines()
+	}
+	return e
+}
+
+// tail keeps what a person wants to see of a failed build's log.
+type tail struct {
+	last  []string
+	first []string // from the first error on
+}
+
+const tailLines = 20
+
+var errorRE = regexp.MustCompile(`(?i)(^|[\s:])(fatal error|error|undefined reference to|multiple definition of)\b.*|^stage0: |: not found$|^make.*\*\*\* `)
+
+func (t *tail) add(line string) {
+	if len(t.first) > 0 && len(t.first) < tailLines {
+		t.first = append(t.first, line)
+	}
+	// "make: *** [...] Error 2" alone is an echo of an error before it, but the first sign of a silent one.
+	if len(t.first) == 0 && errorRE.MatchString(line) && !harmless(line) {
+		if n := len(t.last); n > 0 && strings.Contains(t.last[n-1], ": In function") {
+			t.first = append(t.first, t.last[n-1])
+		}
+		t.first = append(t.first, line)
+	}
+	if len(t.last) == tailLines {
+		t.last = t.last[1:]
+	}
+	t.last = append(t.last, line)
+}
+
+// harmless are lines about errors that are none: file names such as error.o, options such as -Werror.
+func harmless(line string) bool {
+	if strings.Contains(line, "error:") || strings.Contains(line, "***") || strings.Contains(line, "undefined reference") ||
+		strings.Contains(line, "multiple definition") || strings.HasPrefix(line, "stage0: ") || strings.HasSuffix(line, ": not found") {
+		return false
+	}
+	return true
+}
+
+func (t *tail) lines() []string {
+	if len(t.first) > 0 {
+		return t.first
+	}
+	return t.last
+}

@@ -1,0 +1,327 @@
+// Package nix runs the host's Nix. Every call carries the settings that our builds rely on, whatever nix.conf says, so a build
+// is sandboxed or fails. It uses the old commands (nix-instantiate, nix-store), which need no experimental feature and whose
+// exit codes say what went wrong. Cancelling a call interrupts Nix and lets it stop its builders; nothing is left running.
+package nix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// MinVersion is the oldest Nix that the tests have run with.
+var MinVersion = [2]int{2, 8}
+
+// patience is how long an interrupted Nix may take to stop its builders before it is killed.
+const patience = 15 * time.Second
+
+// NotFound says that this machine has no Nix.
+type NotFound struct{}
+
+func (NotFound) Error() string { return "Nix is not installed" }
+
+// Hint is the line that helps.
+func (NotFound) Hint() string {
+	if _, err := exec.LookPath("apt-get"); err == nil {
+		return "apt-get install nix-bin"
+	}
+	return "install Nix 2.8 or later: https://nixos.org/download"
+}
+
+// TooOld says that this machine's Nix cannot do what ukl needs.
+type TooOld struct{ Have string }
+
+func (e TooOld) Error() string {
+	return fmt.Sprintf("Nix %s is too old: at least %d.%d is needed", e.Have, MinVersion[0], MinVersion[1])
+}
+
+// Client is one installed Nix. Make it with Find. It may be used by several goroutines.
+type Client struct {
+	Version string
+	// Cores is the number of CPUs for one build; 0 is all.
+	Cores int
+	// Jobs is the number of builds at a time; 0 is 2: configure scripts then do not leave the other CPUs idle.
+	Jobs int
+
+	dir  string
+	subs func() []string
+}
+
+// Find looks for Nix on PATH and where its installers put it.
+func Find() (*Client, error) {
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, ".nix-profile/bin"), filepath.Join(home, ".local/state/nix/profile/bin"))
+	}
+	dirs = append(dirs, "/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
+	for _, d := range dirs {
+		if fi, err := os.Stat(filepath.Join(d, "nix-store")); err != nil || fi.IsDir() || fi.Mode()&0o111 == 0 {
+			continue
+		}
+		c := &Client{dir: d}
+		c.subs = sync.OnceValue(c.substituters)
+		out, err := exec.Command(c.tool("nix-store"), "--version").Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s --version: %v", c.tool("nix-store"), err)
+		}
+		c.Version, err = parseVersion(string(out))
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	return nil, NotFound{}
+}
+
+var versionRE = regexp.MustCompile(`\b(\d+)\.(\d+)(\.\S+)?`)
+
+func parseVersion(s string) (string, error) {
+	m := versionRE.FindStringSubmatch(s)
+	if m == nil {
+		return "", fmt.Errorf("cannot find a version in %q", strings.TrimSpace(s))
+	}
+	major, _ := strconv.Atoi(m[1])
+	minor, _ := strconv.Atoi(m[2])
+	if major < MinVersion[0] || major == MinVersion[0] && minor < MinVersion[1] {
+		return "", TooOld{m[0]}
+	}
+	return m[0], nil
+}
+
+func (c *Client) tool(name string) string { return filepath.Join(c.dir, name) }
+
+// settings are passed on every call. Nix ignores, with a warning, those that a daemon does not let its users set; the builders
+// check for themselves that they are sandboxed.
+func (c *Client) settings() []string {
+	jobs := c.Jobs
+	if jobs == 0 {
+		jobs = 2
+	}
+	set := []string{
+		"sandbox", "true",
+		"sandbox-fallback", "false",
+		"sandbox-paths", "",
+		"extra-sandbox-paths", "",
+		"pre-build-hook", "",
+		"builders", "",
+		"keep-going", "false",
+		"cores", strconv.Itoa(c.Cores),
+		"max-jobs", strconv.Itoa(jobs),
+	}
+	if _, err := user.LookupGroup("nixbld"); err != nil && os.Getuid() == 0 {
+		set = append(set, "build-users-group", "")
+	}
+	var args []string
+	for i := 0; i < len(set); i += 2 {
+		args = append(args, "--option", set[i], set[i+1])
+	}
+	return args
+}
+
+// substituters keeps the caches that the user configured. Nix's built-in one knows nothing of ours, and asking it costs time
+// and a network: it is left out.
+func (c *Client) substituters() []string {
+	out, err := exec.Command(c.tool("nix"), "--extra-experimental-features", "nix-command", "show-config", "--json").Output()
+	if err != nil {
+		// The command was renamed after 2.8.
+		out, err = exec.Command(c.tool("nix"), "--extra-experimental-features", "nix-command", "config", "show", "--json").Output()
+	}
+	var conf struct {
+		Substituters struct{ Value []string }
+	}
+	if err != nil || json.Unmarshal(out, &conf) != nil {
+		return nil
+	}
+	own := slices.DeleteFunc(conf.Substituters.Value, func(s string) bool {
+		return strings.TrimSuffix(s, "/") == "https://cache.nixos.org"
+	})
+	return []string{"--option", "substituters", strings.Join(own, " ")}
+}
+
+// Request is one attribute of the expressions in the directory Expr.
+type Request struct {
+	Expr string
+	Attr string
+	Args map[string]string // string arguments of the expressions' top-level function
+	Root string            // symlink to make, which keeps the result from being collected; "" is none
+}
+
+// Instantiate evaluates the request and returns the path of its derivation.
+func (c *Client) Instantiate(ctx context.Context, r Request) (string, error) {
+	args := []string{filepath.Join(r.Expr, "default.nix"), "--attr", r.Attr}
+	for _, k := range slices.Sorted(maps.Keys(r.Args)) {
+		args = append(args, "--argstr", k, r.Args[k])
+	}
+	if r.Root != "" {
+		args = append(args, "--add-root", r.Root+".drv")
+	}
+	out, err := c.run(ctx, "nix-instantiate", args...)
+	if err != nil {
+		return "", err
+	}
+	drv := strings.TrimSpace(string(out))
+	if r.Root != "" {
+		drv, err = os.Readlink(r.Root + ".drv")
+		if err != nil {
+			return "", err
+		}
+	}
+	return drv, nil
+}
+
+// Plan returns the derivations that realising drv would build now, in no order.
+func (c *Client) Plan(ctx context.Context, drv string) ([]string, error) {
+	_, stderr, err := c.runBoth(ctx, "nix-store", "--realise", "--dry-run", drv)
+	if err != nil {
+		return nil, err
+	}
+	var drvs []string
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "/nix/store/") && strings.HasSuffix(line, ".drv") {
+			drvs = append(drvs, line)
+		}
+	}
+	return drvs, nil
+}
+
+// Outputs returns the output paths of a derivation, whether or not they exist.
+func (c *Client) Outputs(ctx context.Context, drv string) ([]string, error) {
+	out, err := c.run(ctx, "nix-store", "--query", "--outputs", drv)
+	return strings.Fields(string(out)), err
+}
+
+// Invalid returns those of the store paths that the store does not hold.
+func (c *Client) Invalid(ctx context.Context, paths []string) ([]string, error) {
+	var bad []string
+	for chunk := range slices.Chunk(paths, 500) {
+		out, err := c.run(ctx, "nix-store", slices.Concat([]string{"--check-validity", "--print-invalid"}, chunk)...)
+		if err != nil {
+			return nil, err
+		}
+		bad = append(bad, strings.Fields(string(out))...)
+	}
+	return bad, nil
+}
+
+// Has tells whether the store holds a path.
+func (c *Client) Has(ctx context.Context, path string) (bool, error) {
+	bad, err := c.Invalid(ctx, []string{path})
+	return len(bad) == 0, err
+}
+
+// AddFixed copies files into the store under their base names, as fixed-output derivations with their SHA-256 would, and
+// returns the paths. recursive takes directories, and hashes the NAR.
+func (c *Client) AddFixed(ctx context.Context, recursive bool, files []string) ([]string, error) {
+	args := []string{"--add-fixed"}
+	if recursive {
+		args = append(args, "--recursive")
+	}
+	out, err := c.run(ctx, "nix-store", slices.Concat(args, []string{"sha256"}, files)...)
+	return strings.Fields(string(out)), err
+}
+
+// Physical is where the file system has a store path. It differs when NIX_REMOTE names a store with another root.
+func Physical(path string) string {
+	if _, query, ok := strings.Cut(os.Getenv("NIX_REMOTE"), "?"); ok {
+		for kv := range strings.SplitSeq(query, "&") {
+			if root, ok := strings.CutPrefix(kv, "root="); ok {
+				return root + path
+			}
+		}
+	}
+	return path
+}
+
+// CommandError is a failed call of Nix, apart from a failed build.
+type CommandError struct {
+	Command string // can be pasted into a shell
+	Code    int
+	Text    string // Nix's last error, without colours
+}
+
+func (e *CommandError) Error() string { return e.Text }
+
+func (c *Client) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.tool(name), args...)
+	// NIX_PATH could give <nixpkgs> a meaning; LANG translates messages that are parsed here.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NIX_PATH=") }), "LC_ALL=C")
+	// A Ctrl-C on the terminal is for ukl, which interrupts Nix once. A killed Nix would orphan its builders.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = patience
+	return cmd
+}
+
+func (c *Client) run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	out, _, err := c.runBoth(ctx, name, args...)
+	return out, err
+}
+
+func (c *Client) runBoth(ctx context.Context, name string, args ...string) ([]byte, string, error) {
+	cmd := c.command(ctx, name, slices.Concat(args, c.settings(), []string{"--option", "substituters", ""})...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return nil, "", ctx.Err()
+	}
+	if err != nil {
+		return nil, stderr.String(), failure(cmd, err, stderr.String())
+	}
+	return stdout.Bytes(), stderr.String(), nil
+}
+
+func failure(cmd *exec.Cmd, err error, stderr string) error {
+	code := -1
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	}
+	return &CommandError{quote(cmd.Args), code, lastError(stderr, err.Error())}
+}
+
+// lastError finds the innermost complaint in Nix's output.
+func lastError(stderr, otherwise string) string {
+	lines := strings.Split(strings.TrimSpace(stripColour(stderr)), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if _, text, ok := strings.Cut(lines[i], "error: "); ok {
+			return strings.TrimSpace(text)
+		}
+	}
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return last
+	}
+	return otherwise
+}
+
+var colour = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+
+func stripColour(s string) string { return colour.ReplaceAllString(s, "") }
+
+func quote(args []string) string {
+	var words []string
+	for _, a := range args {
+		q, err := syntax.Quote(a, syntax.LangPOSIX)
+		if err != nil {
+			q = strconv.Quote(a)
+		}
+		words = append(words, q)
+	}
+	return strings.Join(words, " ")
+}

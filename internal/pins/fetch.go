@@ -1,0 +1,589 @@
+package pins
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DefaultMirror is asked last. nixexprs/deb.nix has the same.
+const DefaultMirror = "https://mirrors.kernel.org/debian"
+
+// Environment names that stand for Options.
+const (
+	SeedsEnv  = "UKL_SEEDS"
+	MirrorEnv = "UKL_MIRROR"
+)
+
+// Store is what Fetch needs of Nix.
+type Store interface {
+	Invalid(ctx context.Context, paths []string) ([]string, error)
+	AddFixed(ctx context.Context, recursive bool, files []string) ([]string, error)
+}
+
+// Options say where pins may come from. The zero value asks apt and the default mirror.
+type Options struct {
+	Seeds    string // folder with files named sha256/<hex>
+	Mirror   string // Debian mirror to ask before the default one
+	Dir      string // keeps finished downloads until they are in the store; "" is the user's cache
+	NoApt    bool   // do not ask the host's apt
+	NoPublic bool   // do not ask the default mirror
+	Parallel int    // downloads at a time; 0 is 4
+}
+
+// Progress is the state of a Fetch. Bytes count what is here, from any source.
+type Progress struct {
+	Files, AllFiles int
+	Bytes, AllBytes int64
+	Source          string // "seeds", "apt" or a mirror's address
+}
+
+// Mismatch is a file whose content is not what its pin says.
+type Mismatch struct {
+	Pin       Pin
+	Got       string
+	Source    string
+	GotSize   int64
+	ShortRead bool
+}
+
+func (e *Mismatch) Error() string {
+	return fmt.Sprintf("%s from %s has the wrong hash\n  pinned sha256 %s (%d bytes)\n  got    sha256 %s (%d bytes)", e.Pin, e.Source, e.Pin.SHA256, e.Pin.Size, e.Got, e.GotSize)
+}
+
+// Unavailable is a pin that no source has.
+type Unavailable struct {
+	Pins  []Pin
+	Tried []string // one line a source: what it said
+}
+
+func (e *Unavailable) Error() string {
+	what := e.Pins[0].String()
+	if n := len(e.Pins) - 1; n > 0 {
+		what += fmt.Sprintf(" and %d more", n)
+	}
+	return what + ": no source has it\n  " + strings.Join(e.Tried, "\n  ")
+}
+
+// Hint is the line that helps.
+func (e *Unavailable) Hint() string {
+	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder of seeds (--seeds or " + SeedsEnv + ")"
+}
+
+// Missing returns the pins that must be fetched before everything in the lock can be built: the packages of trees that are
+// not in the store, and the source packages.
+func (l *Lock) Missing(ctx context.Context, s Store) ([]Pin, error) {
+	var paths []string
+	tree := map[string]string{}
+	for t := range l.Trees {
+		tree[l.TreePath(t)] = t
+		paths = append(paths, l.TreePath(t))
+	}
+	all := l.All()
+	for _, p := range all {
+		paths = append(paths, p.StorePath())
+	}
+	invalid, err := s.Invalid(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{}
+	for part := range l.Sources {
+		needed[part] = true
+	}
+	for _, p := range invalid {
+		if t, ok := tree[p]; ok {
+			needed[t] = true
+		}
+	}
+	return slices.DeleteFunc(all, func(p Pin) bool {
+		return !slices.Contains(invalid, p.StorePath()) || !slices.ContainsFunc(p.Groups, func(g string) bool { return needed[g] })
+	}), nil
+}
+
+// InPlan returns the pins among derivations that Nix is about to build (see nix.Client.Plan).
+func (l *Lock) InPlan(drvs []string) []Pin {
+	return slices.DeleteFunc(l.All(), func(p Pin) bool {
+		return !slices.ContainsFunc(drvs, func(d string) bool { return strings.HasSuffix(d, "-"+p.FileName()+".drv") })
+	})
+}
+
+// Fetch brings pins into the store. Sources are asked in order, each for what those before it lacked. What is finished when
+// an error or ctx ends it is kept in Options.Dir and not asked for again. progress may be nil.
+func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Progress)) error {
+	if len(pins) == 0 {
+		return nil
+	}
+	f := &fetch{o: o, report: progress, open: pins, partial: map[string]int64{}}
+	f.state.AllFiles = len(pins)
+	for _, p := range pins {
+		f.state.AllBytes += p.Size
+	}
+	if f.o.Dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return err
+		}
+		f.o.Dir = filepath.Join(cache, "ukl", "downloads")
+	}
+	if f.o.Parallel == 0 {
+		f.o.Parallel = 4
+	}
+	if err := os.MkdirAll(f.o.Dir, 0o755); err != nil {
+		return err
+	}
+	f.kept()
+	steps := []func(context.Context) error{f.seeds, f.apt}
+	for _, m := range []string{o.Mirror, DefaultMirror} {
+		if m != "" && !(m == DefaultMirror && o.NoPublic) {
+			steps = append(steps, func(ctx context.Context) error { return f.mirror(ctx, strings.TrimSuffix(m, "/")) })
+		}
+	}
+	for _, step := range steps {
+		if len(f.open) == 0 {
+			break
+		}
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if len(f.open) > 0 {
+		return &Unavailable{f.open, f.tried}
+	}
+	return f.add(ctx, s, pins)
+}
+
+type fetch struct {
+	o      Options
+	report func(Progress)
+	open   []Pin    // not here yet
+	tried  []string // what sources said
+
+	mu      sync.Mutex
+	state   Progress
+	partial map[string]int64 // bytes of unfinished files
+}
+
+func (f *fetch) tell() {
+	if f.report == nil {
+		return
+	}
+	s := f.state
+	for _, n := range f.partial {
+		s.Bytes += n
+	}
+	f.report(s)
+}
+
+func (f *fetch) path(p Pin) string { return filepath.Join(f.o.Dir, p.FileName()) }
+
+// done records finished pins; source is for Progress.
+func (f *fetch) done(p Pin) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = slices.DeleteFunc(slices.Clone(f.open), func(q Pin) bool { return q.Name == p.Name })
+	delete(f.partial, p.Name)
+	f.state.Files++
+	f.state.Bytes += p.Size
+	f.tell()
+}
+
+func (f *fetch) grow(p Pin, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.partial[p.Name] = min(bytes, p.Size)
+	f.tell()
+}
+
+func (f *fetch) from(source string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state.Source = source
+}
+
+func (f *fetch) failed(source string, format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	line := source + ": " + fmt.Sprintf(format, args...)
+	if !slices.Contains(f.tried, line) {
+		f.tried = append(f.tried, line)
+	}
+}
+
+// verify compares a file with its pin.
+func verify(p Pin, file, source string) error {
+	r, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
+		return &Mismatch{Pin: p, Got: got, GotSize: n, Source: source}
+	}
+	return nil
+}
+
+// kept takes what an interrupted run left.
+func (f *fetch) kept() {
+	for _, p := range slices.Clone(f.open) {
+		switch err := verify(p, f.path(p), "kept"); {
+		case err == nil:
+			f.done(p)
+		case !errors.Is(err, fs.ErrNotExist):
+			os.Remove(f.path(p))
+		}
+	}
+}
+
+func (f *fetch) seeds(ctx context.Context) error {
+	if f.o.Seeds == "" {
+		return nil
+	}
+	f.from("seeds")
+	for _, p := range slices.Clone(f.open) {
+		seed := filepath.Join(f.o.Seeds, "sha256", p.SHA256)
+		err := verify(p, seed, seed)
+		if errors.Is(err, fs.ErrNotExist) {
+			f.failed(f.o.Seeds, "no file sha256/%s", p.SHA256)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := linkOrCopy(seed, f.path(p)); err != nil {
+			return err
+		}
+		f.done(p)
+	}
+	return nil
+}
+
+func linkOrCopy(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
+}
+
+// apt downloads with the host's apt-get, which knows mirrors, proxies and keys of its machine.
+func (f *fetch) apt(ctx context.Context) error {
+	if f.o.NoApt {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return nil
+	}
+	f.from("apt")
+	dir, err := os.MkdirTemp(f.o.Dir, ".apt-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	a, err := newApt(ctx, dir)
+	if err != nil {
+		return err
+	}
+	have, err := f.known(ctx, a)
+	if len(have) == 0 && ctx.Err() == nil {
+		// A fresh container has no package lists, and an old machine old ones. A private update needs no root.
+		if err = a.update(ctx, dir); err == nil {
+			have, err = f.known(ctx, a)
+		}
+	}
+	if err != nil {
+		f.failed("apt", "%v", err)
+		return nil
+	}
+	if len(have) < len(f.open) {
+		f.failed("apt", "does not offer all pinned versions")
+	}
+	return f.download(ctx, a, dir, have)
+}
+
+// known returns the open pins that apt can download, by version and hash.
+func (f *fetch) known(ctx context.Context, a *apt) ([]Pin, error) {
+	var names []string
+	for _, p := range f.open {
+		names = append(names, p.Name+"="+p.Version)
+	}
+	found, err := a.show(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var have []Pin
+	for _, p := range f.open {
+		if found[p.Name].SHA256 == p.SHA256 {
+			have = append(have, p)
+		}
+	}
+	return have, nil
+}
+
+// update fetches package lists into dir, for this apt alone.
+func (a *apt) update(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(filepath.Join(dir, "lists", "partial"), 0o755); err != nil {
+		return err
+	}
+	a.options = append(a.options, "-o", "Dir::State::lists="+filepath.Join(dir, "lists"))
+	_, err := a.output(ctx, "apt-get", "update", "-q", "-o", "Acquire::Languages=none", "-o", "APT::Update::Post-Invoke-Success::=", "-o", "APT::Update::Post-Invoke::=")
+	return err
+}
+
+// download runs several apt-get at a time, each with its share of the bytes.
+func (f *fetch) download(ctx context.Context, a *apt, dir string, pins []Pin) error {
+	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(y.Size, x.Size) })
+	shares := make([][]Pin, min(f.o.Parallel, len(pins)))
+	load := make([]int64, len(shares))
+	for _, p := range pins {
+		least := slices.Index(load, slices.Min(load))
+		shares[least] = append(shares[least], p)
+		load[least] += p.Size
+	}
+	errs := make([]error, len(shares))
+	var wg sync.WaitGroup
+	for i, share := range shares {
+		wg.Go(func() { errs[i] = f.share(ctx, a, filepath.Join(dir, fmt.Sprint(i)), share) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (f *fetch) share(ctx context.Context, a *apt, dir string, pins []Pin) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	args := []string{"download", "-q"}
+	for _, p := range pins {
+		args = append(args, p.Name+"="+p.Version)
+	}
+	cmd := a.command(ctx, "apt-get", args...)
+	cmd.Dir = dir
+	out := &tailWriter{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		f.failed("apt", "%v", err)
+		return nil
+	}
+	wait := make(chan error, 1)
+	go func() { wait <- cmd.Wait() }()
+	open := slices.Clone(pins)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			var err error
+			if open, err = f.collect(dir, open, false); err != nil {
+				cmd.Process.Signal(os.Interrupt)
+				<-wait
+				return err
+			}
+		case err := <-wait:
+			if err != nil && ctx.Err() == nil {
+				f.failed("apt", "%v: %s", err, lastLine(out.String()))
+			}
+			_, cerr := f.collect(dir, open, true)
+			return cerr
+		}
+	}
+}
+
+// collect takes finished files out of an apt-get's directory and returns the pins still open. A file is finished when it has
+// the pin's size: apt writes it in place. At the end, a wrong size is a wrong file.
+func (f *fetch) collect(dir string, pins []Pin, end bool) ([]Pin, error) {
+	var open []Pin
+	for _, p := range pins {
+		files, _ := filepath.Glob(filepath.Join(dir, p.Name+"_*.deb"))
+		if len(files) == 0 {
+			open = append(open, p)
+			continue
+		}
+		fi, err := os.Stat(files[0])
+		if err != nil || fi.Size() != p.Size && !end {
+			if err == nil {
+				f.grow(p, fi.Size())
+			}
+			open = append(open, p)
+			continue
+		}
+		if err := verify(p, files[0], "apt"); err != nil {
+			if fi.Size() != p.Size {
+				continue // an interrupted download
+			}
+			if !end {
+				open = append(open, p) // of full size, but apt has not written it out yet
+				continue
+			}
+			return nil, err
+		}
+		if err := os.Rename(files[0], f.path(p)); err != nil {
+			return nil, err
+		}
+		f.done(p)
+	}
+	return open, nil
+}
+
+// tailWriter keeps the end of a program's output.
+type tailWriter struct{ b []byte }
+
+func (t *tailWriter) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	t.b = t.b[max(0, len(t.b)-4096):]
+	return len(p), nil
+}
+
+func (t *tailWriter) String() string { return string(t.b) }
+
+func (f *fetch) mirror(ctx context.Context, base string) error {
+	f.from(base)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	queue := make(chan Pin)
+	var wg sync.WaitGroup
+	for range f.o.Parallel {
+		wg.Go(func() {
+			for p := range queue {
+				if err := f.get(ctx, base, p); err != nil {
+					stop(err)
+				}
+			}
+		})
+	}
+	pins := slices.Clone(f.open)
+	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(y.Size, x.Size) })
+	for _, p := range pins {
+		if ctx.Err() != nil {
+			break
+		}
+		queue <- p
+	}
+	close(queue)
+	wg.Wait()
+	var unreachable *unreachable
+	if err := context.Cause(ctx); err != nil && !errors.As(err, &unreachable) {
+		return err
+	}
+	return nil
+}
+
+// unreachable ends the work on one mirror without ending Fetch.
+type unreachable struct{ error }
+
+// client gives up on a mirror that does not answer. It has no limit for a body: that depends on the line.
+var client = &http.Client{Transport: &http.Transport{
+	Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 20 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+}}
+
+// get downloads one pin. Only a wrong hash and errors of this machine are errors of it.
+func (f *fetch) get(ctx context.Context, base string, p Pin) error {
+	url := base + "/" + p.Path
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("mirror %s: %v", base, err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if ctx.Err() == nil {
+			f.failed(base, "%v", errors.Unwrap(err))
+		}
+		return &unreachable{err}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		f.failed(base, "%s: %s", p.Path, resp.Status)
+		return nil
+	}
+	part := f.path(p) + ".part"
+	w, err := os.Create(part)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(part)
+	h := sha256.New()
+	body := &counting{r: io.LimitReader(resp.Body, p.Size+1), tell: func(n int64) { f.grow(p, n) }}
+	n, err := io.Copy(io.MultiWriter(w, h), body)
+	if cerr := w.Close(); cerr != nil {
+		return cerr
+	}
+	if err != nil {
+		f.failed(base, "%s: %v", p.Path, err)
+		return nil
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
+		return &Mismatch{Pin: p, Got: got, GotSize: n, Source: url}
+	}
+	if err := os.Rename(part, f.path(p)); err != nil {
+		return err
+	}
+	f.done(p)
+	return nil
+}
+
+// counting tells how far a body is, at most ten times a second.
+type counting struct {
+	r    io.Reader
+	n    int64
+	last time.Time
+	tell func(int64)
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if now := time.Now(); now.Sub(c.last) > 100*time.Millisecond {
+		c.last = now
+		c.tell(c.n)
+	}
+	return n, err
+}
+
+// add puts all files into the store in one call and removes them.
+func (f *fetch) add(ctx context.Context, s Store, pins []Pin) error {
+	var files []string
+	for _, p := range pins {
+		files = append(files, f.path(p))
+	}
+	got, err := s.AddFixed(ctx, false, files)
+	if err != nil {
+		return err
+	}
+	for i, p := range pins {
+		if i >= len(got) || got[i] != p.StorePath() {
+			return fmt.Errorf("%s: the store has it at %s, not at %s", p, strings.Join(got[min(i, len(got)):min(i+1, len(got))], ""), p.StorePath())
+		}
+		os.Remove(f.path(p))
+	}
+	return nil
+}
