@@ -45,6 +45,7 @@ type BuildError struct {
 	LogCommand string // shows the whole log
 	Code       int    // Nix's exit code: 100 failed, 101 timed out, 102 hash mismatch, 104 not reproducible
 	Reason     string // Nix's words
+	Got        string // of a hash mismatch: the hash of what was built
 }
 
 func (e *BuildError) Error() string {
@@ -229,6 +230,7 @@ func (l *log) line(s string) {
 
 var (
 	failedRE = regexp.MustCompile(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)
+	gotRE    = regexp.MustCompile(`got:\s+(sha256-\S+)`)
 	drvRE    = regexp.MustCompile(`'(/nix/store/[^']+\.drv)'`)
 )
 
@@ -247,7 +249,11 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 	}
 	for _, msg := range all {
 		if m := drvRE.FindStringSubmatch(msg); m != nil && (code == 101 || code == 102 || code == 104) {
-			return l.buildError(m[1], strings.Join(strings.Fields(msg), " "), code)
+			e := l.buildError(m[1], strings.Join(strings.Fields(msg), " "), code)
+			if g := gotRE.FindStringSubmatch(msg); g != nil {
+				e.Got = g[1]
+			}
+			return e
 		}
 	}
 	text := err.Error()

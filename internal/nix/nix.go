@@ -236,6 +236,18 @@ func (c *Client) AddFixed(ctx context.Context, recursive bool, files []string) (
 	return strings.Fields(string(out)), err
 }
 
+// AddPath copies a directory into the store under a name of its own.
+func (c *Client) AddPath(ctx context.Context, name, dir string) (string, error) {
+	out, err := c.run(ctx, "nix", "--extra-experimental-features", "nix-command", "store", "add-path", "--name", name, dir)
+	return strings.TrimSpace(string(out)), err
+}
+
+// NarHash is the hash of a store path's content, as sha256-....
+func (c *Client) NarHash(ctx context.Context, path string) (string, error) {
+	out, err := c.run(ctx, "nix", "--extra-experimental-features", "nix-command", "hash", "path", "--sri", Physical(path))
+	return strings.TrimSpace(string(out)), err
+}
+
 // Physical is where the file system has a store path. It differs when NIX_REMOTE names a store with another root.
 func Physical(path string) string {
 	if _, query, ok := strings.Cut(os.Getenv("NIX_REMOTE"), "?"); ok {
@@ -324,4 +336,66 @@ func quote(args []string) string {
 		words = append(words, q)
 	}
 	return strings.Join(words, " ")
+}
+
+// Dump writes a store path to a file as a NAR.
+func (c *Client) Dump(ctx context.Context, path, file string) error {
+	w, err := os.Create(file + ".part")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(w.Name())
+	err = c.pipe(ctx, nil, w, "--dump", Physical(path))
+	if err := errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	return os.Rename(w.Name(), file)
+}
+
+// Restore unpacks a NAR into the new directory dir.
+func (c *Client) Restore(ctx context.Context, file, dir string) error {
+	r, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return c.pipe(ctx, r, nil, "--restore", dir)
+}
+
+func (c *Client) pipe(ctx context.Context, in, out *os.File, args ...string) error {
+	cmd := c.command(ctx, "nix-store", args...)
+	// A nil *os.File in an interface is not nil.
+	if in != nil {
+		cmd.Stdin = in
+	}
+	if out != nil {
+		cmd.Stdout = out
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return failure(cmd, err, stderr.String())
+	}
+	return nil
+}
+
+// VerifyPaths reads store paths and returns those whose content is not what the store's database says.
+func (c *Client) VerifyPaths(ctx context.Context, paths []string) ([]string, error) {
+	var bad []string
+	for chunk := range slices.Chunk(paths, 500) {
+		_, stderr, err := c.runBoth(ctx, "nix-store", slices.Concat([]string{"--verify-path"}, chunk)...)
+		if err == nil {
+			continue
+		}
+		found := false
+		for _, p := range chunk {
+			if strings.Contains(stderr, p) {
+				bad, found = append(bad, p), true
+			}
+		}
+		if !found {
+			return nil, err
+		}
+	}
+	return bad, nil
 }

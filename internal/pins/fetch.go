@@ -53,11 +53,10 @@ type Progress struct {
 
 // Mismatch is a file whose content is not what its pin says.
 type Mismatch struct {
-	Pin       Pin
-	Got       string
-	Source    string
-	GotSize   int64
-	ShortRead bool
+	Pin     Pin
+	Got     string
+	GotSize int64
+	Source  string
 }
 
 func (e *Mismatch) Error() string {

@@ -32,7 +32,7 @@ type Lock struct {
 	Suite        string
 	Architecture string
 	Go           Toolchain
-	Modules      Nar
+	Modules      Modules
 	Stage0       Nar
 	Trees        map[string]Tree    // unpacked and merged packages, by name
 	Sources      map[string]string  // source packages: part ("linux") to package
@@ -55,6 +55,12 @@ type Tree struct {
 
 // Nar is a store path that only its content pins.
 type Nar struct {
+	NarHash string `json:"narHash"`
+}
+
+// Modules are the Go modules of go.sum. GoSum is the hash of the go.sum that NarHash was measured with.
+type Modules struct {
+	GoSum   string `json:"goSum"`
 	NarHash string `json:"narHash"`
 }
 
@@ -82,7 +88,7 @@ type document struct {
 	Suite        string                     `json:"suite"`
 	Architecture string                     `json:"architecture"`
 	Go           Toolchain                  `json:"go"`
-	Modules      Nar                        `json:"modules"`
+	Modules      Modules                    `json:"modules"`
 	Stage0       Nar                        `json:"stage0"`
 	Trees        map[string]Tree            `json:"trees"`
 	Sources      map[string]string          `json:"sources"`

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/nixexprs"
+)
+
+// pinsCommand is the lock and its seeds.
+func pinsCommand() *cli.Command {
+	sources := []cli.Flag{
+		&cli.StringFlag{Name: "seeds", Usage: "folder with files named sha256/<hex>", EnvVars: []string{pins.SeedsEnv}, TakesFile: true},
+		&cli.StringFlag{Name: "mirror", Usage: "Debian mirror to ask before the public one", EnvVars: []string{pins.MirrorEnv}},
+	}
+	return &cli.Command{
+		Name:  "pins",
+		Usage: "the lock of external inputs, and bringing them here",
+		Subcommands: []*cli.Command{
+			{Name: "list", Usage: "print every pin", Action: pinsList},
+			{Name: "fetch", Usage: "bring everything that a build needs into the store", Flags: sources, Action: pinsFetch},
+			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
+			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: sources, Action: pinsUpdate},
+			{Name: "export", Usage: "write the pins to a folder that --seeds takes", ArgsUsage: "DIR", Flags: sources, Action: pinsExport},
+			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "DIR", Action: pinsImport},
+		},
+	}
+}
+
+func pinOptions(c *cli.Context) pins.Options {
+	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror")}
+}
+
+func openPins() (*pins.Lock, *nix.Client, error) {
+	l, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := nix.Find()
+	return l, n, err
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func pinsList(c *cli.Context) error {
+	l, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return err
+	}
+	all := l.All()
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, all)
+	}
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	for _, p := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", p.Name, p.Version, strings.Join(p.Groups, ","), p.Size, p.SHA256)
+	}
+	return w.Flush()
+}
+
+// fetched prints a fetch's progress: one changing line on a terminal, else a line when the source changes.
+func fetched(w io.Writer, terminal bool) func(pins.Progress) {
+	last := ""
+	return func(p pins.Progress) {
+		if terminal {
+			end := ""
+			if p.Files == p.AllFiles {
+				end = "\n"
+			}
+			fmt.Fprintf(w, "\r\x1b[K[pins] %d of %d, %d of %d MB, %s%s", p.Files, p.AllFiles, p.Bytes/1e6, p.AllBytes/1e6, p.Source, end)
+		} else if p.Source != last {
+			fmt.Fprintf(w, "[pins] %d of %d here; asking %s\n", p.Files, p.AllFiles, p.Source)
+		}
+		last = p.Source
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	fi, err := f.Stat()
+	return err == nil && fi.Mode()&os.ModeCharDevice != 0
+}
+
+func pinsFetch(c *cli.Context) error {
+	l, n, err := openPins()
+	if err != nil {
+		return err
+	}
+	o := pinOptions(c)
+	if o.Seeds != "" {
+		if err := pins.ImportNars(c.Context, n, l, o.Seeds); err != nil {
+			return err
+		}
+	}
+	missing, err := l.Missing(c.Context, n)
+	if err != nil {
+		return err
+	}
+	if err := pins.Fetch(c.Context, n, missing, o, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter))); err != nil {
+		return err
+	}
+	return reportPins(c, missing)
+}
+
+// reportPins prints what a command brought into the store.
+func reportPins(c *cli.Context, brought []pins.Pin) error {
+	var size int64
+	for _, p := range brought {
+		size += p.Size
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, struct {
+			Fetched int   `json:"fetched"`
+			Bytes   int64 `json:"bytes"`
+		}{len(brought), size})
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "%d pins fetched, %d bytes\n", len(brought), size)
+	return err
+}
+
+// wrongPins are store paths whose content is not what the lock or the store's database says.
+type wrongPins []string
+
+func (e wrongPins) Error() string { return "wrong content: " + strings.Join(e, ", ") }
+
+func pinsVerify(c *cli.Context) error {
+	l, n, err := openPins()
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for _, p := range l.All() {
+		paths = append(paths, p.StorePath())
+	}
+	for t := range l.Trees {
+		paths = append(paths, l.TreePath(t))
+	}
+	paths = append(paths, l.Stage0Path(), l.GoPath(), l.ModulesPath())
+	slices.Sort(paths)
+	invalid, err := n.Invalid(c.Context, paths)
+	if err != nil {
+		return err
+	}
+	present := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return slices.Contains(invalid, p) })
+	bad, err := n.VerifyPaths(c.Context, present)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = printJSON(c.App.Writer, struct {
+			Present int      `json:"present"`
+			Absent  int      `json:"absent"`
+			Wrong   []string `json:"wrong"`
+		}{len(present), len(invalid), bad})
+	} else {
+		_, err = fmt.Fprintf(c.App.Writer, "%d in the store, %d right, %d not here\n", len(present), len(present)-len(bad), len(invalid))
+	}
+	if len(bad) > 0 {
+		return wrongPins(bad)
+	}
+	return err
+}
+
+func pinsUpdate(c *cli.Context) error {
+	checkout := c.Args().First()
+	if checkout == "" {
+		checkout = "."
+	}
+	checkout, err := filepath.Abs(checkout)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(checkout, "nixexprs", "default.nix")); err != nil {
+		return fmt.Errorf("%s is not a checkout of ukl: %v", checkout, err)
+	}
+	n, err := nix.Find()
+	if err != nil {
+		return err
+	}
+	step := func(s string) { fmt.Fprintf(c.App.ErrWriter, "[pins] %s\n", s) }
+	l, err := pins.Update(c.Context, n, checkout, pinOptions(c), step, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter)))
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, l.All())
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%d packages pinned\n", len(l.Packages))
+	return err
+}
+
+// oneFolder returns the command's only argument.
+func oneFolder(c *cli.Context) (string, error) {
+	if c.NArg() != 1 {
+		return "", fmt.Errorf("%w: ukl pins %s DIR", errFolder, c.Command.Name)
+	}
+	return filepath.Abs(c.Args().First())
+}
+
+var errFolder = errors.New("one folder is needed")
+
+func pinsExport(c *cli.Context) error {
+	dir, err := oneFolder(c)
+	if err != nil {
+		return err
+	}
+	l, n, err := openPins()
+	if err != nil {
+		return err
+	}
+	// Packages of trees that are built may be gone; a bundle holds them all the same.
+	if err := fetchAll(c.Context, l, n, pinOptions(c), fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter))); err != nil {
+		return err
+	}
+	files, err := pins.Export(c.Context, n, l, dir)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, struct {
+			Files int    `json:"files"`
+			Dir   string `json:"dir"`
+		}{files, dir})
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%d files in %s\n", files, dir)
+	return err
+}
+
+func fetchAll(ctx context.Context, l *pins.Lock, n *nix.Client, o pins.Options, progress func(pins.Progress)) error {
+	all := l.All()
+	var paths []string
+	for _, p := range all {
+		paths = append(paths, p.StorePath())
+	}
+	invalid, err := n.Invalid(ctx, paths)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(p pins.Pin) bool { return !slices.Contains(invalid, p.StorePath()) })
+	return pins.Fetch(ctx, n, all, o, progress)
+}
+
+func pinsImport(c *cli.Context) error {
+	dir, err := oneFolder(c)
+	if err != nil {
+		return err
+	}
+	l, n, err := openPins()
+	if err != nil {
+		return err
+	}
+	if err := pins.ImportNars(c.Context, n, l, dir); err != nil {
+		return err
+	}
+	missing, err := l.Missing(c.Context, n)
+	if err != nil {
+		return err
+	}
+	o := pins.Options{Seeds: dir, NoApt: true, NoPublic: true}
+	if err := pins.Fetch(c.Context, n, missing, o, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter))); err != nil {
+		return err
+	}
+	return reportPins(c, missing)
+}

@@ -1,0 +1,246 @@
+package pins
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"ukl/internal/nix"
+)
+
+// SumHash is the hash of a go.sum, by which a lock knows that its Go modules are still the right ones.
+func SumHash(checkout string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(checkout, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	raw := sha256.Sum256(b)
+	return "sha256-" + base64.StdEncoding.EncodeToString(raw[:]), nil
+}
+
+// ToolchainModule is the Go toolchain's name for `go mod download`.
+func ToolchainModule(version string) string {
+	return "golang.org/toolchain@v0.0.1-go" + version + ".linux-amd64"
+}
+
+// AddGo puts the Go toolchain and the modules of checkout's go.sum into the store, through the host's go command, and
+// returns their store paths.
+func AddGo(ctx context.Context, c *nix.Client, checkout, version string) (toolchain, modules string, err error) {
+	toolchain, err = addToolchain(ctx, c, version)
+	if err != nil {
+		return "", "", err
+	}
+	modules, err = addModules(ctx, c, checkout)
+	return toolchain, modules, err
+}
+
+func addToolchain(ctx context.Context, c *nix.Client, version string) (string, error) {
+	out, err := goCommand(ctx, "/", "mod", "download", "-json", ToolchainModule(version))
+	if err != nil {
+		return "", err
+	}
+	var m struct{ Dir string }
+	if err := json.Unmarshal(out, &m); err != nil || m.Dir == "" {
+		return "", fmt.Errorf("go mod download: no directory in %q", out)
+	}
+	// Module archives carry no mode bits. The go command sets these, too, when it first runs such a toolchain.
+	for _, dir := range []string{"bin", "pkg/tool"} {
+		err := filepath.WalkDir(filepath.Join(m.Dir, dir), func(p string, d os.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			return os.Chmod(p, 0o755)
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return c.AddPath(ctx, "source", m.Dir)
+}
+
+// addModules lays the modules of go.sum out as a module proxy. ./ukl does the same in shell; the hash keeps the two equal.
+func addModules(ctx context.Context, c *nix.Client, checkout string) (string, error) {
+	if _, err := goCommand(ctx, checkout, "mod", "download"); err != nil {
+		return "", err
+	}
+	if _, err := goCommand(ctx, checkout, "mod", "graph"); err != nil {
+		return "", err
+	}
+	cache, err := goCommand(ctx, checkout, "env", "GOMODCACHE")
+	if err != nil {
+		return "", err
+	}
+	from := filepath.Join(strings.TrimSpace(string(cache)), "cache", "download")
+	dir, err := os.MkdirTemp("", "ukl-modules-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	sum, err := os.Open(filepath.Join(checkout, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	defer sum.Close()
+	for sc := bufio.NewScanner(sum); sc.Scan(); {
+		file, err := proxyFile(sc.Text())
+		if err != nil {
+			return "", err
+		}
+		if err := copyFile(filepath.Join(from, file), filepath.Join(dir, file)); err != nil {
+			return "", err
+		}
+	}
+	return c.AddPath(ctx, "go-modules", dir)
+}
+
+// proxyFile is the place of a go.sum line's file in a module proxy; capitals are written "!" and lower case there.
+func proxyFile(line string) (string, error) {
+	f := strings.Fields(line)
+	if len(f) != 3 {
+		return "", fmt.Errorf("go.sum: cannot read %q", line)
+	}
+	var escaped strings.Builder
+	for _, r := range f[0] {
+		if 'A' <= r && r <= 'Z' {
+			escaped.WriteByte('!')
+			r += 'a' - 'A'
+		}
+		escaped.WriteRune(r)
+	}
+	version, isMod := strings.CutSuffix(f[1], "/go.mod")
+	if isMod {
+		return escaped.String() + "/@v/" + version + ".mod", nil
+	}
+	return escaped.String() + "/@v/" + version + ".zip", nil
+}
+
+func copyFile(from, to string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	w, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
+}
+
+func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil, fmt.Errorf("go %s: %s", strings.Join(args, " "), lastLine(string(exit.Stderr)))
+	}
+	return out, err
+}
+
+// Update makes the lock of a checkout anew: packages from apt, then the hashes of everything that is made from them. step
+// is told what happens; fetched may be nil.
+func Update(ctx context.Context, c *nix.Client, checkout string, o Options, step func(string), fetched func(Progress)) (*Lock, error) {
+	exprs := filepath.Join(checkout, "nixexprs")
+	old, err := Load(os.DirFS(exprs))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	step("asking apt for packages")
+	l, err := Resolve(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	if l.Go.Version, err = toolchainVersion(checkout); err != nil {
+		return nil, err
+	}
+	if l.Modules.GoSum, err = SumHash(checkout); err != nil {
+		return nil, err
+	}
+	step("hashing the Go toolchain and modules")
+	toolchain, modules, err := AddGo(ctx, c, checkout, l.Go.Version)
+	if err != nil {
+		return nil, err
+	}
+	for path, hash := range map[string]*string{toolchain: &l.Go.NarHash, modules: &l.Modules.NarHash} {
+		if *hash, err = c.NarHash(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	// A hash that no content has makes Nix build, and say what it got.
+	zero, _ := ToSRI(strings.Repeat("0", 64))
+	l.Stage0.NarHash = zero
+	for n, t := range l.Trees {
+		t.NarHash = zero
+		l.Trees[n] = t
+	}
+	work, err := os.MkdirTemp("", "ukl-pins-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(work)
+	if err := os.CopyFS(work, os.DirFS(exprs)); err != nil {
+		return nil, err
+	}
+	measure := func(attr string) (string, error) {
+		step("building " + attr)
+		os.Remove(filepath.Join(work, File))
+		if err := l.Write(work); err != nil {
+			return "", err
+		}
+		_, err := c.Build(ctx, nix.Request{Expr: work, Attr: attr, Args: map[string]string{"go": toolchain, "checkout": checkout}}, nil)
+		var b *nix.BuildError
+		if errors.As(err, &b) && b.Got != "" {
+			return b.Got, nil
+		}
+		if err == nil {
+			err = errors.New("a store path with an impossible hash exists")
+		}
+		return "", err
+	}
+	if l.Stage0.NarHash, err = measure("stage0"); err != nil {
+		return nil, err
+	}
+	step("fetching packages")
+	missing, err := l.Missing(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := Fetch(ctx, c, missing, o, fetched); err != nil {
+		return nil, err
+	}
+	for n, t := range l.Trees {
+		if t.NarHash, err = measure(n); err != nil {
+			return nil, err
+		}
+		l.Trees[n] = t
+	}
+	step("writing " + filepath.Join(exprs, File))
+	return l, l.Write(exprs)
+}
+
+func toolchainVersion(checkout string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "toolchain go"); ok {
+			return v, nil
+		}
+	}
+	return "", errors.New("go.mod: no toolchain line")
+}

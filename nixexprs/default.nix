@@ -1,0 +1,71 @@
+# default.nix: the chain of stages, from pins to image. Every stage is an attribute and can be built alone:
+#   nix-build nixexprs -A linux-objects --argstr go ...        (or, in the checkout: nix build .#linux)
+#
+# in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
+#      go        store path of the Go toolchain, and
+#      checkout  path of this repository: needed only where stage0 itself must be built
+# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image}
+# why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
+{
+  app ? null,
+  go ? null,
+  checkout ? null,
+}@args:
+let
+  # Arguments of a command line are strings; the flake's are values already.
+  go = if builtins.isString (args.go or null) then builtins.storePath args.go else args.go or null;
+  checkout = if builtins.isString (args.checkout or null) then /. + args.checkout else args.checkout or null;
+
+  system = "x86_64-linux";
+  pins = builtins.fromJSON (builtins.readFile ./pins.json);
+  mirror = "https://mirrors.kernel.org/debian";
+
+  # A script reaches its stage as a store path of its own: editing one rebuilds that stage, whatever its mode bits are.
+  script = file: builtins.toFile (baseNameOf file) (builtins.readFile file);
+
+  deb = name: import ./deb.nix { inherit mirror; pin = pins.packages.${name}; };
+  tree = name: import ./tree.nix {
+    inherit system name stage0;
+    inherit (pins.trees.${name}) narHash;
+    debs = map deb pins.trees.${name}.packages;
+  };
+  run = import ./run.nix { inherit system stage0; tree = tools; };
+
+  modules = import ./go-modules.nix { inherit system go; inherit (pins.modules) narHash; };
+  stage0 = import ./stage0.nix { inherit system go checkout modules; inherit (pins.stage0) narHash; };
+  ukl = import ./ukl.nix { inherit system go checkout modules stage0; };
+  tools = tree "tools";
+  qemu = tree "qemu";
+
+  linux-source = import ./linux-source.nix { inherit run script; deb = deb pins.sources.linux; };
+  linux-objects = import ./linux-objects.nix { inherit run script; source = linux-source; };
+  glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
+  glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
+
+  unikernel = dir: rec {
+    manifest = import ./manifest.nix dir;
+    app = import ./app.nix { inherit run script glibc dir manifest; };
+    link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
+    image = import ./image.nix { inherit run script link manifest; objects = linux-objects; };
+  };
+  names = builtins.filter (n: builtins.pathExists (./apps + "/${n}/ukl.toml")) (
+    if builtins.pathExists ./apps then builtins.attrNames (builtins.readDir ./apps) else [ ]
+  );
+in
+{
+  inherit
+    pins
+    modules
+    stage0
+    ukl
+    tools
+    qemu
+    linux-source
+    linux-objects
+    glibc-source
+    glibc
+    unikernel
+    ;
+  apps = builtins.listToAttrs (map (n: { name = n; value = unikernel (./apps + "/${n}"); }) names);
+}
+// (if app == null then { } else { inherit (unikernel (if builtins.isString app then /. + app else app)) app link image; })

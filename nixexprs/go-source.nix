@@ -1,0 +1,17 @@
+# go-source.nix: the part of the checkout that one Go program is made of.
+# in   root, wanted (relative path -> bool), name      out  a filtered copy
+# why  tests, documentation and the other program must not rebuild this one
+{ root, wanted, name }:
+builtins.path {
+  inherit name;
+  path = root;
+  filter =
+    path: type:
+    let
+      relative = builtins.substring (builtins.stringLength (toString root) + 1) (-1) (toString path);
+    in
+    if type == "directory" then
+      builtins.match "(cmd|internal|nixexprs).*" relative != null
+    else
+      wanted relative && builtins.match ".*_test\\.go" relative == null;
+}

@@ -1,0 +1,8 @@
+# image.nix: the bootable files.
+# in   link, objects (linux-objects), linux/image.sh      out  bzImage, vmlinux, System.map, config
+{ run, script, link, objects, manifest }:
+run {
+  name = "image-${manifest.name}";
+  script = script ./linux/image.sh;
+  inherit link objects;
+}

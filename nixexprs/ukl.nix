@@ -1,0 +1,15 @@
+# ukl.nix: the command line program.
+# in   go, checkout, modules, stage0      out  bin/ukl
+# why  stage0 is named in the program, so whoever has the one can build with the other
+{ system, go, checkout, modules, stage0 }:
+import ./go-build.nix {
+  inherit system go modules;
+  package = "./cmd/ukl";
+  flags = "-X ukl/internal/stage.builder=${stage0}";
+  source = import ./go-source.nix {
+    root = checkout;
+    wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/ukl|internal|nixexprs)/.*" path != null;
+    name = "ukl-source";
+  };
+  attributes.name = "ukl";
+}
