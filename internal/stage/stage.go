@@ -1,0 +1,44 @@
+// Package stage names the stages of a build, in the order of the data. A stage is one derivation of nixexprs; its attribute
+// there, its derivation's name and what a person reads of it are listed here and nowhere else.
+package stage
+
+import "strings"
+
+// builder is the store path of the stage0 that this program was built with, which thereby stays in the store. Set by
+// nixexprs/ukl.nix.
+var builder string
+
+// Builder returns the store path of stage0 that came with this program, "" in a program built by hand.
+func Builder() string { return builder }
+
+// Stage is one derivation.
+type Stage struct {
+	Attr  string // in nixexprs/default.nix
+	Name  string // of the derivation; those of an app go on with "-" and the app's name
+	Title string // for people
+	App   bool   // depends on the app
+}
+
+// All are the stages in the order in which data passes through them.
+var All = []Stage{
+	{Attr: "stage0", Name: "stage0", Title: "first builder"},
+	{Attr: "tools", Name: "tree-tools", Title: "build tools"},
+	{Attr: "qemu", Name: "tree-qemu", Title: "QEMU"},
+	{Attr: "linux-source", Name: "linux-source", Title: "Linux source"},
+	{Attr: "linux-objects", Name: "linux-objects", Title: "Linux objects"},
+	{Attr: "glibc-source", Name: "glibc-source", Title: "glibc source"},
+	{Attr: "glibc", Name: "glibc", Title: "glibc"},
+	{Attr: "app", Name: "app", Title: "app", App: true},
+	{Attr: "link", Name: "link", Title: "link", App: true},
+	{Attr: "image", Name: "image", Title: "image", App: true},
+}
+
+// Of finds the stage of a derivation by its name. Packages and other inputs are no stage.
+func Of(derivation string) (Stage, bool) {
+	for _, s := range All {
+		if derivation == s.Name || s.App && strings.HasPrefix(derivation, s.Name+"-") {
+			return s, true
+		}
+	}
+	return Stage{}, false
+}

@@ -1,0 +1,69 @@
+# app.sh: compiles an app's sources, each on its own, into $out/objects.
+#
+# in   /build/src  the app's directory          sources          file names or patterns, one a line, relative to it
+#      glibc       include/ of the libc         include cflags cxxflags   one word a line
+# out  $out/objects/<source with / as _>.o
+#
+# Flags of all apps come first, so the app's own can override them. Position-independent code would only cost: the image is
+# linked at fixed addresses.
+set -f
+newline='
+'
+cd /build/src
+
+# Paths in debug information and __FILE__ are the app's own or a fixed name, never a store path.
+common="-O2 -g -pipe -fno-pie -ffile-prefix-map=/build/src=. -ffile-prefix-map=$glibc=/glibc -isystem $glibc/include"
+
+# words TEXT: one line of TEXT is one word, blanks and quotes included.
+IFS=$newline
+set +f
+files=$(for pattern in $sources; do
+  found=
+  for file in $pattern; do
+    [ -f "$file" ] || continue
+    printf '%s\n' "$file"
+    found=yes
+  done
+  case $pattern in
+    *[*?[]*) ;;
+    *) [ "$found" ] || { printf 'error: source %s does not exist\n' "$pattern" >&2; exit 1; } ;;
+  esac
+done | LC_ALL=C sort -u) || exit 1
+set -f
+[ "$files" ] || { printf 'error: no source file matches: %s\n' "$(printf '%s ' $sources)" >&2; exit 1; }
+
+includes=$(for dir in $include; do printf '%s\n' "-I$dir"; done)
+mkdir -p "$out/objects"
+
+# One line a source: compiler, flags. xargs runs NIX_BUILD_CORES at a time.
+compile() {
+  file=$1
+  object=$out/objects/$(printf '%s' "$file" | tr / _).o
+  case $file in
+    *.c | *.S | *.s) compiler=gcc own=$cflags ;;
+    *.cc | *.cpp | *.cxx | *.C) compiler=g++ own=$cxxflags ;;
+    *) printf 'error: %s: unknown kind of source (c, cc, cpp, cxx, S)\n' "$file" >&2; return 1 ;;
+  esac
+  printf '%s %s\n' "$compiler" "$file"
+  IFS=' '
+  set -- $common
+  IFS=$newline
+  "$compiler" "$@" $includes $own -c "$file" -o "$object"
+}
+
+pids=
+running=0
+for file in $files; do
+  compile "$file" &
+  pids="$pids$!$newline"
+  running=$((running + 1))
+  if [ "$running" -ge "$NIX_BUILD_CORES" ]; then
+    first=${pids%%"$newline"*}
+    pids=${pids#*"$newline"}
+    running=$((running - 1))
+    wait "$first" || exit 1
+  fi
+done
+for pid in $pids; do
+  wait "$pid" || exit 1
+done
