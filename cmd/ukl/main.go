@@ -1,0 +1,217 @@
+// Command ukl builds and runs Linux unikernels. This package parses command lines and prints results; what the commands do is
+// in internal/. Data goes to stdout, all else to stderr, and only main exits.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/exit"
+	"ukl/internal/suggest"
+)
+
+// version is ukl's own; what is built depends on the lock and the expressions, which `ukl --version` also names.
+const version = "0.1.0"
+
+func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the whole program. It keeps no state between calls.
+func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr}
+	// A write to a closed pipe must be an error like others, not the end of a process that has a guest to stop.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	// The library drops a leading "--" and keeps others; the split is made before it sees anything.
+	if i := slices.Index(args, "--"); i >= 0 {
+		t.rest, t.dashes = args[i+1:], true
+		args = args[:i]
+	}
+	err := t.app().RunContext(ctx, args)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return t.report(err)
+}
+
+// tool is one invocation of ukl: its streams and what stood behind "--".
+type tool struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+	rest           []string
+	dashes         bool
+}
+
+func (t *tool) app() *cli.App {
+	commands := []*cli.Command{t.runCommand()}
+	for _, c := range commands {
+		t.finish(c)
+	}
+	return &cli.App{
+		Name:                      "ukl",
+		Usage:                     "build and run Linux unikernels",
+		UsageText:                 "ukl [OPTIONS] COMMAND [ARGUMENTS]",
+		Writer:                    t.stdout,
+		ErrWriter:                 t.stderr,
+		Commands:                  commands,
+		Flags:                     append(globals(), &cli.BoolFlag{Name: "version", Usage: "print the version"}),
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {}, // it would exit, even with the code of a QEMU or nix
+		OnUsageError:              usageError,
+		Action:                    t.noCommand,
+		CustomAppHelpTemplate:     cli.AppHelpTemplate + exitCodes(),
+	}
+}
+
+// finish gives a command what all commands have.
+func (t *tool) finish(c *cli.Command) {
+	c.Flags = append(c.Flags, globals()...)
+	c.HideHelpCommand = true
+	c.OnUsageError = usageError
+	for _, sub := range c.Subcommands {
+		t.finish(sub)
+	}
+	if len(c.Subcommands) > 0 && c.Action == nil {
+		c.Action = func(cc *cli.Context) error { return unknown(cc, c.Name+" command", c.Subcommands) }
+	}
+}
+
+// globals are the flags that every command takes, before or after its name.
+func globals() []cli.Flag {
+	const group = "Everywhere"
+	return []cli.Flag{
+		&cli.BoolFlag{Category: group, Name: "json", Usage: "print data as JSON"},
+		&cli.BoolFlag{Category: group, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
+		&cli.BoolFlag{Category: group, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
+		&cli.StringFlag{Category: group, Name: "mirror", Usage: "ask this Debian mirror first for what is missing (UKL_MIRROR)", Value: "", DefaultText: "none"},
+		&cli.StringFlag{Category: group, Name: "seeds", Usage: "look for what is missing in this folder first (UKL_SEEDS)", DefaultText: "none"},
+	}
+}
+
+// on tells whether a global flag was given, on either side of the command's name.
+func on(c *cli.Context, name string) bool {
+	return slices.ContainsFunc(c.Lineage(), func(l *cli.Context) bool { return l.Bool(name) })
+}
+
+// text is the value of a global flag, or of the environment variable that stands for it.
+func text(c *cli.Context, name, env string) string {
+	for _, l := range c.Lineage() {
+		if s := l.String(name); s != "" {
+			return s
+		}
+	}
+	return os.Getenv(env)
+}
+
+// noCommand is what happens when the first word is no command.
+func (t *tool) noCommand(c *cli.Context) error {
+	switch {
+	case c.Bool("version"):
+		return t.printVersion()
+	case c.Args().First() == "help":
+		if name := c.Args().Get(1); name != "" && c.App.Command(name) != nil {
+			return cli.ShowCommandHelp(c, name)
+		}
+		return cli.ShowAppHelp(c)
+	case !c.Args().Present():
+		return cli.ShowAppHelp(c)
+	}
+	return unknown(c, "command", c.App.Commands)
+}
+
+// unknown is the error for a word that names none of the commands.
+func unknown(c *cli.Context, what string, commands []*cli.Command) error {
+	word := c.Args().First()
+	if word == "" {
+		return cli.ShowSubcommandHelp(c)
+	}
+	var names []string
+	for _, cmd := range commands {
+		names = append(names, cmd.Names()...)
+	}
+	err := exit.Errorf(exit.Usage, "unknown %s %q", what, word)
+	if s := suggest.Nearest(word, names); s != "" {
+		return err.WithHint("did you mean %q?", s)
+	}
+	return err.WithHint("%s --help lists them", c.Command.HelpName)
+}
+
+// usageError words what the flag parser says.
+func usageError(c *cli.Context, err error, _ bool) error {
+	help := strings.TrimSpace(c.Command.HelpName + " --help")
+	if c.Command.HelpName == "" {
+		help = "ukl --help"
+	}
+	text := err.Error()
+	if flag, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
+		var names []string
+		for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
+			for _, n := range f.Names() {
+				names = append(names, dashed(n))
+			}
+		}
+		word := dashed(strings.TrimLeft(flag, "-"))
+		e := exit.Errorf(exit.Usage, "unknown option %s", word)
+		if s := suggest.Nearest(word, names); s != "" && len(word) > 2 {
+			return e.WithHint("did you mean %s?", s)
+		}
+		return e.WithHint("%s", help)
+	}
+	return exit.Errorf(exit.Usage, "%s", text).WithHint("%s", help)
+}
+
+// dashed is a flag's name as it is typed.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// interrupted is the end by a signal from outside.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "interrupted" }
+
+// interruptible returns a context that the usual signals end, with an interrupted as cause.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		select {
+		case s := <-signals:
+			cancel(interrupted{s.(syscall.Signal)})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(errors.New("done"))
+	}
+}
+
+// note is a line for people that -q silences.
+func (t *tool) note(c *cli.Context, format string, args ...any) {
+	if !on(c, "quiet") {
+		fmt.Fprintf(t.stderr, "ukl: "+format+"\n", args...)
+	}
+}
+
+func (t *tool) printVersion() error {
+	_, err := fmt.Fprintf(t.stdout, "ukl %s\n", version)
+	return err
+}

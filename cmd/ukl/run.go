@@ -1,0 +1,181 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/accel"
+	"ukl/internal/exit"
+	"ukl/internal/guest"
+	"ukl/internal/qemu"
+)
+
+func (t *tool) runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "build what is missing and run an application in the foreground",
+		UsageText: "ukl run [OPTIONS] APP|DIR [-- ARGUMENTS]",
+		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C ends the guest.
+
+EXAMPLES:
+   ukl run multithreaded
+   ukl run -p 8080:5555 -m 64 multithreaded
+   ukl run printing -- 3`,
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port: `[ADDR:]HOST:GUEST[/udp]`; repeatable", DefaultText: "what ukl.toml says"},
+			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application: `NAME[=VALUE]`; repeatable"},
+			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest: `SIZE` in MiB, or 64M, 2G"},
+			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
+			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
+			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "`auto|kvm|tcg`"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
+			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
+			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
+		},
+		Action: t.run,
+	}
+}
+
+// UKL_APPEND adds words to the kernel's command line, for kernel developers.
+const appendEnv = "UKL_APPEND"
+
+func (t *tool) run(c *cli.Context) error {
+	o := guest.Options{
+		Stdin: t.stdin, Stdout: t.stdout, Stderr: t.stderr,
+		Verbose: on(c, "verbose"),
+		Timeout: c.Duration("timeout"),
+		Machine: qemu.Machine{
+			Kernel: c.String("kernel"), Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs,
+			Append: os.Getenv(appendEnv), Extra: c.StringSlice("qemu-arg"),
+		},
+	}
+	name := c.Args().First()
+	if name == "" {
+		name = "kernel"
+	}
+	o.Argv = append([]string{name}, t.rest...)
+	var err error
+	if o.Machine.Forwards, err = forwards(c.StringSlice("port")); err != nil {
+		return err
+	}
+	if o.Env, err = environment(c.StringSlice("env"), os.LookupEnv); err != nil {
+		return err
+	}
+	if c.IsSet("memory") {
+		if o.Machine.Memory, err = qemu.ParseMemory(c.String("memory")); err != nil {
+			return exit.Errorf(exit.Usage, "--memory: %v", err)
+		}
+	}
+	if c.IsSet("cpus") {
+		o.Machine.CPUs = c.Int("cpus")
+		if err := qemu.CheckCPUs(o.Machine.CPUs); err != nil {
+			return exit.Errorf(exit.Usage, "--cpus: %v", err)
+		}
+	}
+	if o.Program, err = qemu.Find("", os.Getenv(qemu.Env)); err != nil {
+		return err
+	}
+	host := accel.Local(cacheDir())
+	if err := t.accelerate(c, host, &o); err != nil {
+		return err
+	}
+	o.StateDir = stateDir(name)
+	if c.Bool("dry-run") {
+		s, err := guest.Shell(o)
+		if err == nil {
+			_, err = fmt.Fprintln(t.stdout, s)
+		}
+		return err
+	}
+	v, err := guest.Run(c.Context, o)
+	switch {
+	case errors.Is(err, guest.ErrTimeout):
+		return exit.Errorf(exit.Timeout, "%v after %s", err, o.Timeout)
+	case err != nil:
+		return err
+	case v.Signal != 0:
+		return exit.Status(exit.Signalled(v.Signal))
+	}
+	return exit.Status(v.Status)
+}
+
+func forwards(list []string) ([]qemu.Forward, error) {
+	var fs []qemu.Forward
+	for _, s := range list {
+		f, err := qemu.ParseForward(s)
+		if err != nil {
+			return nil, exit.Errorf(exit.Usage, "%v", err)
+		}
+		fs = append(fs, f)
+	}
+	return fs, nil
+}
+
+// environment reads -e NAME=VALUE, and -e NAME for the value that the variable has here.
+func environment(list []string, lookup func(string) (string, bool)) ([]string, error) {
+	var env []string
+	for _, s := range list {
+		name, _, given := strings.Cut(s, "=")
+		if name == "" {
+			return nil, exit.Errorf(exit.Usage, "--env %q: want NAME=VALUE or NAME", s)
+		}
+		if !given {
+			value, ok := lookup(name)
+			if !ok {
+				return nil, exit.Errorf(exit.Usage, "--env %s: the variable is not set here", name).WithHint("-e %s= sets it to nothing", name)
+			}
+			s = name + "=" + value
+		}
+		env = append(env, s)
+	}
+	return env, nil
+}
+
+// accelerate chooses between KVM and TCG, and says so if it is the slow one.
+func (t *tool) accelerate(c *cli.Context, host accel.Host, o *guest.Options) error {
+	choice := accel.Choice(c.String("accel"))
+	if !slices.Contains(accel.Choices(), string(choice)) {
+		return exit.Errorf(exit.Usage, "--accel %q: want %s", choice, strings.Join(accel.Choices(), ", "))
+	}
+	if choice != accel.TCG {
+		v := host.Decide(c.Context, o.Program)
+		switch {
+		case v.KVM:
+			o.Machine.KVM, o.Machine.CPU = true, v.CPU
+			return nil
+		case choice == accel.KVM:
+			return (&exit.Error{Code: exit.Unavailable, Err: fmt.Errorf("--accel kvm: %s", v.Reason)}).WithHint("%s", v.Remedy)
+		}
+		t.note(c, "no KVM, so the guest runs under TCG: %s", v.Reason)
+	}
+	o.TSC = host.TSC()
+	return nil
+}
+
+// cacheDir is where ukl keeps what it can find out again.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "ukl")
+}
+
+// stateDir is where ukl keeps what an application's last run left.
+func stateDir(name string) string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(dir) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".local/state")
+	}
+	return filepath.Join(dir, "ukl", name)
+}

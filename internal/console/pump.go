@@ -1,0 +1,78 @@
+package console
+
+import (
+	"io"
+	"sync"
+)
+
+// pump moves one stream through a queue in memory, so that the reading side never waits for the writing side until the queue
+// is full. After a failed write it goes on reading and throws away.
+type pump struct {
+	done chan struct{} // closed when all is written or given up
+
+	mu     sync.Mutex
+	change sync.Cond
+	queue  []byte
+	eof    bool
+	dead   bool // the writer failed
+}
+
+func newPump(from io.Reader, to io.Writer, broken chan<- error) *pump {
+	p := &pump{done: make(chan struct{})}
+	p.change.L = &p.mu
+	go p.read(from)
+	go p.write(to, broken)
+	return p
+}
+
+func (p *pump) read(from io.Reader) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		p.mu.Lock()
+		for len(p.queue) >= Limit && !p.dead {
+			p.change.Wait()
+		}
+		if !p.dead {
+			p.queue = append(p.queue, buf[:n]...)
+		}
+		p.eof = err != nil
+		p.change.Broadcast()
+		p.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *pump) write(to io.Writer, broken chan<- error) {
+	defer close(p.done)
+	var spare []byte
+	for {
+		p.mu.Lock()
+		for len(p.queue) == 0 && !p.eof {
+			p.change.Wait()
+		}
+		batch := p.queue
+		p.queue = spare[:0]
+		p.change.Broadcast()
+		p.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		if _, err := to.Write(batch); err != nil {
+			p.mu.Lock()
+			p.dead, p.queue = true, nil
+			p.change.Broadcast()
+			p.mu.Unlock()
+			if broken != nil {
+				broken <- err
+			}
+			return
+		}
+		spare = batch
+		if cap(spare) > 1<<20 { // a burst's memory is not kept
+			spare = nil
+		}
+	}
+}

@@ -1,0 +1,308 @@
+// Package guest runs one unikernel from boot to its end: streams, status, time limit, interruption. The application's status
+// comes from the guest's kernel alone; a QEMU that ends without it is a dead machine. When Run returns, no process is left.
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/console"
+	"ukl/internal/qemu"
+)
+
+// Options describe a run.
+type Options struct {
+	Program qemu.Program
+	// Machine is complete but for Initrd, Append and Backends, which Run sets.
+	Machine qemu.Machine
+	Argv    []string // the application's, from argv[0]
+	Env     []string // K=V; what is not there keeps the default
+	TSC     int      // kHz of the host's time stamp counter; used under TCG only
+
+	Stdin          *os.File // nil is an empty one
+	Stdout, Stderr io.Writer
+	Verbose        bool          // the kernel's log goes to Stderr as well
+	StateDir       string        // keeps the kernel's log; "" keeps none
+	Timeout        time.Duration // 0 is none
+}
+
+// Verdict is how the application ended.
+type Verdict = console.Verdict
+
+// Ends of a run that are not the application's.
+var (
+	ErrTimeout    = errors.New("the guest was still running")
+	ErrReaderGone = errors.New("nobody reads stdout any more")
+)
+
+// Died is a machine that ended, or was never one, without a status from the guest.
+type Died struct {
+	Reason string
+	Tail   []string // of the kernel's log
+	Log    string   // the file with all of it; "" is none
+}
+
+func (e *Died) Error() string { return "the machine died: " + e.Reason }
+
+// Forwarding is QEMU's refusal of a port, which somebody took after it was looked at.
+type Forwarding struct{ Text string }
+
+func (e *Forwarding) Error() string { return e.Text }
+
+// defaultEnv is what every application finds, as on Linux.
+func defaultEnv() []string {
+	return []string{"HOME=/", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+}
+
+// environ puts later settings of a name over earlier ones.
+func environ(sets ...[]string) []string {
+	var env []string
+	at := map[string]int{}
+	for _, kv := range slices.Concat(sets...) {
+		k, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[k]; ok {
+			env[i] = kv
+			continue
+		}
+		at[k] = len(env)
+		env = append(env, kv)
+	}
+	return env
+}
+
+// cmdline is the kernel's command line.
+func (o *Options) cmdline() string {
+	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
+	switch {
+	case slices.Contains(o.Machine.Extra, "-icount"):
+		words = append(words, "tsc_early_khz=1000000") // QEMU then counts 1 ns per instruction
+	case !o.Machine.KVM:
+		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
+	}
+	words = append(words,
+		fmt.Sprintf("ip=%s::%s:%s:ukl:eth0:off", qemu.GuestAddress, qemu.HostAddress, qemu.Netmask),
+		"ukl.stdio=vport")
+	if !o.Verbose {
+		words = append(words, "quiet")
+	}
+	if o.Machine.Append != "" {
+		words = append(words, o.Machine.Append)
+	}
+	return strings.Join(words, " ")
+}
+
+// Initrd is the archive with the application's arguments and environment.
+func (o *Options) Initrd() []byte { return initrd(o.Argv, environ(defaultEnv(), o.Env)) }
+
+// Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive is
+// written into StateDir for it.
+func Shell(o Options) (string, error) {
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return "", err
+	}
+	path := filepath.Join(o.StateDir, "args.cpio")
+	if err := os.WriteFile(path, o.Initrd(), 0o600); err != nil {
+		return "", err
+	}
+	m := o.Machine
+	m.Append, m.Initrd = o.cmdline(), path
+	m.Backends = [qemu.Channels]string{
+		qemu.Stdin:  "stdio,signal=on",
+		qemu.Stdout: "file,path=/dev/stdout,append=on",
+		qemu.Stderr: "file,path=/dev/stderr,append=on",
+		qemu.Log:    "file,path=" + qemu.Value(filepath.Join(o.StateDir, "kernel.log")),
+	}
+	return o.Program.Command(m.Args()), nil
+}
+
+// Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause.
+func Run(ctx context.Context, o Options) (Verdict, error) {
+	r := &run{Options: o}
+	defer r.undo()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"kernel log", r.openLog},
+		{"arguments", r.writeArguments},
+		{"console", r.openConsole},
+		{"QEMU", r.start},
+	} {
+		if err := step.do(); err != nil {
+			return Verdict{}, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return r.wait(ctx)
+}
+
+// run is a run under way. Each step registers its undo before it can fail.
+type run struct {
+	Options
+	undos   []func()
+	journal console.Journal
+	log     *os.File // nil if it cannot be kept
+	archive *os.File
+	console *console.Console
+	qemu    *qemu.Process
+}
+
+func (r *run) undo() {
+	for _, f := range slices.Backward(r.undos) {
+		f()
+	}
+}
+
+// openLog is best effort: a run does not fail because its log cannot be kept.
+func (r *run) openLog() error {
+	if r.StateDir == "" {
+		return nil
+	}
+	f, err := console.LogFile(r.StateDir)
+	if err != nil {
+		if r.Verbose {
+			fmt.Fprintf(r.Stderr, "ukl: the kernel log is not kept: %v\n", err)
+		}
+		return nil
+	}
+	r.log = f
+	r.undos = append(r.undos, func() { f.Close() })
+	return nil
+}
+
+// writeArguments puts the archive into memory only; QEMU opens it through its own descriptor.
+func (r *run) writeArguments() error {
+	fd, err := unix.MemfdCreate("ukl-arguments", unix.MFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("memfd_create: %w", err)
+	}
+	r.archive = os.NewFile(uintptr(fd), "arguments")
+	r.undos = append(r.undos, func() { r.archive.Close() })
+	_, err = r.archive.Write(r.Initrd())
+	return err
+}
+
+func (r *run) openConsole() error {
+	c, err := console.Open()
+	if err != nil {
+		return err
+	}
+	r.console = c
+	r.undos = append(r.undos, c.Close)
+	return nil
+}
+
+func (r *run) start() error {
+	files := append(r.console.GuestFiles(), r.archive)
+	m := r.Machine
+	m.Append = r.cmdline()
+	m.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(files)-1)
+	m.Backends = console.Backends()
+	p, err := r.Program.Start(m.Args(), files)
+	if err != nil {
+		return err
+	}
+	r.qemu = p
+	r.undos = append(r.undos, p.Kill)
+	r.console.Started()
+	log := io.Writer(&r.journal)
+	if r.log != nil {
+		log = io.MultiWriter(&r.journal, lossy{r.log})
+	}
+	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
+	return nil
+}
+
+// echo is where the kernel's log goes besides the file; nil is nowhere.
+func (r *run) echo() io.Writer {
+	if r.Verbose {
+		return r.Stderr
+	}
+	return nil
+}
+
+// lossy hides write errors: a full disk must not end the guest.
+type lossy struct{ w io.Writer }
+
+func (l lossy) Write(b []byte) (int, error) {
+	_, _ = l.w.Write(b)
+	return len(b), nil
+}
+
+// flush is how long the streams' readers may take to the last bytes of a guest that was stopped.
+const flush = time.Second
+
+// wait follows the guest to its end, or makes one.
+func (r *run) wait(ctx context.Context) (Verdict, error) {
+	var limit <-chan time.Time
+	if r.Timeout > 0 {
+		t := time.NewTimer(r.Timeout)
+		defer t.Stop()
+		limit = t.C
+	}
+	stop := func(err error) (Verdict, error) {
+		r.qemu.Stop()
+		select { // what the guest said before is still worth reading, but not worth waiting for
+		case <-r.console.Drained():
+		case <-time.After(flush):
+		}
+		return Verdict{}, err
+	}
+	ended, drained := r.qemu.Done(), r.console.Drained()
+	for ended != nil || drained != nil {
+		select {
+		case <-ended:
+			ended = nil
+		case <-drained: // and so QEMU has closed its ends
+			drained = nil
+		case <-ctx.Done():
+			return stop(context.Cause(ctx))
+		case <-limit:
+			return stop(ErrTimeout)
+		case err := <-r.console.Broken():
+			if errors.Is(err, syscall.EPIPE) {
+				err = ErrReaderGone
+			}
+			return stop(err)
+		}
+	}
+	select {
+	case <-r.console.Broken():
+		return Verdict{}, ErrReaderGone
+	default:
+		return r.verdict()
+	}
+}
+
+// refusals are QEMU's words for a port that it cannot forward.
+const refusal = "Could not set up host forwarding rule"
+
+func (r *run) verdict() (Verdict, error) {
+	v := r.journal.Verdict()
+	if v.Known && v.Panic == "" {
+		return v, nil
+	}
+	d := &Died{Tail: r.journal.Tail(), Reason: v.Panic}
+	if r.log != nil {
+		d.Log = r.log.Name()
+	}
+	if d.Reason == "" {
+		d.Reason = "QEMU ended and the guest gave no status"
+		if said := r.qemu.Failure(); said != "" {
+			if strings.Contains(said, refusal) {
+				return Verdict{}, &Forwarding{said}
+			}
+			d.Reason = said
+		}
+	}
+	return Verdict{}, d
+}

@@ -1,0 +1,45 @@
+package guest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// initrd is a newc cpio archive that holds the application's arguments and environment, where the kernel looks for them before
+// it starts the application.
+func initrd(argv, env []string) []byte {
+	var b bytes.Buffer
+	entry(&b, "ukl", 0o040755, nil)
+	entry(&b, "ukl/argv", 0o100600, terminated(argv))
+	entry(&b, "ukl/env", 0o100600, terminated(env))
+	entry(&b, "TRAILER!!!", 0, nil)
+	return b.Bytes()
+}
+
+func terminated(list []string) []byte {
+	var b strings.Builder
+	for _, s := range list {
+		b.WriteString(s)
+		b.WriteByte(0)
+	}
+	return []byte(b.String())
+}
+
+// entry appends one member: a header of hexadecimal numbers, the name and the data, the last two padded to 4 bytes. Times,
+// owners and inode numbers are 0, so that equal arguments give equal bytes.
+func entry(b *bytes.Buffer, name string, mode int, data []byte) {
+	fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+		0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0)
+	b.WriteString(name)
+	b.WriteByte(0)
+	pad(b)
+	b.Write(data)
+	pad(b)
+}
+
+func pad(b *bytes.Buffer) {
+	for b.Len()%4 != 0 {
+		b.WriteByte(0)
+	}
+}

@@ -1,0 +1,129 @@
+// Package qemu describes virtual machines as QEMU command lines and runs them. Args is pure: it reads no file, clock, device
+// or environment, so what is printed is what runs. A started QEMU never outlives ukl, however ukl ends.
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Channel is one byte stream between ukl and the guest, in the order of Machine.Channels.
+type Channel int
+
+const (
+	Stdin Channel = iota
+	Stdout
+	Stderr
+	Log // the kernel's console, on the first serial port
+	Channels
+)
+
+// Name is the channel's name in the guest (a virtio serial port) and of its QEMU chardev.
+func (c Channel) Name() string { return [...]string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"}[c] }
+
+// Network of the guest. QEMU's user network is 10.0.2.0/24 with the host at .2; the guest's address is fixed, so that nothing
+// waits for DHCP.
+const (
+	GuestAddress = "10.0.2.15"
+	HostAddress  = "10.0.2.2"
+	Netmask      = "255.255.255.0"
+)
+
+// Machine is a guest before it runs. Every guest has one network card, three virtio serial ports and one serial line.
+type Machine struct {
+	Kernel   string // vmlinux (booted through PVH) or bzImage
+	Initrd   string // "" is none
+	Append   string // kernel command line
+	KVM      bool   // false is TCG
+	CPU      string // QEMU's model; "" is the default of the accelerator
+	Memory   int    // MiB
+	CPUs     int
+	Forwards []Forward
+	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3".
+	Backends [Channels]string
+	Extra    []string // appended as they are
+}
+
+// Defaults for what neither ukl.toml nor the command line says.
+const (
+	DefaultMemory = 128
+	DefaultCPUs   = 1
+)
+
+// Hardware of the guest, chosen by measurement; nothing else in ukl names a machine type. Under TCG the interval timer and the
+// interrupt controller of the PC can be left out because the kernel is told the TSC's frequency.
+const (
+	machineType = "microvm,acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=on"
+	cpuTCG      = "max"
+	cpuKVM      = "host"
+)
+
+// Args is the machine as arguments of qemu-system-x86_64.
+func (m Machine) Args() []string {
+	accel, cpu := "tcg", cpuTCG
+	if m.KVM {
+		accel, cpu = "kvm", cpuKVM
+	}
+	if m.CPU != "" {
+		cpu = m.CPU
+	}
+	args := []string{
+		"-no-user-config", "-nodefaults", "-no-reboot",
+		"-display", "none",
+		"-machine", machineType + ",accel=" + accel,
+		"-cpu", cpu,
+		"-m", strconv.Itoa(m.Memory),
+		"-smp", strconv.Itoa(m.CPUs),
+		"-kernel", m.Kernel,
+		"-append", m.Append,
+	}
+	if m.Initrd != "" {
+		args = append(args, "-initrd", m.Initrd)
+	}
+	args = append(args, "-device", "virtio-serial-device,max_ports=4")
+	for c := Stdin; c < Channels; c++ {
+		args = append(args, "-chardev", chardev(m.Backends[c], c.Name()))
+		if c == Log {
+			args = append(args, "-serial", "chardev:"+c.Name())
+			continue
+		}
+		args = append(args, "-device", fmt.Sprintf("virtserialport,nr=%d,chardev=%s,name=%[2]s", int(c)+1, c.Name()))
+	}
+	args = append(args, "-netdev", netdev(m.Forwards), "-device", "virtio-net-device,netdev=net0")
+	return append(args, m.Extra...)
+}
+
+// chardev puts the id behind the backend's type: "socket,fd=3" becomes "socket,id=NAME,fd=3".
+func chardev(backend, name string) string {
+	kind, rest, more := strings.Cut(backend, ",")
+	s := kind + ",id=" + name
+	if more {
+		s += "," + rest
+	}
+	return s
+}
+
+func netdev(forwards []Forward) string {
+	s := "user,id=net0,ipv6=off"
+	for _, f := range forwards {
+		s += ",hostfwd=" + f.hostfwd()
+	}
+	return s
+}
+
+// Value makes s safe as a value in one of QEMU's key=value lists, where a comma is doubled.
+func Value(s string) string { return strings.ReplaceAll(s, ",", ",,") }
+
+// ProbeArgs is the machine for LoopGuest: nothing but a CPU, memory and the device that ends it.
+func ProbeArgs(guest, accelerator, cpu string) []string {
+	return []string{
+		"-no-user-config", "-nodefaults", "-no-reboot",
+		"-display", "none",
+		"-machine", "microvm,acpi=off,accel=" + accelerator,
+		"-cpu", cpu,
+		"-m", "32",
+		"-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+		"-kernel", guest,
+	}
+}

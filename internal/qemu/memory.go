@@ -1,0 +1,55 @@
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// MinMemory is the least that a guest's kernel and a small application boot in, in MiB.
+const MinMemory = 16
+
+// maxMemory keeps typing errors from becoming an allocation: 1 TiB.
+const maxMemory = 1 << 20
+
+// ParseMemory reads a size in MiB: 64, 64M, 64MiB, 2G. A number alone is MiB.
+func ParseMemory(s string) (int, error) {
+	digits := strings.TrimRight(s, "aAbBgGiImM ")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is no size; want 64, 64M or 2G", s)
+	}
+	switch strings.ToLower(strings.TrimSpace(s[len(digits):])) {
+	case "", "m", "mb", "mib":
+	case "g", "gb", "gib":
+		if n > maxMemory {
+			return 0, fmt.Errorf("%q is more than any machine has", s)
+		}
+		n *= 1024
+	default:
+		return 0, fmt.Errorf("%q is no size; want 64, 64M or 2G", s)
+	}
+	return n, CheckMemory(n)
+}
+
+// CheckMemory says whether a guest can have n MiB.
+func CheckMemory(n int) error {
+	switch {
+	case n < MinMemory:
+		return fmt.Errorf("%d MiB of memory are too little: at least %d are needed", n, MinMemory)
+	case n > maxMemory:
+		return fmt.Errorf("%d MiB of memory are more than any machine has", n)
+	}
+	return nil
+}
+
+// MaxCPUs is what the machine type and the guest's kernel take.
+const MaxCPUs = 64
+
+// CheckCPUs says whether a guest can have n virtual CPUs.
+func CheckCPUs(n int) error {
+	if n < 1 || n > MaxCPUs {
+		return fmt.Errorf("%d CPUs: want 1 to %d", n, MaxCPUs)
+	}
+	return nil
+}
