@@ -33,7 +33,8 @@ let
 
   modules = import ./go-modules.nix { inherit system go; inherit (pins.modules) narHash; };
   stage0 = import ./stage0.nix { inherit system go checkout modules; inherit (pins.stage0) narHash; };
-  ukl = import ./ukl.nix { inherit system go checkout modules stage0; };
+  go-cache = import ./go-cache.nix { inherit system go checkout modules; };
+  ukl = import ./ukl.nix { inherit system go checkout modules stage0; cache = go-cache; };
   tools = tree "tools";
   qemu = tree "qemu";
 

@@ -1,20 +1,22 @@
 # go-build.nix: `go build` without a shell: go itself is the builder.
-# in   go, modules, source, package, attributes (name, hashes)      out  bin/<last word of package>
+# in   go, modules, source; packages to compile, or package, a program, to link as bin/<last word>; attributes (name, hashes,
+#      more environment); cache, a compiled GOCACHE, with stage0 to copy it
+# out  as attributes say
 # why  no cgo, no build id, no path, no time: the program depends on toolchain and source alone
-{ system, go, modules, source, package, attributes, flags ? "" }:
+{ system, go, modules, source, attributes, package ? null, packages ? [ package ], flags ? "", cache ? null, stage0 ? null }:
+let
+  command =
+    [ "build" "-C" source "-ldflags=-s -w -buildid= ${flags}" ]
+    ++ (if package == null then [ ] else [ "-o" "${builtins.placeholder "out"}/bin/${baseNameOf package}" ])
+    ++ packages;
+  program = "${go}/bin/go";
+in
 derivation (
   {
     inherit system;
-    builder = "${go}/bin/go";
-    args = [
-      "build"
-      "-C"
-      source
-      "-o"
-      "${builtins.placeholder "out"}/bin/${baseNameOf package}"
-      "-ldflags=-s -w -buildid= ${flags}"
-      package
-    ];
+    # The go command writes to its cache, even where all is in it.
+    builder = if cache == null then program else "${stage0}/bin/stage0";
+    args = if cache == null then command else [ "copy" cache "/build/cache" program ] ++ command;
     CGO_ENABLED = "0";
     GOCACHE = "/build/cache";
     GOENV = "off";

@@ -12,6 +12,7 @@ let
   };
   source = import ./go-source.nix {
     root = checkout;
+    folders = "cmd|cmd/stage0|internal|internal/(deb|enter|tree)";
     wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "cmd/stage0/.*|internal/(deb|enter|tree)/.*" path != null;
     name = "stage0-source";
   };

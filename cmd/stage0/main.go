@@ -22,6 +22,9 @@ const usage = `usage:
         runs /bin/sh -eu SCRIPT ARGS... with TREE as the root directory, an empty /build/obj, and
         $source, if set, at /build/src. "-c COMMAND" in place of SCRIPT works; nothing in its
         place starts an interactive shell.
+  stage0 copy FROM TO COMMAND ARGS...
+        copies a directory, writable, and becomes COMMAND.
+In a Nix build it does nothing unless it is sandboxed.
 `
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -29,12 +32,16 @@ func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 func run(args []string, stderr io.Writer) int {
 	var code int
 	err := errUsage
-	if len(args) > 0 {
+	if e := sandboxed(os.Getenv); e != nil {
+		err = e
+	} else if len(args) > 0 {
 		switch args[0] {
 		case "tree":
 			err = runTree(args[1:])
 		case "enter":
 			code, err = runEnter(args[1:])
+		case "copy":
+			err = runCopy(args[1:])
 		case enter.Inside:
 			err = enter.Child(args[1:])
 		}
@@ -52,6 +59,15 @@ func run(args []string, stderr io.Writer) int {
 
 var errUsage = errors.New("usage")
 
+// sandboxed refuses a Nix build outside a sandbox: Nix can be told, or tell itself, to do without. Only a sandbox has its
+// build directory at /build.
+func sandboxed(getenv func(string) string) error {
+	if top := getenv("NIX_BUILD_TOP"); getenv("NIX_STORE") != "" && top != "/build" {
+		return fmt.Errorf("this build is not sandboxed (its directory is %s, not /build): set sandbox = true in nix.conf", top)
+	}
+	return nil
+}
+
 func runTree(args []string) error {
 	syscall.Umask(0o022)
 	if len(args) == 0 {
@@ -65,6 +81,17 @@ func runTree(args []string) error {
 		return errUsage
 	}
 	return tree.Build(args[0], args[1:])
+}
+
+func runCopy(args []string) error {
+	if len(args) < 3 {
+		return errUsage
+	}
+	syscall.Umask(0o022)
+	if err := os.CopyFS(args[1], os.DirFS(args[0])); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", args[2], syscall.Exec(args[2], args[2:], os.Environ()))
 }
 
 func runEnter(args []string) (int, error) {

@@ -25,6 +25,7 @@ func pinsCommand() *cli.Command {
 		&cli.StringFlag{Name: "seeds", Usage: "folder with files named sha256/<hex>", EnvVars: []string{pins.SeedsEnv}, TakesFile: true},
 		&cli.StringFlag{Name: "mirror", Usage: "Debian mirror to ask before the public one", EnvVars: []string{pins.MirrorEnv}},
 	}
+	goOnly := &cli.BoolFlag{Name: "go-only", Usage: "keep the packages; measure only what Go files and go.sum changed"}
 	return &cli.Command{
 		Name:  "pins",
 		Usage: "the lock of external inputs, and bringing them here",
@@ -32,7 +33,7 @@ func pinsCommand() *cli.Command {
 			{Name: "list", Usage: "print every pin", Action: pinsList},
 			{Name: "fetch", Usage: "bring everything that a build needs into the store", Flags: sources, Action: pinsFetch},
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
-			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: sources, Action: pinsUpdate},
+			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: append(slices.Clone(sources), goOnly), Action: pinsUpdate},
 			{Name: "export", Usage: "write the pins to a folder that --seeds takes", ArgsUsage: "DIR", Flags: sources, Action: pinsExport},
 			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "DIR", Action: pinsImport},
 		},
@@ -198,7 +199,7 @@ func pinsUpdate(c *cli.Context) error {
 		return err
 	}
 	step := func(s string) { fmt.Fprintf(c.App.ErrWriter, "[pins] %s\n", s) }
-	l, err := pins.Update(c.Context, n, checkout, pinOptions(c), step, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter)))
+	l, err := pins.Update(c.Context, n, checkout, c.Bool("go-only"), pinOptions(c), step, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter)))
 	if err != nil {
 		return err
 	}

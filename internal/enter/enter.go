@@ -15,13 +15,13 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 )
 
 // Linux constants that package syscall lacks.
 const (
-	capSysAdmin          = 21
-	prCapAmbient         = 47
-	prCapAmbientClearAll = 4
+	capSysAdmin        = 21
+	capabilityVersion3 = 0x20080522
 	// statfs and mount(2) number these alike; relatime is the exception.
 	sameFlags  = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC | syscall.MS_NOATIME | syscall.MS_NODIRATIME
 	stRelatime = 0x1000
@@ -86,6 +86,8 @@ func Child(args []string) error {
 	if len(args) < 4 {
 		return fmt.Errorf("%s is started by stage0 itself", Inside)
 	}
+	// Capabilities belong to a thread; the one that drops them must be the one that executes.
+	runtime.LockOSThread()
 	o := Options{Tree: args[0], Source: args[2], Args: args[4:]}
 	if args[3] != "" {
 		o.Binds = strings.Split(args[3], "\n")
@@ -93,8 +95,8 @@ func Child(args []string) error {
 	if err := mounts(args[1], o); err != nil {
 		return err
 	}
-	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, prCapAmbientClearAll, 0, 0, 0, 0); e != 0 {
-		return fmt.Errorf("dropping capabilities: %w", e)
+	if err := dropCapabilities(); err != nil {
+		return err
 	}
 	syscall.Umask(0o022)
 	argv := append([]string{"sh", "-eu"}, o.Args...)
@@ -102,6 +104,19 @@ func Child(args []string) error {
 		argv = []string{"sh", "-i"}
 	}
 	return fmt.Errorf("/bin/sh: %w", syscall.Exec("/bin/sh", argv, environment(os.Environ())))
+}
+
+// dropCapabilities empties every set of the calling thread, and with the permitted set the ambient one.
+func dropCapabilities() error {
+	header := struct {
+		version uint32
+		pid     int32
+	}{version: capabilityVersion3}
+	var none [2]struct{ effective, permitted, inheritable uint32 }
+	if _, _, e := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0); e != 0 {
+		return fmt.Errorf("dropping capabilities: %w", e)
+	}
+	return nil
 }
 
 // mounts builds the new root below work, which holds nothing yet, and moves into it.

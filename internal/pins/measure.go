@@ -151,18 +151,23 @@ func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) 
 	return out, err
 }
 
-// Update makes the lock of a checkout anew: packages from apt, then the hashes of everything that is made from them. step
-// is told what happens; fetched may be nil.
-func Update(ctx context.Context, c *nix.Client, checkout string, o Options, step func(string), fetched func(Progress)) (*Lock, error) {
+// Update makes the lock of a checkout anew: packages from apt, then the hashes of everything that is made from them. With
+// goOnly the packages and their trees stay as they are, and only what depends on Go files is measured. step is told what
+// happens; fetched may be nil.
+func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o Options, step func(string), fetched func(Progress)) (*Lock, error) {
 	exprs := filepath.Join(checkout, "nixexprs")
 	old, err := Load(os.DirFS(exprs))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	step("asking apt for packages")
-	l, err := Resolve(ctx, old)
-	if err != nil {
-		return nil, err
+	l := old
+	if !goOnly {
+		step("asking apt for packages")
+		if l, err = Resolve(ctx, old); err != nil {
+			return nil, err
+		}
+	} else if l == nil {
+		return nil, errors.New("there is no lock yet")
 	}
 	if l.Go.Version, err = toolchainVersion(checkout); err != nil {
 		return nil, err
@@ -183,7 +188,11 @@ func Update(ctx context.Context, c *nix.Client, checkout string, o Options, step
 	// A hash that no content has makes Nix build, and say what it got.
 	zero, _ := ToSRI(strings.Repeat("0", 64))
 	l.Stage0.NarHash = zero
-	for n, t := range l.Trees {
+	trees := l.Trees
+	if goOnly {
+		trees = nil
+	}
+	for n, t := range trees {
 		t.NarHash = zero
 		l.Trees[n] = t
 	}
@@ -214,15 +223,17 @@ func Update(ctx context.Context, c *nix.Client, checkout string, o Options, step
 	if l.Stage0.NarHash, err = measure("stage0"); err != nil {
 		return nil, err
 	}
-	step("fetching packages")
-	missing, err := l.Missing(ctx, c)
-	if err != nil {
-		return nil, err
+	if !goOnly {
+		step("fetching packages")
+		missing, err := l.Missing(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if err := Fetch(ctx, c, missing, o, fetched); err != nil {
+			return nil, err
+		}
 	}
-	if err := Fetch(ctx, c, missing, o, fetched); err != nil {
-		return nil, err
-	}
-	for n, t := range l.Trees {
+	for n, t := range trees {
 		if t.NarHash, err = measure(n); err != nil {
 			return nil, err
 		}
