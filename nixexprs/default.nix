@@ -47,7 +47,7 @@ let
     manifest = import ./manifest.nix dir;
     app = import ./app.nix { inherit run script glibc dir manifest; };
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
-    image = import ./image.nix { inherit run script link manifest; objects = linux-objects; };
+    image = import ./image.nix { inherit run script link manifest; objects = linux-objects; source = linux-source; };
   };
   names = builtins.filter (n: builtins.pathExists (./apps + "/${n}/ukl.toml")) (
     if builtins.pathExists ./apps then builtins.attrNames (builtins.readDir ./apps) else [ ]
