@@ -1,0 +1,317 @@
+package nix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// replay feeds a log that Nix 2.8 wrote and returns what was told of it.
+func replay(t *testing.T, name string) (*log, []Event) {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var events []Event
+	l := newLog(func(e Event) { events = append(events, e) })
+	l.read(f)
+	return l, events
+}
+
+func kinds(events []Event) string {
+	var b strings.Builder
+	for _, e := range events {
+		fmt.Fprintf(&b, "%s %s %s\n", []string{"plan", "start", "phase", "line", "stop"}[e.Kind], e.Stage, e.Text)
+	}
+	return b.String()
+}
+
+func TestLogOfAGoodBuild(t *testing.T) {
+	_, events := replay(t, "ok.log")
+	want := "plan  \nstart ok \nline ok hello\nphase ok two\nline ok bye\nstop ok \n"
+	if got := kinds(events); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if events[0].Total != 1 {
+		t.Errorf("planned %d", events[0].Total)
+	}
+}
+
+func exitWith(t *testing.T, code int) (*exec.Cmd, error) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", fmt.Sprint("exit ", code))
+	return cmd, cmd.Run()
+}
+
+func TestLogOfAFailedDependency(t *testing.T) {
+	l, events := replay(t, "dep.log")
+	if events[0].Total != 2 {
+		t.Errorf("planned %d", events[0].Total)
+	}
+	err := l.failure(exitWith(t, 100))
+	var b *BuildError
+	if !errors.As(err, &b) {
+		t.Fatalf("got %T %v", err, err)
+	}
+	if b.Stage != "bad" || b.Code != 100 || b.LogCommand != "nix-store --read-log "+b.Drv {
+		t.Errorf("got %+v", b)
+	}
+	if len(b.Lines) == 0 || b.Lines[0] != "a.c: In function 'main':" || !strings.HasPrefix(b.Lines[1], "a.c:1:20: error: 'x' undeclared") {
+		t.Errorf("the first error is not first: %q", b.Lines)
+	}
+	if got, want := err.Error(), "building bad: failed with exit code 1"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestLogOfACheck(t *testing.T) {
+	l, _ := replay(t, "check.log")
+	err := l.failure(exitWith(t, 104))
+	var b *BuildError
+	if !errors.As(err, &b) || b.Stage != "ok" || b.Code != 104 || err.Error() != "ok: two builds differ" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLogSurvivesTheUnknown(t *testing.T) {
+	var events []Event
+	l := newLog(func(e Event) { events = append(events, e) })
+	l.read(strings.NewReader(`@nix {"action":"dance","id":"seven"}
+@nix not json
+@nix {"action":"result","id":99,"type":101,"fields":["nobody's"]}
+@nix {"action":"start","id":1,"type":105,"fields":[]}
+@nix {"action":"start","id":2,"type":4711,"fields":[1,2]}
+plain text
+@nix {"action":"msg","level":0,"msg":"` + "\\u001b[31;1merror:\\u001b[0m disk full" + `"}`))
+	err := l.failure(exitWith(t, 1))
+	var c *CommandError
+	if !errors.As(err, &c) || c.Text != "disk full" || c.Code != 1 {
+		t.Errorf("got %#v", err)
+	}
+}
+
+func TestTail(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   []string
+		want string
+	}{
+		{"silent", []string{"a", "b"}, "a"},
+		{"compiler", []string{"  CC      drivers/base/error.o", "gcc -Werror x.c", "x.c:1:1: error: no", "more"}, "x.c:1:1: error: no"},
+		{"linker", []string{"  LD      app", "ld: a.o: in function `f':", "a.c:3: undefined reference to `g'"}, "a.c:3: undefined reference to `g'"},
+		{"configure", []string{"checking for x... no", "configure: error: x is needed"}, "configure: error: x is needed"},
+		{"make alone", []string{"  GEN     x", "make: *** [Makefile:7: x] Error 2"}, "make: *** [Makefile:7: x] Error 2"},
+		{"shell", []string{"/nix/store/s.sh: 3: rsync: not found"}, "/nix/store/s.sh: 3: rsync: not found"},
+		{"script", []string{"error: the kernel has no function x"}, "error: the kernel has no function x"},
+		{"stage0", []string{"stage0: error: a.deb: not an ar archive"}, "stage0: error: a.deb: not an ar archive"},
+	} {
+		var tl tail
+		for _, l := range c.in {
+			tl.add(l)
+		}
+		if got := tl.lines(); len(got) == 0 || got[0] != c.want {
+			t.Errorf("%s: %q, want first %q", c.name, got, c.want)
+		}
+	}
+	var long tail
+	for i := range 100 {
+		long.add(fmt.Sprint(i))
+	}
+	if got := long.lines(); len(got) != tailLines || got[tailLines-1] != "99" {
+		t.Errorf("long log: %q", got)
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	for in, want := range map[string]string{
+		"nix-store (Nix) 2.8.0\n":                 "2.8.0",
+		"nix-store (Nix) 2.31.2+1\n":              "2.31.2+1",
+		"nix (Lix, like Nix) 2.93.0":              "2.93.0",
+		"nix-store (Nix) 3.0pre20260101_abcdef\n": "",
+	} {
+		if got, err := parseVersion(in); err == nil && want != "" && got != want || err != nil && want != "" {
+			t.Errorf("%q: %q %v", in, got, err)
+		}
+	}
+	var old TooOld
+	if _, err := parseVersion("nix-store (Nix) 2.3.16"); !errors.As(err, &old) || old.Have != "2.3.16" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := parseVersion("who knows"); err == nil {
+		t.Error("no version was read")
+	}
+}
+
+func TestFindWithoutNix(t *testing.T) {
+	if _, err := os.Stat("/nix/var/nix/profiles/default/bin/nix-store"); err == nil {
+		t.Skip("Nix is where it is always found")
+	}
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	_, err := Find()
+	var none NotFound
+	if !errors.As(err, &none) || none.Hint() == "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// fake is a Client whose Nix is a shell script.
+func fake(t *testing.T, script string) *Client {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "nix-store"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return &Client{dir: dir, subs: func() []string { return nil }}
+}
+
+func TestEveryCallIsSandboxed(t *testing.T) {
+	c := fake(t, `echo "$@" >&2; exit 1`)
+	_, err := c.Invalid(context.Background(), []string{"/nix/store/x"})
+	var ce *CommandError
+	if !errors.As(err, &ce) {
+		t.Fatalf("got %v", err)
+	}
+	_, rerr := c.Realise(context.Background(), "/nix/store/x.drv", "", nil)
+	for _, text := range []string{ce.Text, rerr.Error()} {
+		for _, want := range []string{"--option sandbox true", "--option sandbox-fallback false", "--option extra-sandbox-paths "} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in %q", want, text)
+			}
+		}
+	}
+}
+
+func TestCancelInterruptsAndWaits(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "mark")
+	c := fake(t, `trap 'echo interrupted >`+mark+`; exit 1' INT
+echo '@nix {"action":"start","id":1,"type":105,"fields":["/nix/store/00000000000000000000000000000000-slow.drv"]}' >&2
+while :; do sleep 0.05; done`)
+	ctx, cancel := context.WithCancel(context.Background())
+	start := time.Now()
+	_, err := c.Realise(ctx, "/nix/store/x.drv", "", func(e Event) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if b, _ := os.ReadFile(mark); string(b) != "interrupted\n" {
+		t.Error("Nix was killed, not interrupted")
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	if got, want := quote([]string{"nix-store", "--option", "x", "", "it's"}), `nix-store --option x '' "it's"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestPhysical(t *testing.T) {
+	t.Setenv("NIX_REMOTE", "local?root=/tmp/x&y=z")
+	if got := Physical("/nix/store/a"); got != "/tmp/x/nix/store/a" {
+		t.Error(got)
+	}
+	t.Setenv("NIX_REMOTE", "")
+	if got := Physical("/nix/store/a"); got != "/nix/store/a" {
+		t.Error(got)
+	}
+}
+
+// The rest talks to the Nix of this machine, in a store of its own.
+func realNix(t *testing.T) *Client {
+	t.Helper()
+	c, err := Find()
+	if errors.As(err, new(NotFound)) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	t.Setenv("NIX_REMOTE", "local?root="+root)
+	t.Cleanup(func() { exec.Command("chmod", "-R", "u+w", root).Run() })
+	return c
+}
+
+func TestAddFixedAndInvalid(t *testing.T) {
+	c := realNix(t)
+	ctx := context.Background()
+	file := filepath.Join(t.TempDir(), "some-file")
+	os.WriteFile(file, []byte("hello\n"), 0o644)
+	got, err := c.AddFixed(ctx, false, []string{file})
+	if err != nil || len(got) != 1 || Name(got[0]) != "some-file" {
+		t.Fatalf("%v %v", got, err)
+	}
+	absent := "/nix/store/00000000000000000000000000000000-absent"
+	bad, err := c.Invalid(ctx, []string{got[0], absent})
+	if err != nil || !slices.Equal(bad, []string{absent}) {
+		t.Errorf("%v %v", bad, err)
+	}
+	if wrong, err := c.VerifyPaths(ctx, got); err != nil || len(wrong) != 0 {
+		t.Errorf("%v %v", wrong, err)
+	}
+	os.Chmod(Physical(got[0]), 0o644)
+	os.WriteFile(Physical(got[0]), []byte("HELLO\n"), 0o644)
+	if wrong, err := c.VerifyPaths(ctx, got); err != nil || !slices.Equal(wrong, got) {
+		t.Errorf("a changed file is not noticed: %v %v", wrong, err)
+	}
+}
+
+func TestDumpAndRestore(t *testing.T) {
+	c := realNix(t)
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "d")
+	os.Mkdir(dir, 0o755)
+	os.WriteFile(filepath.Join(dir, "f"), []byte("x"), 0o755)
+	path, err := c.AddPath(ctx, "named", dir)
+	if err != nil || Name(path) != "named" {
+		t.Fatalf("%s %v", path, err)
+	}
+	nar, back := filepath.Join(t.TempDir(), "nar"), filepath.Join(t.TempDir(), "back")
+	if err := c.Dump(ctx, path, nar); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restore(ctx, nar, back); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := c.AddPath(ctx, "named", back); err != nil || again != path {
+		t.Errorf("%s, want %s: %v", again, path, err)
+	}
+}
+
+func TestPlanAndInstantiate(t *testing.T) {
+	c := realNix(t)
+	ctx := context.Background()
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "default.nix"), []byte(`{ word }: {
+	  a = derivation { name = "a-${word}"; system = "x86_64-linux"; builder = "/none"; };
+	  broken = throw "no ${word}";
+	}`), 0o644)
+	root := filepath.Join(dir, "root")
+	drv, err := c.Instantiate(ctx, Request{Expr: dir, Attr: "a", Args: map[string]string{"word": "w"}, Root: root})
+	if err != nil || Name(drv) != "a-w" {
+		t.Fatalf("%s %v", drv, err)
+	}
+	plan, err := c.Plan(ctx, drv)
+	if err != nil || !slices.Equal(plan, []string{drv}) {
+		t.Errorf("%v %v", plan, err)
+	}
+	if _, err := c.Instantiate(ctx, Request{Expr: dir, Attr: "broken", Args: map[string]string{"word": "luck"}}); err == nil || err.Error() != "no luck" {
+		t.Errorf("got %v", err)
+	}
+	_, err = c.Realise(ctx, drv, "", nil)
+	var b *BuildError
+	if !errors.As(err, &b) || b.Stage != "a-w" || b.Code != 100 {
+		t.Errorf("got %v", err)
+	}
+}
