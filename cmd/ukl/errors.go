@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 
+	"ukl/internal/apps"
 	"ukl/internal/exit"
 	"ukl/internal/guest"
+	"ukl/internal/manifest"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -29,38 +34,85 @@ func (t *tool) report(err error) int {
 	return e.Code
 }
 
-// classify gives every error its code and, where something helps, its hint.
+// classify gives every error its code and, where something helps, its hint. It is the only place that knows all typed errors.
 func classify(err error) *exit.Error {
 	if e, ok := exit.Of(err); ok {
 		return e
 	}
-	var stop interrupted
-	if errors.As(err, &stop) {
+	e := &exit.Error{Code: exit.Unavailable, Err: err}
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		e.Hint = hinted.Hint()
+	}
+	var (
+		stop       interrupted
+		died       *guest.Died
+		faults     manifest.Errors
+		none       *manifest.NotFound
+		unknown    *apps.Unknown
+		syntax     *pins.SyntaxError
+		mismatch   *pins.Mismatch
+		nowhere    *pins.Unavailable
+		failed     *nix.BuildError
+		evaluation *nix.CommandError
+	)
+	switch {
+	case errors.As(err, &stop):
 		return &exit.Error{Code: exit.Signalled(int(stop.signal))}
-	}
-	if errors.Is(err, context.Canceled) {
+	case errors.Is(err, context.Canceled):
 		return &exit.Error{Code: exit.Interrupted}
-	}
-	if errors.Is(err, guest.ErrReaderGone) || errors.Is(err, syscall.EPIPE) {
+	case errors.Is(err, guest.ErrReaderGone), errors.Is(err, syscall.EPIPE):
 		return &exit.Error{Code: exit.Signalled(int(syscall.SIGPIPE))}
-	}
-	var died *guest.Died
-	if errors.As(err, &died) {
-		e := &exit.Error{Code: exit.MachineDied, Err: err, Lines: died.Tail}
+	case errors.As(err, &died):
+		e.Code, e.Lines = exit.MachineDied, died.Tail
 		if died.Log != "" {
-			return e.WithHint("the whole kernel log is %s", died.Log)
+			e.Hint = "the whole kernel log is " + died.Log
 		}
-		return e
+	case errors.As(err, &faults):
+		e.Code, e.Err, e.Hint = exit.Input, faults[0], faults[0].Hint
+		for _, more := range faults[1:] {
+			e.Lines = append(e.Lines, more.Error())
+		}
+	case errors.As(err, &none):
+		e.Code, e.Hint = exit.NoInput, "`ukl list` shows what comes along"
+	case errors.As(err, &unknown):
+		e.Code = exit.NoInput
+	case errors.As(err, &syntax):
+		e.Code = exit.Input
+	case errors.As(err, &mismatch), errors.As(err, &nowhere):
+		e.Code = exit.Pin
+	case errors.As(err, &failed):
+		buildFailed(e, failed)
+	case errors.As(err, &evaluation):
+		e.Code = exit.BuildFailed
+		e.Lines = []string{evaluation.Command}
+	case errors.Is(err, errFolder):
+		e.Code = exit.Usage
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+		e.Code = exit.NoInput
+	case errors.Is(err, syscall.ENOSPC):
+		e.Hint = "free some disk space"
 	}
-	var forwarding *guest.Forwarding
-	if errors.As(err, &forwarding) {
-		return &exit.Error{Code: exit.Unavailable, Err: err}
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return &exit.Error{Code: exit.Unavailable, Err: err, Hint: "free some disk space"}
-	}
-	return &exit.Error{Code: exit.Unavailable, Err: err}
+	return e
 }
+
+// buildFailed says what a failed stage said.
+func buildFailed(e *exit.Error, failed *nix.BuildError) {
+	e.Code, e.Lines = exit.BuildFailed, failed.Lines
+	e.Hint = "the whole log: " + failed.LogCommand
+	switch failed.Code {
+	case hashMismatch:
+		e.Code = exit.Pin
+	case notReproducible:
+		e.Code, e.Lines, e.Hint = exit.No, nil, ""
+	}
+}
+
+// Nix's exit codes that are no failed builder.
+const (
+	hashMismatch    = 102
+	notReproducible = 104
+)
 
 // exitCodes is the table as help shows it.
 func exitCodes() string {

@@ -14,8 +14,10 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+	"mvdan.cc/sh/v3/syntax"
 
 	"ukl/internal/exit"
+	"ukl/internal/pins"
 	"ukl/internal/suggest"
 )
 
@@ -54,7 +56,7 @@ type tool struct {
 }
 
 func (t *tool) app() *cli.App {
-	commands := []*cli.Command{t.runCommand()}
+	commands := []*cli.Command{t.runCommand(), t.buildCommand(), t.listCommand(), t.clientCommand(), t.doctorCommand(), pinsCommand()}
 	for _, c := range commands {
 		t.finish(c)
 	}
@@ -78,9 +80,14 @@ func (t *tool) app() *cli.App {
 
 // finish gives a command what all commands have.
 func (t *tool) finish(c *cli.Command) {
-	c.Flags = append(c.Flags, globals()...)
+	for _, f := range globals() {
+		if !slices.ContainsFunc(c.Flags, func(have cli.Flag) bool { return have.Names()[0] == f.Names()[0] }) {
+			c.Flags = append(c.Flags, f)
+		}
+	}
 	c.HideHelpCommand = true
 	c.OnUsageError = usageError
+	c.Before = inherit
 	for _, sub := range c.Subcommands {
 		t.finish(sub)
 	}
@@ -96,24 +103,61 @@ func globals() []cli.Flag {
 		&cli.BoolFlag{Category: group, Name: "json", Usage: "print data as JSON"},
 		&cli.BoolFlag{Category: group, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
 		&cli.BoolFlag{Category: group, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
-		&cli.StringFlag{Category: group, Name: "mirror", Usage: "ask this Debian mirror first for what is missing (UKL_MIRROR)", Value: "", DefaultText: "none"},
-		&cli.StringFlag{Category: group, Name: "seeds", Usage: "look for what is missing in this folder first (UKL_SEEDS)", DefaultText: "none"},
+		&cli.StringFlag{Category: group, Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
+		&cli.StringFlag{Category: group, Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder `DIR` first"},
 	}
 }
 
-// on tells whether a global flag was given, on either side of the command's name.
-func on(c *cli.Context, name string) bool {
-	return slices.ContainsFunc(c.Lineage(), func(l *cli.Context) bool { return l.Bool(name) })
-}
-
-// text is the value of a global flag, or of the environment variable that stands for it.
-func text(c *cli.Context, name, env string) string {
-	for _, l := range c.Lineage() {
-		if s := l.String(name); s != "" {
-			return s
+// inherit hands the global flags that stood before a command's name to the command, whose own would hide them.
+func inherit(c *cli.Context) error {
+	for _, f := range globals() {
+		name := f.Names()[0]
+		for _, outer := range c.Lineage()[1:] {
+			if outer.IsSet(name) && !c.IsSet(name) {
+				if err := c.Set(name, fmt.Sprint(outer.Value(name))); err != nil {
+					return err
+				}
+			}
 		}
 	}
-	return os.Getenv(env)
+	return nil
+}
+
+// words returns the command's arguments, at most n of them, filled up with "" to n. Those behind "--" count as well.
+func (t *tool) words(c *cli.Context, n int) ([]string, error) {
+	words := append(c.Args().Slice(), t.rest...)
+	if len(words) > n {
+		return nil, misplaced(c, c.Args().Slice(), n)
+	}
+	return append(words, make([]string, n-len(words))...), nil
+}
+
+// misplaced is the error for an argument too many. An option behind the first argument is the usual reason: the hint is then
+// the command as it should be.
+func misplaced(c *cli.Context, words []string, n int) error {
+	for i, w := range words {
+		if len(w) > 1 && w[0] == '-' {
+			right := slices.Concat(strings.Fields(c.Command.HelpName), words[i:], words[:i])
+			return exit.Errorf(exit.Usage, "option %s must stand before %q", w, words[0]).WithHint("%s", quoted(right))
+		}
+	}
+	if n == 0 {
+		return exit.Errorf(exit.Usage, "%s takes no argument", c.Command.HelpName).WithHint("%s --help", c.Command.HelpName)
+	}
+	return exit.Errorf(exit.Usage, "one argument too many: %q", words[min(n, len(words)-1)]).WithHint("%s --help", c.Command.HelpName)
+}
+
+// quoted is a command that can be pasted into a shell.
+func quoted(words []string) string {
+	var q []string
+	for _, w := range words {
+		s, err := syntax.Quote(w, syntax.LangBash)
+		if err != nil {
+			s = w
+		}
+		q = append(q, s)
+	}
+	return strings.Join(q, " ")
 }
 
 // noCommand is what happens when the first word is no command.
@@ -206,7 +250,7 @@ func interruptible(parent context.Context) (context.Context, func()) {
 
 // note is a line for people that -q silences.
 func (t *tool) note(c *cli.Context, format string, args ...any) {
-	if !on(c, "quiet") {
+	if !c.Bool("quiet") {
 		fmt.Fprintf(t.stderr, "ukl: "+format+"\n", args...)
 	}
 }

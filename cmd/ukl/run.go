@@ -11,8 +11,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/accel"
+	"ukl/internal/apps"
 	"ukl/internal/exit"
 	"ukl/internal/guest"
+	"ukl/internal/manifest"
 	"ukl/internal/qemu"
 )
 
@@ -42,56 +44,43 @@ EXAMPLES:
 	}
 }
 
-// UKL_APPEND adds words to the kernel's command line, for kernel developers.
+// appendEnv adds words to the kernel's command line, for kernel developers.
 const appendEnv = "UKL_APPEND"
 
 func (t *tool) run(c *cli.Context) error {
-	o := guest.Options{
-		Stdin: t.stdin, Stdout: t.stdout, Stderr: t.stderr,
-		Verbose: on(c, "verbose"),
-		Timeout: c.Duration("timeout"),
-		Machine: qemu.Machine{
-			Kernel: c.String("kernel"), Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs,
-			Append: os.Getenv(appendEnv), Extra: c.StringSlice("qemu-arg"),
-		},
-	}
-	name := c.Args().First()
-	if name == "" {
-		name = "kernel"
-	}
-	o.Argv = append([]string{name}, t.rest...)
-	var err error
-	if o.Machine.Forwards, err = forwards(c.StringSlice("port")); err != nil {
+	a, err := t.appToRun(c)
+	if err != nil {
 		return err
 	}
-	if o.Env, err = environment(c.StringSlice("env"), os.LookupEnv); err != nil {
+	o, err := t.options(c, a)
+	if err != nil {
 		return err
 	}
-	if c.IsSet("memory") {
-		if o.Machine.Memory, err = qemu.ParseMemory(c.String("memory")); err != nil {
-			return exit.Errorf(exit.Usage, "--memory: %v", err)
-		}
-	}
-	if c.IsSet("cpus") {
-		o.Machine.CPUs = c.Int("cpus")
-		if err := qemu.CheckCPUs(o.Machine.CPUs); err != nil {
-			return exit.Errorf(exit.Usage, "--cpus: %v", err)
-		}
-	}
-	if o.Program, err = qemu.Find("", os.Getenv(qemu.Env)); err != nil {
+	if o.Machine.Forwards, err = qemu.Reserve(o.Machine.Forwards); err != nil {
 		return err
 	}
 	host := accel.Local(cacheDir())
-	if err := t.accelerate(c, host, &o); err != nil {
+	choice := accel.Choice(c.String("accel"))
+	if err := possible(host, choice); err != nil {
 		return err
 	}
-	o.StateDir = stateDir(name)
+	if err := t.provide(c, a, &o); err != nil {
+		return err
+	}
+	if err := t.accelerate(c, host, choice, &o); err != nil {
+		return err
+	}
 	if c.Bool("dry-run") {
 		s, err := guest.Shell(o)
 		if err == nil {
 			_, err = fmt.Fprintln(t.stdout, s)
 		}
 		return err
+	}
+	for i, f := range o.Machine.Forwards {
+		if p := c.StringSlice("port"); i < len(p) && strings.HasPrefix(strings.TrimPrefix(p[i], f.Addr+":"), "0:") {
+			t.note(c, "%s leads to the guest's port %d", f.HostPort(), f.Guest)
+		}
 	}
 	v, err := guest.Run(c.Context, o)
 	switch {
@@ -103,6 +92,100 @@ func (t *tool) run(c *cli.Context) error {
 		return exit.Status(exit.Signalled(v.Signal))
 	}
 	return exit.Status(v.Status)
+}
+
+// appToRun returns the application of the command line. With --kernel it needs no manifest: the word is only its name.
+func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
+	words := c.Args().Slice()
+	if len(words) > 1 {
+		err := misplaced(c, words, 1)
+		if words[1][0] != '-' {
+			right := slices.Concat([]string{"ukl", "run", words[0], "--"}, words[1:], t.rest)
+			err = exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
+		}
+		return apps.App{}, err
+	}
+	if c.IsSet("kernel") {
+		name := c.Args().First()
+		if name == "" {
+			name = "kernel"
+		}
+		m := &manifest.Manifest{Name: filepath.Base(name), Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs}
+		return apps.App{Manifest: m, Short: m.Name}, nil
+	}
+	return findApp(c.Args().First())
+}
+
+// options are the run as the command line and the manifest describe it. What needs a build or a look at the machine is not
+// in them yet.
+func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
+	o := guest.Options{
+		Argv:  append([]string{a.Name}, a.Args...),
+		Env:   a.Env,
+		Stdin: t.stdin, Stdout: t.stdout, Stderr: t.stderr,
+		Verbose:  c.Bool("verbose"),
+		StateDir: stateDir(a.Name),
+		Timeout:  c.Duration("timeout"),
+		Machine: qemu.Machine{
+			Memory: a.Memory, CPUs: a.CPUs, Forwards: a.Ports,
+			Append: os.Getenv(appendEnv), Extra: c.StringSlice("qemu-arg"),
+		},
+	}
+	if t.dashes {
+		o.Argv = append(o.Argv[:1], t.rest...)
+	}
+	if c.IsSet("port") {
+		var err error
+		if o.Machine.Forwards, err = forwards(c.StringSlice("port")); err != nil {
+			return o, err
+		}
+	}
+	env, err := environment(c.StringSlice("env"), os.LookupEnv)
+	if err != nil {
+		return o, err
+	}
+	o.Env = slices.Concat(o.Env, env)
+	if c.IsSet("memory") {
+		if o.Machine.Memory, err = qemu.ParseMemory(c.String("memory")); err != nil {
+			return o, exit.Errorf(exit.Usage, "--memory: %v", err)
+		}
+	}
+	if c.IsSet("cpus") {
+		o.Machine.CPUs = c.Int("cpus")
+		if err := qemu.CheckCPUs(o.Machine.CPUs); err != nil {
+			return o, exit.Errorf(exit.Usage, "--cpus: %v", err)
+		}
+	}
+	if c.IsSet("timeout") && o.Timeout <= 0 {
+		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
+	}
+	return o, nil
+}
+
+// provide builds what is missing: the image, unless a kernel was given, and QEMU, unless the environment names one.
+func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
+	b, done := t.builder(c)
+	defer done()
+	o.Machine.Kernel = c.String("kernel")
+	if o.Machine.Kernel == "" {
+		i, err := b.Build(c.Context, a)
+		if err != nil {
+			return err
+		}
+		o.Machine.Kernel = i.Vmlinux
+	} else if _, err := os.Stat(o.Machine.Kernel); err != nil {
+		return err
+	}
+	tree, override := "", os.Getenv(qemu.Env)
+	if override == "" {
+		var err error
+		if tree, err = b.QEMU(c.Context); err != nil {
+			return err
+		}
+	}
+	var err error
+	o.Program, err = qemu.Find(tree, override)
+	return err
 }
 
 func forwards(list []string) ([]qemu.Forward, error) {
@@ -137,12 +220,23 @@ func environment(list []string, lookup func(string) (string, bool)) ([]string, e
 	return env, nil
 }
 
-// accelerate chooses between KVM and TCG, and says so if it is the slow one.
-func (t *tool) accelerate(c *cli.Context, host accel.Host, o *guest.Options) error {
-	choice := accel.Choice(c.String("accel"))
+// possible refuses what can be refused before anything is built.
+func possible(host accel.Host, choice accel.Choice) error {
 	if !slices.Contains(accel.Choices(), string(choice)) {
 		return exit.Errorf(exit.Usage, "--accel %q: want %s", choice, strings.Join(accel.Choices(), ", "))
 	}
+	if v, decided := host.Quick(); choice == accel.KVM && decided && !v.KVM {
+		return noKVM(v)
+	}
+	return nil
+}
+
+func noKVM(v accel.Verdict) error {
+	return (&exit.Error{Code: exit.Unavailable, Err: fmt.Errorf("--accel kvm: %s", v.Reason)}).WithHint("%s", v.Remedy)
+}
+
+// accelerate chooses between KVM and TCG, and says so if it is the slow one.
+func (t *tool) accelerate(c *cli.Context, host accel.Host, choice accel.Choice, o *guest.Options) error {
 	if choice != accel.TCG {
 		v := host.Decide(c.Context, o.Program)
 		switch {
@@ -150,7 +244,7 @@ func (t *tool) accelerate(c *cli.Context, host accel.Host, o *guest.Options) err
 			o.Machine.KVM, o.Machine.CPU = true, v.CPU
 			return nil
 		case choice == accel.KVM:
-			return (&exit.Error{Code: exit.Unavailable, Err: fmt.Errorf("--accel kvm: %s", v.Reason)}).WithHint("%s", v.Remedy)
+			return noKVM(v)
 		}
 		t.note(c, "no KVM, so the guest runs under TCG: %s", v.Reason)
 	}

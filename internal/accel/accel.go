@@ -224,4 +224,3 @@ func (h Host) remember(name, subject string, value any) {
 		os.Remove(f.Name())
 	}
 }
-

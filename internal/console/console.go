@@ -121,4 +121,3 @@ func feed(guest *net.UnixConn, stdin *os.File) {
 	}
 	_ = guest.CloseWrite()
 }
-

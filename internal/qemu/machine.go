@@ -20,7 +20,9 @@ const (
 )
 
 // Name is the channel's name in the guest (a virtio serial port) and of its QEMU chardev.
-func (c Channel) Name() string { return [...]string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"}[c] }
+func (c Channel) Name() string {
+	return [...]string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"}[c]
+}
 
 // Network of the guest. QEMU's user network is 10.0.2.0/24 with the host at .2; the guest's address is fixed, so that nothing
 // waits for DHCP.

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+	"github.com/otiai10/copy"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/apps"
+	"ukl/internal/image"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/internal/progress"
+	"ukl/nixexprs"
+)
+
+func (t *tool) buildCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "build",
+		Usage:     "build the image of an application",
+		UsageText: "ukl build [OPTIONS] [APP|DIR]",
+		Description: `Prints the directory that holds bzImage, vmlinux, System.map and config.
+
+EXAMPLES:
+   ukl build multithreaded
+   ukl build -o out ./server
+   ukl build --check multithreaded`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`"},
+			&cli.BoolFlag{Name: "check", Usage: "build the application's stages once more and compare every byte"},
+			&cli.BoolFlag{Name: "print-nix", Usage: "show the derivation that Nix gets instead of building it"},
+		},
+		Action: t.build,
+	}
+}
+
+// built is what `ukl build --json` prints.
+type built struct {
+	App string `json:"app"`
+	*image.Image
+	Output  string   `json:"output,omitempty"`  // of -o
+	Checked []string `json:"checked,omitempty"` // stages that were built twice
+}
+
+func (t *tool) build(c *cli.Context) error {
+	words, err := t.words(c, 1)
+	if err != nil {
+		return err
+	}
+	a, err := findApp(words[0])
+	if err != nil {
+		return err
+	}
+	b, done := t.builder(c)
+	defer done()
+	if c.Bool("print-nix") {
+		return t.printNix(c, b, a)
+	}
+	i, err := b.Build(c.Context, a)
+	if err != nil {
+		return err
+	}
+	out := built{App: a.Name, Image: i}
+	if c.Bool("check") {
+		if out.Checked, err = b.Check(c.Context, a); err != nil {
+			return err
+		}
+	}
+	done()
+	where := i.Path
+	if dir := c.String("output"); dir != "" {
+		if err := copyOut(i, dir); err != nil {
+			return err
+		}
+		out.Output, where = dir, dir
+	}
+	if c.Bool("json") {
+		return printJSON(t.stdout, out)
+	}
+	if len(out.Checked) > 0 {
+		t.note(c, "built twice with the same bytes: %s", strings.Join(out.Checked, ", "))
+	}
+	_, err = fmt.Fprintln(t.stdout, where)
+	return err
+}
+
+func (t *tool) printNix(c *cli.Context, b *image.Builder, a apps.App) error {
+	drv, err := b.Derivation(c.Context, a)
+	if err != nil {
+		return err
+	}
+	d, err := image.ReadDerivation(drv)
+	if err != nil {
+		return err
+	}
+	return printJSON(t.stdout, d)
+}
+
+// copyOut copies an image's files out of the store, writable as files usually are.
+func copyOut(i *image.Image, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, from := range []string{i.BzImage, i.Vmlinux, i.SystemMap, i.Config} {
+		to := filepath.Join(dir, filepath.Base(from))
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := copy.Copy(from, to, copy.Options{AddPermission: 0o644}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findApp returns the application that a word means.
+func findApp(word string) (apps.App, error) { return apps.New(nixexprs.FS).Find(word) }
+
+// builder returns what builds images, showing its progress on stderr, and what ends the showing.
+func (t *tool) builder(c *cli.Context) (*image.Builder, func()) {
+	d := progress.New(t.stderr, t.display(c))
+	return &image.Builder{
+		Cache:    cacheDir(),
+		Open:     func() (image.Store, error) { return nix.Find() },
+		Pins:     pinOptions(c),
+		Free:     func() (uint64, error) { return free(nix.Physical(pins.StoreDir)) },
+		Progress: d,
+	}, d.Close
+}
+
+// display says how this invocation shows progress.
+func (t *tool) display(c *cli.Context) progress.Options {
+	o := progress.Options{Quiet: c.Bool("quiet"), Verbose: c.Bool("verbose"), Built: image.Built}
+	if f, ok := t.stderr.(*os.File); ok && isatty.IsTerminal(f.Fd()) && os.Getenv("TERM") != "dumb" {
+		o.Terminal = true
+		o.Colour = os.Getenv("NO_COLOR") == ""
+		o.Width = func() int {
+			size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+			if err != nil || size.Col == 0 {
+				return 80
+			}
+			return int(size.Col)
+		}
+	}
+	return o
+}
+
+// free is the room on the file system of a path, or of its nearest parent that exists.
+func free(path string) (uint64, error) {
+	for {
+		var s syscall.Statfs_t
+		err := syscall.Statfs(path, &s)
+		if err == nil {
+			return s.Bavail * uint64(s.Bsize), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || path == "/" {
+			return 0, err
+		}
+		path = filepath.Dir(path)
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/accel"
+	"ukl/internal/doctor"
+	"ukl/internal/exit"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/internal/qemu"
+	"ukl/nixexprs"
+)
+
+func (t *tool) doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "doctor",
+		Usage:       "look for what stands in the way of a run",
+		UsageText:   "ukl doctor [--json]",
+		Description: "Exits with 0 if `ukl run` can work on this machine.",
+		Action:      t.doctor,
+	}
+}
+
+func (t *tool) doctor(c *cli.Context) error {
+	if _, err := t.words(c, 0); err != nil {
+		return err
+	}
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return err
+	}
+	var all []doctor.Finding
+	var werr error
+	well := doctor.Run(c.Context, doctor.Host{
+		Accel: accel.Local(cacheDir()),
+		QEMU:  os.Getenv(qemu.Env),
+		Dirs:  []string{cacheDir(), stateDir("")},
+		Lock:  lock,
+		Free:  func() (uint64, error) { return free(nix.Physical(pins.StoreDir)) },
+	}, func(f doctor.Finding) {
+		if all = append(all, f); c.Bool("json") {
+			return
+		}
+		if c.Bool("quiet") && f.Status == doctor.OK {
+			return
+		}
+		if _, werr = fmt.Fprintf(t.stdout, "%-4s  %-10s  %s\n", f.Status, f.Name, f.Text); werr == nil && f.Remedy != "" {
+			_, werr = fmt.Fprintf(t.stdout, "%18s%s\n", "", f.Remedy)
+		}
+	})
+	if c.Bool("json") {
+		werr = printJSON(t.stdout, all)
+	}
+	switch {
+	case werr != nil:
+		return werr
+	case c.Context.Err() != nil:
+		return c.Context.Err()
+	case !well:
+		return exit.Errorf(exit.Unavailable, "`ukl run` cannot work on this machine yet")
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+// Package apps finds the application that somebody means: one that came along, by name, or one of their own, by directory. The
+// catalogue is read from the program itself; nothing is written until an application is to be built.
+package apps
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ukl/internal/manifest"
+	"ukl/internal/suggest"
+)
+
+// App is one application.
+type App struct {
+	*manifest.Manifest
+	// Short is the name that people type: for a bundled application its directory's.
+	Short string
+	// Dir is an absolute path; "" for a bundled application, which In completes.
+	Dir     string
+	Bundled bool
+}
+
+// Catalogue is the bundled applications.
+type Catalogue struct {
+	fs fs.FS // of nixexprs
+}
+
+// folder is where nixexprs has applications.
+const folder = "apps"
+
+// New reads the catalogue from the files of nixexprs.
+func New(nixexprs fs.FS) Catalogue { return Catalogue{nixexprs} }
+
+// List returns the bundled applications by name.
+func (c Catalogue) List() ([]App, error) {
+	entries, err := fs.ReadDir(c.fs, folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []App
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		dir := path.Join(folder, e.Name())
+		text, err := fs.ReadFile(c.fs, path.Join(dir, manifest.File))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		sub, err := fs.Sub(c.fs, dir)
+		if err != nil {
+			return nil, err
+		}
+		m, err := manifest.Parse(text, manifest.Place{File: path.Join("nixexprs", dir, manifest.File), Base: e.Name(), FS: sub})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, App{Manifest: m, Short: e.Name(), Bundled: true})
+	}
+	return list, nil
+}
+
+// Unknown is a word that names no application.
+type Unknown struct{ Word, Suggestion string }
+
+func (e *Unknown) Error() string { return fmt.Sprintf("there is no application %q", e.Word) }
+
+// Hint is the line that helps.
+func (e *Unknown) Hint() string {
+	if e.Suggestion != "" {
+		return fmt.Sprintf("did you mean %q? `ukl list` shows all; a directory is written with a slash", e.Suggestion)
+	}
+	return "`ukl list` shows what comes along; a directory of your own is written with a slash: ./" + e.Word
+}
+
+// Find returns the application that a word of the command line means. A word with a slash, "." and ".." are directories;
+// another is a bundled application's name, alias, or else a directory that has a manifest. "" is the current directory.
+func (c Catalogue) Find(word string) (App, error) {
+	if word == "" {
+		word = "."
+	}
+	if word == "." || word == ".." || strings.ContainsRune(word, '/') {
+		return own(word)
+	}
+	list, err := c.List()
+	if err != nil {
+		return App{}, err
+	}
+	var names []string
+	for _, a := range list {
+		if word == a.Short || a.Matches(word) {
+			return a, nil
+		}
+		names = append(names, a.Short)
+	}
+	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil {
+		return own(word)
+	}
+	for _, a := range list {
+		names = append(append(names, a.Name), a.Aliases...)
+	}
+	return App{}, &Unknown{word, suggest.Nearest(word, slices.Compact(names))}
+}
+
+// own reads an application from a directory.
+func own(dir string) (App, error) {
+	switch fi, err := os.Stat(dir); {
+	case err != nil:
+		return App{}, err
+	case !fi.IsDir():
+		if filepath.Base(dir) != manifest.File {
+			return App{}, fmt.Errorf("%s: %w", dir, errNoDirectory)
+		}
+		dir = filepath.Dir(dir)
+	}
+	m, err := manifest.Load(dir)
+	if err != nil {
+		return App{}, err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return App{}, err
+	}
+	return App{Manifest: m, Short: m.Name, Dir: abs}, nil
+}
+
+var errNoDirectory = fmt.Errorf("this is no directory: %w", fs.ErrInvalid)
+
+// In is the application's directory, given where nixexprs has been extracted to.
+func (a App) In(nixexprs string) string {
+	if a.Bundled {
+		return filepath.Join(nixexprs, folder, a.Short)
+	}
+	return a.Dir
+}

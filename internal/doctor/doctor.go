@@ -1,0 +1,276 @@
+// Package doctor looks at a machine and says what stands in the way of a run. Each check has a name, and a finding says what is
+// the matter and what helps. Checks change nothing.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"ukl/internal/accel"
+	"ukl/internal/image"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/internal/qemu"
+	"ukl/internal/stage"
+)
+
+// Status of a check.
+type Status string
+
+const (
+	OK   Status = "ok"
+	Warn Status = "warn" // a run works, but not as well as it could
+	Fail Status = "fail" // a run fails
+)
+
+// Finding is the result of one check.
+type Finding struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Text   string `json:"text"`             // what was found
+	Remedy string `json:"remedy,omitempty"` // what helps
+}
+
+// Host is what the checks look at.
+type Host struct {
+	Accel accel.Host
+	QEMU  string // the value of qemu.Env
+	Dirs  []string
+	Lock  *pins.Lock
+	Free  func() (uint64, error) // bytes where the store is
+}
+
+// Run does all checks in order and hands each finding to report as it comes. It tells whether a run can work.
+func Run(ctx context.Context, h Host, report func(Finding)) bool {
+	d := &doctor{Host: h, well: true}
+	for _, check := range []struct {
+		name string
+		do   func(context.Context) Finding
+	}{
+		{"nix", d.nix},
+		{"namespaces", d.namespaces},
+		{"stage0", d.stage0},
+		{"pins", d.pins},
+		{"disk", d.disk},
+		{"folders", d.folders},
+		{"qemu", d.qemu},
+		{"kvm", d.kvm},
+		{"clock", d.clock},
+	} {
+		f := check.do(ctx)
+		f.Name = check.name
+		d.well = d.well && f.Status != Fail
+		report(f)
+	}
+	return d.well
+}
+
+type doctor struct {
+	Host
+	well    bool
+	client  *nix.Client   // nil without Nix
+	missing []pins.Pin    // that would be fetched
+	program *qemu.Program // nil until QEMU is here
+}
+
+func ok(format string, args ...any) Finding {
+	return Finding{Status: OK, Text: fmt.Sprintf(format, args...)}
+}
+
+func warn(remedy, format string, args ...any) Finding {
+	return Finding{Status: Warn, Text: fmt.Sprintf(format, args...), Remedy: remedy}
+}
+
+func fail(remedy, format string, args ...any) Finding {
+	return Finding{Status: Fail, Text: fmt.Sprintf(format, args...), Remedy: remedy}
+}
+
+func (d *doctor) nix(context.Context) Finding {
+	c, err := nix.Find()
+	var hinted interface{ Hint() string }
+	switch {
+	case errors.As(err, &hinted):
+		return fail(hinted.Hint(), "%v", err)
+	case err != nil:
+		return fail("", "%v", err)
+	}
+	d.client = c
+	return ok("Nix %s", c.Version)
+}
+
+// namespaces are what Nix's sandbox, and stage0 inside it, are made of.
+func (d *doctor) namespaces(ctx context.Context) Finding {
+	self, err := os.Executable()
+	if err != nil {
+		return warn("", "%v", err)
+	}
+	cmd := exec.CommandContext(ctx, self, "--version")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	if err := cmd.Run(); err != nil {
+		return fail(namespaceRemedy(), "user namespaces do not work: %v", err)
+	}
+	return ok("user and mount namespaces work")
+}
+
+// namespaceRemedy names the setting that forbids user namespaces.
+func namespaceRemedy() string {
+	for _, s := range []struct{ file, bad, good string }{
+		{"kernel/unprivileged_userns_clone", "0", "1"},
+		{"kernel/apparmor_restrict_unprivileged_userns", "1", "0"},
+		{"user/max_user_namespaces", "0", "10000"},
+	} {
+		b, err := os.ReadFile("/proc/sys/" + s.file)
+		if err == nil && strings.TrimSpace(string(b)) == s.bad {
+			return fmt.Sprintf("sudo sysctl %s=%s", strings.ReplaceAll(s.file, "/", "."), s.good)
+		}
+	}
+	return "a container must be allowed to make namespaces: --security-opt seccomp=unconfined, or --privileged"
+}
+
+func (d *doctor) stage0(ctx context.Context) Finding {
+	path := d.Lock.Stage0Path()
+	if path == stage.Builder() {
+		return ok("the first builder came with this program")
+	}
+	if d.client == nil {
+		return warn("", "cannot tell without Nix")
+	}
+	missing, err := d.client.Invalid(ctx, []string{path})
+	switch {
+	case err != nil:
+		return fail("", "%v", err)
+	case len(missing) > 0:
+		e := &image.NoBuilder{Path: path}
+		return fail(e.Hint(), "%v", e)
+	}
+	return ok("the first builder is in the store")
+}
+
+func (d *doctor) pins(ctx context.Context) Finding {
+	if d.client == nil {
+		return warn("", "cannot tell without Nix")
+	}
+	missing, err := d.Lock.Missing(ctx, d.client)
+	if err != nil {
+		return fail("", "%v", err)
+	}
+	d.missing = missing
+	if len(missing) == 0 {
+		return ok("everything pinned is in the store, or what was made of it")
+	}
+	var size int64
+	for _, p := range missing {
+		size += p.Size
+	}
+	return warn("ukl pins fetch", "%d files, %d MB, will be downloaded by the first build", len(missing), size/1e6)
+}
+
+// What a first build, and a run of what is built, take.
+const (
+	roomToBuild = 6e9
+	roomToRun   = 100e6
+)
+
+func (d *doctor) disk(context.Context) Finding {
+	have, err := d.Free()
+	if err != nil {
+		return warn("", "%v", err)
+	}
+	need := uint64(roomToRun)
+	if len(d.missing) > 0 {
+		need = roomToBuild
+	}
+	if have < need {
+		return fail("nix-collect-garbage, or a larger disk for /nix", "%d MB are free for the Nix store; %d MB are needed", have/1e6, need/1e6)
+	}
+	return ok("%d GB are free for the Nix store", have/1e9)
+}
+
+func (d *doctor) folders(context.Context) Finding {
+	for _, dir := range d.Dirs {
+		if err := writable(dir); err != nil {
+			return fail("chown or chmod the folder, or set HOME, XDG_CACHE_HOME and XDG_STATE_HOME", "%v", err)
+		}
+	}
+	return ok("%s can be written", strings.Join(d.Dirs, " and "))
+}
+
+// writable tests the nearest parent that exists, without making anything.
+func writable(dir string) error {
+	for {
+		err := syscall.Access(dir, 2|1) // W_OK|X_OK
+		if !errors.Is(err, syscall.ENOENT) || dir == filepath.Dir(dir) {
+			if err != nil {
+				return fmt.Errorf("%s: %w", dir, err)
+			}
+			return nil
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+func (d *doctor) qemu(ctx context.Context) Finding {
+	tree := nix.Physical(d.Lock.TreePath("qemu"))
+	p, err := qemu.Find(tree, d.QEMU)
+	if err != nil {
+		if d.QEMU != "" {
+			return fail("unset "+qemu.Env, "%v", err)
+		}
+		return warn("", "the pinned QEMU will be unpacked by the first run")
+	}
+	out, err := exec.CommandContext(ctx, p.Argv[0], append(p.Argv[1:], "--version")...).Output()
+	if err != nil {
+		return fail("nix-store --delete "+tree+", and run again", "QEMU does not start: %v", err)
+	}
+	d.program = &p
+	line, _, _ := strings.Cut(string(out), "\n")
+	if d.QEMU != "" {
+		return warn("unset "+qemu.Env, "%s, not the pinned one: %s", line, d.QEMU)
+	}
+	return ok("%s, pinned", line)
+}
+
+func (d *doctor) kvm(ctx context.Context) Finding {
+	v, decided := d.Accel.Quick()
+	if !decided {
+		if d.program == nil {
+			return warn("", "the CPU has the extension; the probe needs QEMU")
+		}
+		v = d.Accel.Decide(ctx, *d.program)
+	}
+	if v.KVM {
+		return ok("KVM works: the probe took %s", v.Loop.Round(time.Millisecond))
+	}
+	text := v.Reason + ", so guests run under TCG"
+	if d.program != nil {
+		if took, err := accel.Boot(ctx, *d.program, "tcg", "max"); err == nil {
+			text += fmt.Sprintf(" (the probe took %s)", took.Round(time.Millisecond))
+		} else {
+			return fail("", "%s, and TCG does not work: %v", v.Reason, err)
+		}
+	}
+	return warn(v.Remedy, "%s", text)
+}
+
+func (d *doctor) clock(context.Context) Finding {
+	khz := d.Accel.TSC()
+	if khz < 1000 {
+		return fail("", "the time stamp counter does not count")
+	}
+	b, err := os.ReadFile(d.Accel.CPUInfo)
+	if err == nil && !strings.Contains(string(b), "constant_tsc") {
+		return warn("", "the time stamp counter runs at %d kHz now, but the CPU does not say that this is constant", khz)
+	}
+	return ok("the time stamp counter runs at %d kHz", khz)
+}

@@ -1,0 +1,275 @@
+// Package image turns an application into a bootable image: it brings missing pins into the store, has Nix build what is
+// missing, and remembers the result. When nothing has changed since, it starts no process and only looks whether the files are
+// still there.
+package image
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ukl/internal/apps"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/internal/stage"
+	"ukl/nixexprs"
+)
+
+// Store is what a build needs of Nix; *nix.Client is one.
+type Store interface {
+	pins.Store
+	Instantiate(context.Context, nix.Request) (string, error)
+	Plan(ctx context.Context, drv string) ([]string, error)
+	Realise(ctx context.Context, drv, root string, events func(nix.Event)) (string, error)
+	Check(ctx context.Context, drv string, events func(nix.Event)) error
+}
+
+// Progress is told what happens, from one goroutine at a time.
+type Progress interface {
+	Fetch(pins.Progress)
+	Build(nix.Event)
+}
+
+// Builder builds images. Its fields are set once, before use.
+type Builder struct {
+	Cache string                // directory for what is remembered, and for Nix's roots
+	Open  func() (Store, error) // finds Nix, the first time that it is needed
+	Pins  pins.Options
+	// Free tells the free bytes where the store is; nil does not look.
+	Free     func() (uint64, error)
+	Progress Progress
+
+	store Store
+}
+
+// Image is a built image. All paths are where the file system has them.
+type Image struct {
+	Path      string `json:"path"` // the store path
+	Vmlinux   string `json:"vmlinux"`
+	BzImage   string `json:"bzImage"`
+	Config    string `json:"config"`
+	SystemMap string `json:"systemMap"`
+}
+
+func newImage(path string) *Image {
+	at := func(name string) string { return filepath.Join(nix.Physical(path), name) }
+	return &Image{path, at("vmlinux"), at("bzImage"), at("config"), at("System.map")}
+}
+
+// there tells whether the image's files exist.
+func (i *Image) there() bool {
+	for _, f := range []string{i.Vmlinux, i.BzImage} {
+		if _, err := os.Stat(f); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// NoBuilder says that the first stage is missing and cannot be made by this program.
+type NoBuilder struct{ Path string }
+
+func (e *NoBuilder) Error() string {
+	return fmt.Sprintf("the first builder, %s, is not in the store", e.Path)
+}
+
+// Hint is the line that helps.
+func (e *NoBuilder) Hint() string { return "./ukl, at the top of the repository, builds it" }
+
+// NoSpace says that the disk has too little room for a build.
+type NoSpace struct{ Have, Need uint64 }
+
+func (e *NoSpace) Error() string {
+	return fmt.Sprintf("%d MB are free where the Nix store is, and this build needs %d MB", e.Have/1e6, e.Need/1e6)
+}
+
+// Build returns the image of an application.
+func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
+	key, err := b.key(a)
+	if err != nil {
+		return nil, err
+	}
+	if path := b.recall(a, key); path != "" {
+		if i := newImage(path); i.there() {
+			return i, nil
+		}
+	}
+	path, err := b.realise(ctx, a, "image", b.root(a))
+	if err != nil {
+		return nil, err
+	}
+	i := newImage(path)
+	if !i.there() {
+		return nil, fmt.Errorf("%s holds no image", path)
+	}
+	b.remember(a, key, path)
+	return i, nil
+}
+
+// QEMU returns the tree that holds the pinned QEMU.
+func (b *Builder) QEMU(ctx context.Context) (string, error) {
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return "", err
+	}
+	path := lock.TreePath("qemu")
+	if _, err := os.Stat(nix.Physical(path)); err == nil {
+		return nix.Physical(path), nil
+	}
+	if path, err = b.realise(ctx, apps.App{}, "qemu", filepath.Join(b.Cache, "qemu")); err != nil {
+		return "", err
+	}
+	return nix.Physical(path), nil
+}
+
+// Check builds the application's own stages once more and compares. progress of each stage goes to Progress; the error of a
+// difference is a *nix.BuildError with code 104.
+func (b *Builder) Check(ctx context.Context, a apps.App) ([]string, error) {
+	var checked []string
+	for _, s := range stage.All {
+		if !s.App {
+			continue
+		}
+		drv, err := b.instantiate(ctx, a, s.Attr, "")
+		if err != nil {
+			return checked, err
+		}
+		if _, err := b.store.Realise(ctx, drv, "", b.Progress.Build); err != nil {
+			return checked, err
+		}
+		if err := b.store.Check(ctx, drv, b.Progress.Build); err != nil {
+			return checked, err
+		}
+		checked = append(checked, s.Title)
+	}
+	return checked, nil
+}
+
+// Derivation returns the path of the image's derivation, without building anything.
+func (b *Builder) Derivation(ctx context.Context, a apps.App) (string, error) {
+	return b.instantiate(ctx, a, "image", "")
+}
+
+func (b *Builder) open() error {
+	if b.store != nil {
+		return nil
+	}
+	s, err := b.Open()
+	b.store = s
+	return err
+}
+
+func (b *Builder) instantiate(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	if err := b.open(); err != nil {
+		return "", err
+	}
+	expr, err := nixexprs.Extract(b.Cache)
+	if err != nil {
+		return "", err
+	}
+	r := nix.Request{Expr: expr, Attr: attr, Root: root}
+	if a.Manifest != nil {
+		r.Args = map[string]string{"app": a.In(expr)}
+	}
+	return b.store.Instantiate(ctx, r)
+}
+
+// realise builds one attribute, with what it needs.
+func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	if err := b.open(); err != nil {
+		return "", err
+	}
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return "", err
+	}
+	if err := b.ready(ctx, lock); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+		return "", err
+	}
+	drv, err := b.instantiate(ctx, a, attr, root)
+	if err != nil {
+		return "", err
+	}
+	plan, err := b.store.Plan(ctx, drv)
+	if err != nil {
+		return "", err
+	}
+	if err := b.room(plan); err != nil {
+		return "", err
+	}
+	if missing := lock.InPlan(plan); len(missing) > 0 {
+		if err := pins.Fetch(ctx, b.store, missing, b.Pins, b.Progress.Fetch); err != nil {
+			return "", err
+		}
+	}
+	return b.store.Realise(ctx, drv, root, b.Progress.Build)
+}
+
+// ready makes sure of the first builder, which only a checkout can build.
+func (b *Builder) ready(ctx context.Context, lock *pins.Lock) error {
+	path := lock.Stage0Path()
+	if path == stage.Builder() {
+		return nil
+	}
+	missing, err := b.store.Invalid(ctx, []string{path})
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return &NoBuilder{path}
+	}
+	return nil
+}
+
+// Sizes of stages on disk, while they are built and after, rounded up.
+func space() map[string]uint64 {
+	return map[string]uint64{
+		"tree-tools": 700e6, "tree-qemu": 300e6,
+		"linux-source": 1600e6, "linux-objects": 900e6,
+		"glibc-source": 400e6, "glibc": 800e6,
+		"app": 50e6, "link": 300e6, "image": 200e6,
+	}
+}
+
+// room looks whether the disk has room for a plan: a build that ends in the middle for want of it costs minutes.
+func (b *Builder) room(plan []string) error {
+	if b.Free == nil {
+		return nil
+	}
+	var need uint64
+	sizes := space()
+	for _, drv := range plan {
+		if s, ok := stage.Of(nix.Name(drv)); ok {
+			need += sizes[s.Name]
+		}
+	}
+	have, err := b.Free()
+	if err == nil && have < need {
+		return &NoSpace{have, need}
+	}
+	return nil // a file system that does not tell may have room
+}
+
+// Missing tells which stages a build would run, in order; none when the image is there.
+func (b *Builder) Missing(ctx context.Context, a apps.App) ([]string, error) {
+	drv, err := b.instantiate(ctx, a, "image", "")
+	if err != nil {
+		return nil, err
+	}
+	plan, err := b.store.Plan(ctx, drv)
+	if err != nil {
+		return nil, err
+	}
+	var titles []string
+	for _, s := range stage.All {
+		if slices.ContainsFunc(plan, func(drv string) bool { o, ok := stage.Of(nix.Name(drv)); return ok && o == s }) {
+			titles = append(titles, s.Title)
+		}
+	}
+	return titles, nil
+}

@@ -1,0 +1,115 @@
+package image
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ukl/internal/apps"
+	"ukl/internal/manifest"
+	"ukl/internal/stage"
+	"ukl/nixexprs"
+)
+
+// memo is the last result for one application. Only the last is kept: Nix finds older ones itself, a little later.
+type memo struct{ Key, Path string }
+
+// folder is what belongs to one application, named after its place.
+func (b *Builder) folder(a apps.App) string {
+	place := a.Dir
+	if a.Bundled {
+		place = "bundled:" + a.Short
+	}
+	sum := sha256.Sum256([]byte(place))
+	return filepath.Join(b.Cache, "images", a.Name+"-"+hex.EncodeToString(sum[:6]))
+}
+
+// root is the link that keeps the image from Nix's garbage collection.
+func (b *Builder) root(a apps.App) string { return filepath.Join(b.folder(a), "image") }
+
+// recall returns the store path that belongs to key, "" if it is not known.
+func (b *Builder) recall(a apps.App, key string) string {
+	text, err := os.ReadFile(filepath.Join(b.folder(a), "memo.json"))
+	var m memo
+	if err != nil || json.Unmarshal(text, &m) != nil || m.Key != key {
+		return ""
+	}
+	return m.Path
+}
+
+// remember is best effort: without it the next run asks Nix.
+func (b *Builder) remember(a apps.App, key, path string) {
+	text, err := json.Marshal(memo{key, path})
+	if err != nil {
+		return
+	}
+	name := filepath.Join(b.folder(a), "memo.json")
+	tmp := fmt.Sprintf("%s.%d", name, os.Getpid())
+	if os.WriteFile(tmp, text, 0o644) != nil || os.Rename(tmp, name) != nil {
+		os.Remove(tmp)
+	}
+}
+
+// key names everything that an image is made from: the expressions, and with them the lock; the first builder; the
+// application's files.
+func (b *Builder) key(a apps.App) (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s\n", nixexprs.Hash(), stage.Builder())
+	if a.Bundled {
+		fmt.Fprintf(h, "bundled %s\n", a.Short) // part of the expressions
+	} else if err := hashDir(h, a.Dir); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashDir reads what nixexprs/app.nix takes from a directory, and its manifest.
+func hashDir(h hash.Hash, dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		switch {
+		case path == dir:
+			return nil
+		case (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "result")) && d.IsDir():
+			return filepath.SkipDir
+		case strings.HasPrefix(name, "."), strings.HasPrefix(name, "result"):
+			return nil
+		case name == manifest.File && filepath.Dir(path) != dir:
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%d %s %v %d\n", len(rel), rel, info.Mode().Type()|info.Mode()&0o100, info.Size())
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			fmt.Fprintf(h, "%d %s\n", len(target), target)
+			return err
+		case info.Mode().IsRegular():
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = io.Copy(h, f)
+			return err
+		}
+		return nil
+	})
+}

@@ -1,0 +1,273 @@
+// Package manifest reads ukl.toml, which describes one application. Everything in it is checked before anything is built, and an
+// error names file, line and column. What belongs to a run (arguments, ports, memory) never reaches a build; nixexprs/manifest.nix
+// reads the rest of the same file.
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ukl/internal/qemu"
+)
+
+// File is the manifest's name in an application's directory.
+const File = "ukl.toml"
+
+// Manifest is a valid ukl.toml with its defaults filled in.
+type Manifest struct {
+	Name    string
+	Aliases []string // other names of a bundled application
+	Summary string   // one line for `ukl list`
+
+	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
+	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
+
+	Args   []string // of the application, unless the command line gives some
+	Env    []string // NAME=VALUE, sorted by name
+	Ports  []qemu.Forward
+	Memory int // MiB
+	CPUs   int
+	Calls  Calls
+	Tests  []Test
+}
+
+// Calls is the way from the application into the kernel.
+type Calls string
+
+const (
+	Gate   Calls = "gate"   // every system call does the kernel's entry and exit work
+	Bypass Calls = "bypass" // that work is skipped when none is due
+)
+
+// Test is one exchange with the running application.
+type Test struct {
+	Name   string
+	Args   []string
+	Port   int    // of the guest: Send goes there; 0 is the application's stdin
+	Send   string // bytes
+	Expect string // what must come back, from the port or on stdout
+	Status int    // the application's exit code; -1 is: it is not waited for
+}
+
+// NotFound says that a directory describes no application.
+type NotFound struct{ Dir string }
+
+func (e *NotFound) Error() string { return fmt.Sprintf("no %s in %s", File, e.Dir) }
+
+// Load reads the manifest of the application in dir. It also looks whether the source files exist.
+func Load(dir string) (*Manifest, error) {
+	path := filepath.Join(dir, File)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &NotFound{dir}
+	case err != nil:
+		return nil, err
+	}
+	base, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(text, Place{File: path, Base: filepath.Base(base), FS: os.DirFS(dir)})
+}
+
+// Place is where a manifest's text comes from.
+type Place struct {
+	File string // for messages
+	Base string // name of the directory: the application's name if the text gives none
+	FS   fs.FS  // the directory, to look for sources; nil does not look
+}
+
+var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$`)
+
+// Parse checks the text of a manifest. Its error is an Errors.
+func Parse(text []byte, p Place) (*Manifest, error) {
+	r, err := newReader(string(text), p.File)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manifest{
+		Name:    r.text("name", p.Base),
+		Aliases: r.list("aliases"),
+		Summary: r.text("summary", ""),
+
+		Sources:  r.list("sources"),
+		Include:  r.list("include"),
+		CFlags:   r.list("cflags"),
+		CXXFlags: r.list("cxxflags"),
+		LDFlags:  r.list("ldflags"),
+		Libs:     r.list("libs"),
+
+		Args:   r.list("args"),
+		Env:    r.env("env"),
+		Ports:  r.ports("ports"),
+		Memory: r.memory("memory"),
+		CPUs:   r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
+	}
+	r.names(m)
+	if m.Sources == nil {
+		m.Sources = defaultSources()
+		if p.FS != nil && !anyFile(p.FS, m.Sources) {
+			r.fault("", "there is no source file here: %s", strings.Join(m.Sources, ", "))
+		}
+	} else {
+		r.files("sources", m.Sources, p.FS)
+	}
+	r.inside("include", m.Include)
+	u := r.table("unikernel")
+	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
+	u.done()
+	for _, t := range r.tables("test") {
+		m.Tests = append(m.Tests, t.test(len(m.Tests)+1))
+	}
+	r.done()
+	return m, r.errors()
+}
+
+func (r *reader) names(m *Manifest) {
+	if !nameRE.MatchString(m.Name) {
+		if r.has("name") {
+			r.fault("name", "%q cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit", m.Name)
+		} else {
+			r.fault("", "the directory's name %q cannot be the application's name: add name = \"...\"", m.Name)
+		}
+	}
+	for _, a := range m.Aliases {
+		if !nameRE.MatchString(a) {
+			r.fault("aliases", "%q cannot be a name", a)
+		}
+	}
+	if strings.ContainsAny(m.Summary, "\n\r") {
+		r.fault("summary", "a summary is one line")
+	}
+}
+
+func (r *reader) env(key string) []string {
+	t := r.table(key)
+	var env []string
+	for _, name := range t.keys() {
+		if strings.ContainsAny(name, "=\x00") || name == "" {
+			t.fault(name, "%q cannot be the name of a variable", name)
+			continue
+		}
+		value := t.text(name, "")
+		if strings.Contains(value, "\x00") {
+			t.fault(name, "a value cannot hold a NUL byte")
+			continue
+		}
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+func (r *reader) ports(key string) []qemu.Forward {
+	var ports []qemu.Forward
+	for _, v := range r.array(key) {
+		var s string
+		switch v := v.(type) {
+		case string:
+			s = v
+		case int64:
+			s = fmt.Sprint(v)
+		default:
+			r.fault(key, "want ports such as 5555 or \"8080:80\", not %s", kind(v))
+			continue
+		}
+		f, err := qemu.ParseForward(s)
+		if err != nil {
+			r.fault(key, "%v", err)
+			continue
+		}
+		ports = append(ports, f)
+	}
+	return ports
+}
+
+func (r *reader) memory(key string) int {
+	switch v := r.get(key).(type) {
+	case nil:
+		return qemu.DefaultMemory
+	case string:
+		n, err := qemu.ParseMemory(v)
+		if err != nil {
+			r.fault(key, "%v", err)
+		}
+		return n
+	case int64:
+		n := int(min(v, 1<<30))
+		if err := qemu.CheckMemory(n); err != nil {
+			r.fault(key, "%v", err)
+		}
+		return n
+	default:
+		r.fault(key, "want a size such as 64 or \"64M\", not %s", kind(v))
+		return 0
+	}
+}
+
+// defaultSources are the same as in nixexprs/manifest.nix.
+func defaultSources() []string { return []string{"*.c", "*.cc", "*.cpp", "*.S"} }
+
+func anyFile(dir fs.FS, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		found, _ := fs.Glob(dir, p)
+		return len(found) > 0
+	})
+}
+
+// inside checks that paths stay in the application's directory, which is all that a build sees.
+func (r *reader) inside(key string, paths []string) {
+	for _, p := range paths {
+		if !filepath.IsLocal(p) {
+			r.fault(key, "%q leaves the application's directory", p)
+		}
+	}
+}
+
+// files checks that every pattern fits a file.
+func (r *reader) files(key string, patterns []string, dir fs.FS) {
+	r.inside(key, patterns)
+	for _, p := range patterns {
+		if dir == nil || !filepath.IsLocal(p) {
+			continue
+		}
+		found, err := fs.Glob(dir, filepath.Clean(p))
+		switch {
+		case err != nil:
+			r.fault(key, "%q is no pattern", p)
+		case len(found) == 0:
+			r.fault(key, "no file fits %q", p)
+		}
+	}
+	if len(patterns) == 0 {
+		r.fault(key, "an application needs at least one source file")
+	}
+}
+
+// test reads the nth [[test]].
+func (r *reader) test(n int) Test {
+	t := Test{
+		Name:   r.text("name", fmt.Sprint(n)),
+		Args:   r.list("args"),
+		Port:   r.integer("port", 0, 0, 65535),
+		Send:   r.text("send", ""),
+		Expect: r.text("expect", ""),
+		Status: r.integer("status", -1, -1, 255),
+	}
+	r.done()
+	if t.Expect == "" && t.Status < 0 {
+		r.fault("", "the test proves nothing: it needs expect or status")
+	}
+	return t
+}
+
+// Matches tells whether the application goes by a name.
+func (m *Manifest) Matches(name string) bool {
+	return name == m.Name || slices.Contains(m.Aliases, name)
+}
