@@ -49,7 +49,7 @@ const (
 type Test struct {
 	Name   string
 	Args   []string
-	Port   int    // of the guest: Send goes there; 0 is the application's stdin
+	Port   int    // of the guest, where Send goes: by default the first of Ports; 0 is the application's stdin
 	Send   string // bytes
 	Expect string // what must come back, from the port or on stdout
 	Status int    // the application's exit code; -1 is: it is not waited for
@@ -124,7 +124,11 @@ func Parse(text []byte, p Place) (*Manifest, error) {
 	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
 	u.done()
 	for _, t := range r.tables("test") {
-		m.Tests = append(m.Tests, t.test(len(m.Tests)+1))
+		port := 0
+		if len(m.Ports) > 0 {
+			port = m.Ports[0].Guest
+		}
+		m.Tests = append(m.Tests, t.test(len(m.Tests)+1, port))
 	}
 	r.done()
 	return m, r.errors()
@@ -250,12 +254,12 @@ func (r *reader) files(key string, patterns []string, dir fs.FS) {
 	}
 }
 
-// test reads the nth [[test]].
-func (r *reader) test(n int) Test {
+// test reads the nth [[test]]; port is where it sends unless it says so.
+func (r *reader) test(n, port int) Test {
 	t := Test{
 		Name:   r.text("name", fmt.Sprint(n)),
 		Args:   r.list("args"),
-		Port:   r.integer("port", 0, 0, 65535),
+		Port:   r.integer("port", port, 0, 65535),
 		Send:   r.text("send", ""),
 		Expect: r.text("expect", ""),
 		Status: r.integer("status", -1, -1, 255),
