@@ -37,5 +37,12 @@
         default = program "ukl";
         ukl = program "ukl";
       };
+
+      checks.${system} = images // {
+        go = stages.check-go;
+      };
+
+      # The stages { app, link, image } of a directory with a ukl.toml, for other flakes.
+      lib.mkUnikernel = { src }: stages.unikernel src;
     };
 }

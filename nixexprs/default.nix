@@ -35,6 +35,7 @@ let
   stage0 = import ./stage0.nix { inherit system go checkout modules; inherit (pins.stage0) narHash; };
   go-cache = import ./go-cache.nix { inherit system go checkout modules; };
   ukl = import ./ukl.nix { inherit system go checkout modules stage0; cache = go-cache; };
+  check-go = import ./check-go.nix { inherit run script go modules checkout; cache = go-cache; };
   tools = tree "tools";
   qemu = tree "qemu";
 
@@ -66,6 +67,7 @@ in
     glibc-source
     glibc
     unikernel
+    check-go
     ;
   apps = builtins.listToAttrs (map (n: { name = n; value = unikernel (./apps + "/${n}"); }) names);
 }
