@@ -1,0 +1,72 @@
+# linux/objects.sh: compile the kernel once, without an application.
+# env  source   the patched source, at /build/src as well
+#      config   the lines in which our configuration differs from tinyconfig
+#      gates    names of the kernel functions that an application may call, one a line
+# out  config   the complete configuration
+#      gates    "name address" of each of those functions
+#      obj      what link.sh and image.sh need: vmlinux.o (all objects in one), the linker script, tools, boot objects
+#      link.env the exported variables of the kernel's Makefile
+# why  fixed paths, user, host and time, so that the same source gives the same bits; the environment's own variables
+#      of those names must not reach make
+
+differences=$config
+unset config source
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:01 UTC 1970' KBUILD_BUILD_USER=ukl KBUILD_BUILD_HOST=ukl KBUILD_BUILD_VERSION=1
+make="make -s -C /build/src O=/build/obj -j$NIX_BUILD_CORES"
+cd /build/obj
+
+# tinyconfig, then our differences, then the defaults of what these bring along. An option that did not take effect is an
+# error: a kernel that silently lacks what was asked for is worse than none.
+$make tinyconfig
+cat "$differences" >>.config
+$make olddefconfig
+lost=
+while read -r line; do
+    case $line in
+    CONFIG_*=n) grep -q "^${line%=n}=" .config && lost="$lost $line" ;;
+    CONFIG_*) grep -qxF "$line" .config || lost="$lost $line" ;;
+    esac
+done <"$differences"
+if [ -n "$lost" ]; then
+    echo "error: options that do not take effect:$lost" >&2
+    exit 1
+fi
+
+# V=0 and no -s: the names of the files compiled are the progress that ukl shows.
+make -C /build/src O=/build/obj -j"$NIX_BUILD_CORES" bzImage
+
+# The variables that the kernel's Makefile exports to the makefiles below it, and the flags of its link.
+make -s --eval='ring0-env: ; @export -p >/build/obj/link.env; echo "$(KBUILD_LDFLAGS) $(LDFLAGS_vmlinux)" >/build/obj/ldflags' ring0-env
+
+mkdir -p "$out/obj"
+cp .config "$out/config"
+
+# One relocatable object instead of some thousand: all but the application's.
+# shellcheck disable=SC2046 # names are words
+ld -r -o "$out/obj/vmlinux.o" --whole-archive $(ar t vmlinux.a | grep -vx init/ring0_app.o) --no-whole-archive \
+    --start-group lib/lib.a arch/x86/lib/lib.a --end-group
+
+# What image.sh needs to make bzImage: the boot directory with its objects, generated headers, fixdep.
+cp --parents -a include arch/x86/include arch/x86/boot scripts/basic scripts/kallsyms scripts/sorttable \
+    init/version-timestamp.o arch/x86/kernel/vmlinux.lds ldflags link.env "$out/obj"
+rm -f "$out/obj/arch/x86/boot/bzImage" "$out"/obj/arch/x86/boot/compressed/vmlinux*
+
+cp /build/src/init/ring0_app.S "$out/obj"
+
+# What the output of scripts/kallsyms includes.
+mkdir -p "$out/obj/kallsyms/asm"
+echo '#define BITS_PER_LONG 64' >"$out/obj/kallsyms/asm/bitsperlong.h"
+
+# What the app may call, from a link with an empty app, made as link.sh will make it with the real one. link.sh proves that
+# the addresses are still true then.
+# shellcheck disable=SC2046 # flags are words
+ld $(cat ldflags) --script=arch/x86/kernel/vmlinux.lds -o vmlinux.empty \
+    --whole-archive "$out/obj/vmlinux.o" init/ring0_app.o init/version-timestamp.o --no-whole-archive
+nm vmlinux.empty >empty.map
+while read -r name; do
+    case $name in '#'* | '') continue ;; esac
+    if ! awk -v name="$name" '$3 == name { print name, $1; found = 1 } END { exit !found }' empty.map; then
+        echo "error: the kernel has no function $name, named in linux/gates" >&2
+        exit 1
+    fi
+done <"$gates" >"$out/gates"
