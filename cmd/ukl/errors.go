@@ -14,6 +14,7 @@ import (
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
+	"ukl/internal/qemu"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -55,6 +56,7 @@ func classify(err error) *exit.Error {
 		nowhere    *pins.Unavailable
 		failed     *nix.BuildError
 		evaluation *nix.CommandError
+		twice      *qemu.Twice
 	)
 	switch {
 	case errors.As(err, &stop):
@@ -86,7 +88,7 @@ func classify(err error) *exit.Error {
 	case errors.As(err, &evaluation):
 		e.Code = exit.BuildFailed
 		e.Lines = []string{evaluation.Command}
-	case errors.Is(err, errFolder):
+	case errors.Is(err, errFolder), errors.As(err, &twice):
 		e.Code = exit.Usage
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
 		e.Code = exit.NoInput

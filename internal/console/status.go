@@ -27,10 +27,17 @@ type Verdict struct {
 // one writer and any number of readers.
 type Journal struct {
 	mu      sync.Mutex
+	dying   chan struct{}
 	partial []byte
 	tail    []string
 	verdict Verdict
 }
+
+// NewJournal returns an empty journal.
+func NewJournal() *Journal { return &Journal{dying: make(chan struct{})} }
+
+// Dying is closed when the kernel has said that it dies.
+func (j *Journal) Dying() <-chan struct{} { return j.dying }
 
 const (
 	tailLines = 25
@@ -77,6 +84,7 @@ func (j *Journal) line(s string) {
 	}
 	if m := panicRE.FindString(s); m != "" && j.verdict.Panic == "" {
 		j.verdict.Panic = m
+		close(j.dying)
 	}
 }
 

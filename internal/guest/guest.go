@@ -127,7 +127,7 @@ func Shell(o Options) (string, error) {
 
 // Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause.
 func Run(ctx context.Context, o Options) (Verdict, error) {
-	r := &run{Options: o}
+	r := &run{Options: o, journal: console.NewJournal()}
 	defer r.undo()
 	for _, step := range []struct {
 		name string
@@ -149,7 +149,7 @@ func Run(ctx context.Context, o Options) (Verdict, error) {
 type run struct {
 	Options
 	undos   []func()
-	journal console.Journal
+	journal *console.Journal
 	log     *os.File // nil if it cannot be kept
 	archive *os.File
 	console *console.Console
@@ -214,9 +214,9 @@ func (r *run) start() error {
 	r.qemu = p
 	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
-	log := io.Writer(&r.journal)
+	log := io.Writer(r.journal)
 	if r.log != nil {
-		log = io.MultiWriter(&r.journal, lossy{r.log})
+		log = io.MultiWriter(r.journal, lossy{r.log})
 	}
 	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
 	return nil
@@ -238,6 +238,9 @@ func (l lossy) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// grace is how long a machine whose kernel has died may take to end by itself.
+const grace = 3 * time.Second
+
 // flush is how long the streams' readers may take to the last bytes of a guest that was stopped.
 const flush = time.Second
 
@@ -249,41 +252,62 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 		defer t.Stop()
 		limit = t.C
 	}
+	drained := r.console.Drained()
 	stop := func(err error) (Verdict, error) {
 		r.qemu.Stop()
 		select { // what the guest said before is still worth reading, but not worth waiting for
-		case <-r.console.Drained():
+		case <-drained:
 		case <-time.After(flush):
 		}
 		return Verdict{}, err
 	}
-	ended, drained := r.qemu.Done(), r.console.Drained()
-	for ended != nil || drained != nil {
+	ended, written, dying := r.qemu.Done(), drained, r.journal.Dying()
+	var dead <-chan time.Time
+	for ended != nil || written != nil {
 		select {
 		case <-ended:
 			ended = nil
-		case <-drained: // and so QEMU has closed its ends
-			drained = nil
+		case <-written: // and so QEMU has closed its ends
+			written = nil
+		case <-dying:
+			dying, dead = nil, time.After(grace)
+		case <-dead:
+			r.qemu.Stop()
+			dead = nil
+		case <-r.qemu.Stuck():
+			return stop(&Died{Reason: r.qemu.Failure(), Tail: r.journal.Tail(), Log: r.logName()})
 		case <-ctx.Done():
 			return stop(context.Cause(ctx))
 		case <-limit:
 			return stop(ErrTimeout)
 		case err := <-r.console.Broken():
-			if errors.Is(err, syscall.EPIPE) {
-				err = ErrReaderGone
-			}
-			return stop(err)
+			return stop(readerGone(err))
 		}
 	}
 	select {
-	case <-r.console.Broken():
-		return Verdict{}, ErrReaderGone
+	case err := <-r.console.Broken():
+		return Verdict{}, readerGone(err)
 	default:
 		return r.verdict()
 	}
 }
 
-// refusals are QEMU's words for a port that it cannot forward.
+// readerGone gives a failed write to stdout its meaning.
+func readerGone(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return ErrReaderGone
+	}
+	return err
+}
+
+func (r *run) logName() string {
+	if r.log == nil {
+		return ""
+	}
+	return r.log.Name()
+}
+
+// refusal are QEMU's words about a port that it cannot forward.
 const refusal = "Could not set up host forwarding rule"
 
 func (r *run) verdict() (Verdict, error) {
@@ -291,10 +315,7 @@ func (r *run) verdict() (Verdict, error) {
 	if v.Known && v.Panic == "" {
 		return v, nil
 	}
-	d := &Died{Tail: r.journal.Tail(), Reason: v.Panic}
-	if r.log != nil {
-		d.Log = r.log.Name()
-	}
+	d := &Died{Tail: r.journal.Tail(), Reason: v.Panic, Log: r.logName()}
 	if d.Reason == "" {
 		d.Reason = "QEMU ended and the guest gave no status"
 		if said := r.qemu.Failure(); said != "" {

@@ -43,6 +43,13 @@ func (e *Taken) Hint() string {
 	return fmt.Sprintf("another port of the host will do: -p %s", s)
 }
 
+// Twice is a port of the host that two forwards want.
+type Twice struct{ Forward Forward }
+
+func (e *Twice) Error() string {
+	return fmt.Sprintf("port %s is forwarded twice", e.Forward.HostPort())
+}
+
 // Reserve looks whether every port can be had now, and returns the forwards with numbers for those that left them open.
 // Nothing is held: QEMU takes the ports later, and says so if somebody was faster.
 func Reserve(forwards []Forward) ([]Forward, error) {
@@ -50,7 +57,7 @@ func Reserve(forwards []Forward) ([]Forward, error) {
 	for i, f := range list {
 		for _, other := range list[:i] {
 			if f.Host != 0 && f.Host == other.Host && f.UDP == other.UDP && f.Addr == other.Addr {
-				return nil, fmt.Errorf("port %s is forwarded twice", f.HostPort())
+				return nil, &Twice{f}
 			}
 		}
 		n, err := try(f)

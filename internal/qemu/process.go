@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ const patience = 2 * time.Second
 // Process is a running QEMU.
 type Process struct {
 	done   chan struct{}
+	stuck  chan struct{}
 	cmd    *exec.Cmd
 	stderr tail
 	err    error // of Wait; valid once done is closed
@@ -30,7 +32,8 @@ func (p Program) Start(args []string, files []*os.File) (*Process, error) {
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	proc := &Process{done: make(chan struct{}), cmd: cmd}
+	proc := &Process{done: make(chan struct{}), stuck: make(chan struct{}), cmd: cmd}
+	proc.stderr.alarm = func() { close(proc.stuck) }
 	cmd.Stderr = &proc.stderr
 	started := make(chan error)
 	go func() {
@@ -53,6 +56,9 @@ func (p Program) Start(args []string, files []*os.File) (*Process, error) {
 // Done is closed when QEMU has ended and was waited for.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Stuck is closed when QEMU has said that KVM gave up. It then stays, with the guest halted for ever.
+func (p *Process) Stuck() <-chan struct{} { return p.stuck }
+
 // Stop ends QEMU: at first politely, so that it removes what it made, then surely.
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
@@ -69,17 +75,23 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Failure is what QEMU said if it ended badly by its own doing; "" if it did not. It may be called once Done is closed.
+// Failure is what QEMU said if it was stuck or ended badly by its own doing; "" if it was not. It may be called once Done or Stuck
+// is closed.
 func (p *Process) Failure() string {
-	var exit *exec.ExitError
-	if p.err == nil {
-		return ""
-	}
 	said := p.stderr.String()
-	if errors.As(p.err, &exit) && said != "" {
-		return said
+	select {
+	case <-p.stuck:
+		line, _, _ := strings.Cut(said[max(strings.Index(said, kvmError), 0):], "\n")
+		return line
+	default:
 	}
-	if said != "" {
+	var exit *exec.ExitError
+	switch {
+	case p.err == nil:
+		return ""
+	case errors.As(p.err, &exit) && said != "":
+		return said
+	case said != "":
 		said = ": " + said
 	}
 	return p.err.Error() + said
@@ -91,11 +103,15 @@ func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
 // PID is QEMU's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of what is written to it, and raises the alarm once when it reads that QEMU is stuck.
 type tail struct {
-	mu  sync.Mutex
-	buf []byte
+	mu    sync.Mutex
+	buf   []byte
+	alarm func()
 }
+
+// kvmError is what QEMU says when KVM cannot run the guest any further.
+const kvmError = "KVM internal error"
 
 // tailSize is enough for QEMU's own messages and small enough to print.
 const tailSize = 4 << 10
@@ -104,6 +120,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, p...)
+	if t.alarm != nil && bytes.Contains(t.buf, []byte(kvmError)) {
+		t.alarm()
+		t.alarm = nil
+	}
 	if over := len(t.buf) - tailSize; over > 0 {
 		t.buf = slices.Delete(t.buf, 0, over)
 	}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// fakeQEMU is a QEMU whose kernel is a text: one thing to do a line.
+//
+//	log TEXT      a line on the kernel's console        out TEXT, err TEXT   a line on the application's stdout, stderr
+//	args          print the application's arguments and environment, from the initrd
+//	append        print the kernel's command line       machine              print QEMU's own arguments
+//	cat           copy stdin to stdout until it ends    flood N              N MiB on stdout
+//	sleep TIME    hang                                  deaf                 ignore SIGTERM
+//	echo          serve one connection on the first forwarded port, in the background
+//	say TEXT      a line on QEMU's own stderr           quit N               end with exit code N
+func fakeQEMU(args []string) int {
+	g, err := newFake(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	script, err := os.ReadFile(g.options["-kernel"])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for line := range strings.Lines(string(script)) {
+		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if code, done := g.do(word, rest); done {
+			return code
+		}
+	}
+	return 0
+}
+
+type fake struct {
+	args     []string
+	options  map[string]string
+	channels map[string]*os.File
+}
+
+func newFake(args []string) (*fake, error) {
+	g := &fake{args: args, options: map[string]string{}, channels: map[string]*os.File{}}
+	for i, a := range args {
+		if !strings.HasPrefix(a, "-") || i+1 == len(args) {
+			continue
+		}
+		value := args[i+1]
+		g.options[a] = value
+		if a != "-chardev" {
+			continue
+		}
+		var id string
+		var fd int
+		for kv := range strings.SplitSeq(value, ",") {
+			switch k, v, _ := strings.Cut(kv, "="); k {
+			case "id":
+				id = v
+			case "fd":
+				fd, _ = strconv.Atoi(v)
+			}
+		}
+		if fd < 3 {
+			return nil, fmt.Errorf("chardev %q has no descriptor", value)
+		}
+		g.channels[id] = os.NewFile(uintptr(fd), id)
+	}
+	for _, name := range []string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"} {
+		if g.channels[name] == nil {
+			return nil, fmt.Errorf("no chardev %s", name)
+		}
+	}
+	return g, nil
+}
+
+func (g *fake) say(channel, format string, args ...any) {
+	fmt.Fprintf(g.channels[channel], format, args...)
+}
+
+func (g *fake) do(word, rest string) (code int, done bool) {
+	switch word {
+	case "", "#":
+	case "log":
+		g.say("ukl.log", "[    0.1] %s\r\n", rest)
+	case "out":
+		g.say("ukl.stdout", "%s\n", rest)
+	case "err":
+		g.say("ukl.stderr", "%s\n", rest)
+	case "args":
+		archive, err := os.ReadFile(g.options["-initrd"])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1, true
+		}
+		for _, name := range []string{"ukl/argv", "ukl/env"} {
+			for item := range bytes.SplitSeq(bytes.TrimSuffix(member(archive, name), []byte{0}), []byte{0}) {
+				g.say("ukl.stdout", "%s %q\n", name, item)
+			}
+		}
+	case "append":
+		g.say("ukl.stdout", "%s\n", g.options["-append"])
+	case "machine":
+		g.say("ukl.stdout", "%s\n", strings.Join(g.args, "\n"))
+	case "cat":
+		n, err := io.Copy(g.channels["ukl.stdout"], g.channels["ukl.stdin"])
+		g.say("ukl.stderr", "%d bytes, %v\n", n, err)
+	case "flood":
+		n, _ := strconv.Atoi(rest)
+		for range n {
+			if _, err := g.channels["ukl.stdout"].Write(bytes.Repeat([]byte("0123456789abcde\n"), 1<<16)); err != nil {
+				return 3, true
+			}
+		}
+	case "sleep":
+		d, _ := time.ParseDuration(rest)
+		time.Sleep(d)
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+	case "echo":
+		return g.echo()
+	case "say":
+		fmt.Fprintln(os.Stderr, rest)
+	case "quit":
+		n, _ := strconv.Atoi(rest)
+		return n, true
+	default:
+		fmt.Fprintf(os.Stderr, "fake-qemu: unknown word %q\n", word)
+		return 1, true
+	}
+	return 0, false
+}
+
+// echo listens where hostfwd=tcp:ADDR:PORT-... says.
+func (g *fake) echo() (int, bool) {
+	_, rest, _ := strings.Cut(g.options["-netdev"], "hostfwd=tcp:")
+	addr, _, _ := strings.Cut(rest, "-")
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "qemu: Could not set up host forwarding rule '%s'\n", rest)
+		return 1, true
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	return 0, false
+}
+
+// member finds a file in a newc archive; nil if it is not there. It reads the format apart from the code that writes it.
+func member(archive []byte, name string) []byte {
+	r := bufio.NewReader(bytes.NewReader(archive))
+	at := 0
+	take := func(n int) []byte {
+		b := make([]byte, n)
+		m, _ := io.ReadFull(r, b)
+		at += m
+		return b
+	}
+	align := func() {
+		for at%4 != 0 {
+			take(1)
+		}
+	}
+	for {
+		h := take(110)
+		if string(h[:6]) != "070701" {
+			return nil
+		}
+		field := func(i int) int {
+			n, _ := strconv.ParseUint(string(h[6+8*i:14+8*i]), 16, 32)
+			return int(n)
+		}
+		entry := strings.TrimSuffix(string(take(field(11))), "\x00")
+		align()
+		data := take(field(6))
+		align()
+		if entry == name {
+			return data
+		}
+		if entry == "TRAILER!!!" {
+			return nil
+		}
+	}
+}
+
+// taken NAME listens on a free port of 127.0.0.1 until the script ends, and puts its number into the variable NAME.
+func taken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: taken NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// port NAME puts the number of a port that is free now into the variable NAME.
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: port NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	l.Close()
+}
+
+// serving PORT waits until something listens on the port of 127.0.0.1.
+func serving(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: serving PORT")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", "127.0.0.1:"+args[0])
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nothing listens on port %s: %v", args[0], err)
+		}
+	}
+}
