@@ -21,20 +21,16 @@ import (
 
 // pinsCommand is the lock and its seeds.
 func pinsCommand() *cli.Command {
-	sources := []cli.Flag{
-		&cli.StringFlag{Name: "seeds", Usage: "folder with files named sha256/<hex>", EnvVars: []string{pins.SeedsEnv}, TakesFile: true},
-		&cli.StringFlag{Name: "mirror", Usage: "Debian mirror to ask before the public one", EnvVars: []string{pins.MirrorEnv}},
-	}
 	goOnly := &cli.BoolFlag{Name: "go-only", Usage: "keep the packages; measure only what Go files and go.sum changed"}
 	return &cli.Command{
 		Name:  "pins",
 		Usage: "the lock of external inputs, and bringing them here",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "print every pin", Action: pinsList},
-			{Name: "fetch", Usage: "bring everything that a build needs into the store", Flags: sources, Action: pinsFetch},
+			{Name: "fetch", Usage: "bring everything that a build needs into the store", Action: pinsFetch},
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
-			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: append(slices.Clone(sources), goOnly), Action: pinsUpdate},
-			{Name: "export", Usage: "write the pins to a folder that --seeds takes", ArgsUsage: "DIR", Flags: sources, Action: pinsExport},
+			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
+			{Name: "export", Usage: "write the pins to a folder that --seeds takes", ArgsUsage: "DIR", Action: pinsExport},
 			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "DIR", Action: pinsImport},
 		},
 	}
@@ -192,7 +188,7 @@ func pinsUpdate(c *cli.Context) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(checkout, "nixexprs", "default.nix")); err != nil {
-		return fmt.Errorf("%s is not a checkout of ukl: %v", checkout, err)
+		return fmt.Errorf("%s is not a checkout of ukl: %w", checkout, err)
 	}
 	n, err := nix.Find()
 	if err != nil {

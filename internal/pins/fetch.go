@@ -22,6 +22,9 @@ import (
 // DefaultMirror is asked last. nixexprs/deb.nix has the same.
 const DefaultMirror = "https://mirrors.kernel.org/debian"
 
+// NoMirror as a mirror keeps Fetch off the network, but for apt.
+const NoMirror = "none"
+
 // Environment names that stand for Options.
 const (
 	SeedsEnv  = "UKL_SEEDS"
@@ -37,7 +40,7 @@ type Store interface {
 // Options say where pins may come from. The zero value asks apt and the default mirror.
 type Options struct {
 	Seeds    string // folder with files named sha256/<hex>
-	Mirror   string // Debian mirror to ask before the default one
+	Mirror   string // Debian mirror to ask before the default one; NoMirror asks neither
 	Dir      string // keeps finished downloads until they are in the store; "" is the user's cache
 	NoApt    bool   // do not ask the host's apt
 	NoPublic bool   // do not ask the default mirror
@@ -146,7 +149,11 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	}
 	f.kept()
 	steps := []func(context.Context) error{f.seeds, f.apt}
-	for _, m := range []string{o.Mirror, DefaultMirror} {
+	mirrors := []string{o.Mirror, DefaultMirror}
+	if o.Mirror == NoMirror {
+		mirrors = nil
+	}
+	for _, m := range mirrors {
 		if m != "" && !(m == DefaultMirror && o.NoPublic) {
 			steps = append(steps, func(ctx context.Context) error { return f.mirror(ctx, strings.TrimSuffix(m, "/")) })
 		}
