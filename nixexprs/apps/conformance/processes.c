@@ -1,0 +1,687 @@
+/* processes.c: fork, exec and wait; what children share and what they must not; who may get into ring 0. */
+#include "tap.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { PAGE = 4096, REPORTED_RING = 40 /* `conformance --ring' and the helper exit with this plus their ring */ };
+
+static int global = 1;
+
+struct memory {
+	int *heap, *stack, *mapped;
+};
+
+static int change_all(void *argument)
+{
+	struct memory *memory = argument;
+
+	CHECK(global == 1 && *memory->heap == 1 && *memory->stack == 1 && *memory->mapped == 1);
+	global = *memory->heap = *memory->stack = *memory->mapped = 2;
+	CHECK(global == 2 && *memory->heap == 2 && *memory->stack == 2 && *memory->mapped == 2);
+	return 0;
+}
+
+TEST(processes, fork_copies_on_write)
+{
+	int on_stack = 1;
+	struct memory memory = {
+		.heap = malloc(sizeof(int)),
+		.stack = &on_stack,
+		.mapped = MUST(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)),
+	};
+
+	*memory.heap = *memory.mapped = 1;
+	CHECK_EQ(reap(spawn(change_all, &memory)), 0);
+	CHECK(global == 1 && *memory.heap == 1 && on_stack == 1 && *memory.mapped == 1);
+}
+
+static int expect_ones(void *argument)
+{
+	int *pipe = argument;
+	char go;
+
+	CHECK_EQ(read(pipe[0], &go, 1), 1);
+	CHECK_EQ(global, 1);
+	return 0;
+}
+
+/* The parent's writes after the fork are not the child's either. */
+TEST(processes, fork_isolates_parent)
+{
+	int pipes[2];
+	pid_t child;
+
+	MUST(pipe(pipes));
+	child = spawn(expect_ones, pipes);
+	global = 3;
+	CHECK_EQ(write(pipes[1], "", 1), 1);
+	CHECK_EQ(reap(child), 0);
+}
+
+enum { MANY_PAGES = 1024 };
+
+static int scribble(void *memory)
+{
+	for (int i = 0; i < MANY_PAGES; i++)
+		((char *)memory)[i * PAGE] = (char)~i;
+	return 0;
+}
+
+TEST(processes, fork_many_pages)
+{
+	char *memory = malloc(MANY_PAGES * PAGE);
+
+	for (int i = 0; i < MANY_PAGES; i++)
+		memory[i * PAGE] = (char)i;
+	CHECK_EQ(reap(spawn(scribble, memory)), 0);
+	for (int i = 0; i < MANY_PAGES; i++)
+		CHECK_EQ(memory[i * PAGE], (char)i);
+}
+
+/* Until a signal ends it. */
+static int sleep_on(void *unused)
+{
+	(void)unused;
+	pause();
+	return 1;
+}
+
+static int give(void *number) { return (int)(intptr_t)number; }
+
+TEST(processes, exit_statuses)
+{
+	pid_t children[100];
+
+	for (int i = 0; i < 100; i++)
+		children[i] = spawn(give, (void *)(intptr_t)i);
+	for (int i = 0; i < 100; i++)
+		CHECK_EQ(reap(children[i]), i);
+	FAILS(waitpid(-1, NULL, 0), ECHILD);
+}
+
+static int fork_to_depth(void *argument)
+{
+	int depth = (int)(intptr_t)argument;
+
+	return depth == 0 ? 0 : 1 + reap(spawn(fork_to_depth, (void *)(intptr_t)(depth - 1)));
+}
+
+TEST(processes, fork_nested) { CHECK_EQ(fork_to_depth((void *)20), 20); }
+
+static void *fork_in_thread(void *argument)
+{
+	(void)argument;
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(reap(spawn(give, (void *)(intptr_t)i)), i);
+	return NULL;
+}
+
+TEST(processes, fork_from_threads)
+{
+	pthread_t threads[4];
+
+	for (int i = 0; i < 4; i++)
+		OK(pthread_create(&threads[i], NULL, fork_in_thread, NULL));
+	for (int i = 0; i < 4; i++)
+		OK(pthread_join(threads[i], NULL));
+}
+
+static int handlers_run;
+static void before(void) { handlers_run |= 1; }
+static void in_parent(void) { handlers_run |= 2; }
+static void in_child(void) { handlers_run |= 4; }
+static int give_handlers(void *unused) { (void)unused; return handlers_run; }
+
+TEST(processes, atfork)
+{
+	OK(pthread_atfork(before, in_parent, in_child));
+	CHECK_EQ(reap(spawn(give_handlers, NULL)), 5);
+	CHECK_EQ(handlers_run, 3);
+}
+
+TEST(processes, vfork)
+{
+	volatile int shared = 0;
+
+	for (int i = 1; i <= 20; i++) {
+		pid_t child = vfork();
+
+		if (child == 0) {
+			shared = i;
+			_exit(i);
+		}
+		CHECK(child > 0);
+		CHECK_EQ(shared, i); /* the parent waited */
+		CHECK_EQ(reap(child), i);
+	}
+}
+
+static int set_and_give(void *argument)
+{
+	*(int *)argument = 7;
+	return 8;
+}
+
+TEST(processes, clone_shares_memory)
+{
+	static char stack[64 * 1024] __attribute__((aligned(16)));
+	int value = 0;
+
+	CHECK_EQ(reap(MUST(clone(set_and_give, stack + sizeof stack, CLONE_VM | SIGCHLD, &value))), 8);
+	CHECK_EQ(value, 7);
+}
+
+TEST(processes, clone3)
+{
+	int pidfd = -1;
+	struct clone_args arguments = {
+		.flags = CLONE_PIDFD, .exit_signal = SIGCHLD, .pidfd = (uintptr_t)&pidfd,
+	};
+	siginfo_t info;
+	long child = MUST(syscall(SYS_clone3, &arguments, sizeof arguments));
+
+	if (child == 0)
+		_exit(9);
+	MUST(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED));
+	CHECK_EQ(info.si_pid, child);
+	CHECK_EQ(info.si_code, CLD_EXITED);
+	CHECK_EQ(info.si_status, 9);
+}
+
+/* A whole program in a page: exit(REPORTED_RING + (CS & 3)) by the syscall instruction. */
+struct program {
+	Elf64_Ehdr header;
+	Elf64_Phdr segment;
+	unsigned char code[20];
+};
+
+static const struct program helper = {
+	.header = {
+		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+		.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
+		.e_entry = 0x10000000 + sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
+		.e_phoff = sizeof(Elf64_Ehdr), .e_ehsize = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1,
+	},
+	.segment = {
+		.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = 0x10000000, .p_align = PAGE,
+		.p_filesz = sizeof(struct program), .p_memsz = sizeof(struct program),
+	},
+	.code = {
+		0x8c, 0xcf,             /* mov %cs, %edi */
+		0x83, 0xe7, 3,          /* and $3, %edi */
+		0x83, 0xc7, REPORTED_RING, /* add $REPORTED_RING, %edi */
+		0xb8, SYS_exit, 0, 0, 0, /* mov $SYS_exit, %eax */
+		0x0f, 0x05,             /* syscall */
+	},
+};
+
+/* Writes a program; its path. */
+static const char *write_program(const char *name, const void *image, size_t size)
+{
+	const char *path = scratch_file(name);
+	int fd = MUST(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755));
+
+	CHECK_EQ(write(fd, image, size), size);
+	MUST(close(fd));
+	return path;
+}
+
+static int run(const char *path)
+{
+	char *const arguments[] = { "program", "--ring", NULL };
+	pid_t child;
+
+	OK(posix_spawn(&child, path, NULL, NULL, arguments, environ));
+	return reap(child);
+}
+
+TEST(processes, exec_is_ring_3) { CHECK_EQ(run(write_program("helper", &helper, sizeof helper)), REPORTED_RING + 3); }
+
+static int exec(void *path)
+{
+	execl(path, "program", "--ring", (char *)NULL);
+	return 1;
+}
+
+TEST(processes, fork_exec)
+{
+	const char *path = write_program("helper", &helper, sizeof helper);
+	pid_t child;
+
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(reap(spawn(exec, (void *)path)), REPORTED_RING + 3);
+	child = vfork();
+	if (child == 0) {
+		execl(path, path, (char *)NULL);
+		_exit(1);
+	}
+	CHECK_EQ(reap(child), REPORTED_RING + 3);
+}
+
+static int exec_from_thread_result;
+
+static void *exec_from_thread(void *path)
+{
+	exec_from_thread_result = exec(path);
+	return NULL;
+}
+
+static int exec_in_second_thread(void *path)
+{
+	pthread_t thread;
+
+	OK(pthread_create(&thread, NULL, exec_from_thread, path));
+	OK(pthread_join(thread, NULL));
+	return 1;
+}
+
+TEST(processes, exec_from_thread)
+{
+	const char *path = write_program("helper", &helper, sizeof helper);
+
+	CHECK_EQ(reap(spawn(exec_in_second_thread, (void *)path)), REPORTED_RING + 3);
+}
+
+TEST(processes, exec_errors)
+{
+	char *const arguments[] = { "program", NULL };
+	pid_t child;
+
+	CHECK_EQ(posix_spawn(&child, "/no/such/file", NULL, NULL, arguments, environ), ENOENT);
+	CHECK_EQ(posix_spawn(&child, write_program("text", "neither ELF nor #!\n", 19), NULL, NULL, arguments, environ),
+		 ENOEXEC);
+	FAILS(execv("/", arguments), EACCES);
+}
+
+TEST(processes, spawn_file_actions)
+{
+	const char *path = write_program("helper", &helper, sizeof helper);
+	char *const arguments[] = { "program", NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	siginfo_t info;
+	pid_t child;
+
+	OK(posix_spawn_file_actions_init(&actions));
+	OK(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0));
+	OK(posix_spawn_file_actions_adddup2(&actions, 0, 9));
+	OK(posix_spawnattr_init(&attributes));
+	OK(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK));
+	OK(posix_spawn(&child, path, &actions, &attributes, arguments, environ));
+	MUST(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+	CHECK_EQ(getpgid(child), child);
+	CHECK_EQ(reap(child), REPORTED_RING + 3);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+}
+
+/* The image's own file is the only one that is allowed what this process is allowed. */
+TEST(processes, exec_self) { CHECK_EQ(run("/proc/self/exe"), REPORTED_RING + ring()); }
+
+/* A copy of the app calls an address of the kernel from ring 3, if it is not an ordinary program anyway. */
+#define CHECK_NOT_RING_0(status)                                                                 \
+	do {                                                                                     \
+		int status_ = (status);                                                          \
+		if (status_ != -SIGSEGV)                                                         \
+			CHECK_EQ(status_, REPORTED_RING + 3);                                    \
+	} while (0)
+
+/* Copies the running program to the open file. */
+static void copy_self(int out)
+{
+	static char buffer[64 * 1024];
+	int in = MUST(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	ssize_t n;
+
+	while ((n = MUST(read(in, buffer, sizeof buffer))) > 0)
+		CHECK_EQ(write(out, buffer, (size_t)n), n);
+	close(in);
+}
+
+TEST(processes, attack_copy)
+{
+	const char *path = scratch_file("app");
+	int fd = MUST(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+
+	copy_self(fd);
+	MUST(close(fd));
+	CHECK_NOT_RING_0(run(path));
+}
+
+TEST(processes, attack_memfd)
+{
+	int fd = MUST(memfd_create("app", 0));
+	char path[32];
+
+	copy_self(fd);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	CHECK_NOT_RING_0(run(path));
+}
+
+TEST(processes, attack_bind_mount)
+{
+	char self[200], helper_path[200], over[200];
+	ssize_t n = MUST(readlink("/proc/self/exe", self, sizeof self - 1));
+
+	self[n] = '\0';
+	snprintf(helper_path, sizeof helper_path, "%s", write_program("helper", &helper, sizeof helper));
+	snprintf(over, sizeof over, "%s", write_program("over", "", 0));
+	/* In a private namespace, so that nothing outlives the case. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		tap_skip("no mounting here");
+	if (mount(helper_path, self, NULL, MS_BIND, NULL) == 0) {
+		CHECK_NOT_RING_0(run(self)); /* another file at the app's path */
+		MUST(umount2(self, MNT_DETACH));
+	}
+	MUST(mount(helper_path, over, NULL, MS_BIND, NULL));
+	CHECK_NOT_RING_0(run(over));
+}
+
+/* A file that claims everything a loader might look at. */
+TEST(processes, attack_crafted_header)
+{
+	struct program crafted = helper;
+	static const unsigned char abis[] = { 0x55, 0xff, ELFOSABI_LINUX, ELFOSABI_STANDALONE };
+
+	for (size_t i = 0; i < sizeof abis; i++) {
+		crafted.header.e_ident[EI_OSABI] = abis[i];
+		crafted.header.e_ident[EI_ABIVERSION] = abis[i];
+		crafted.header.e_flags = 0xffffffff;
+		crafted.segment.p_flags |= PF_MASKOS;
+		CHECK_NOT_RING_0(run(write_program("init", &crafted, sizeof crafted)));
+	}
+}
+
+TEST(processes, wait_variants)
+{
+	siginfo_t info = { 0 };
+	pid_t child = spawn(sleep_on, NULL);
+	int status;
+
+	CHECK_EQ(MUST(waitpid(child, &status, WNOHANG)), 0);
+	MUST(kill(child, SIGSTOP));
+	CHECK_EQ(MUST(waitpid(child, &status, WUNTRACED)), child);
+	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	MUST(kill(child, SIGCONT));
+	CHECK_EQ(MUST(waitpid(child, &status, WCONTINUED)), child);
+	CHECK(WIFCONTINUED(status));
+	MUST(kill(child, SIGTERM));
+	MUST(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+	CHECK_EQ(info.si_code, CLD_KILLED);
+	CHECK_EQ(info.si_status, SIGTERM);
+	CHECK_EQ(reap(child), -SIGTERM);
+}
+
+static int lead_session(void *argument)
+{
+	(void)argument;
+	CHECK_EQ(setsid(), getpid());
+	CHECK_EQ(getsid(0), getpid());
+	CHECK_EQ(getpgrp(), getpid());
+	FAILS(setsid(), EPERM);
+	return 0;
+}
+
+TEST(processes, sessions_and_groups)
+{
+	pid_t children[3];
+
+	CHECK_EQ(reap(spawn(lead_session, NULL)), 0);
+	for (int i = 0; i < 3; i++) {
+		children[i] = spawn(sleep_on, NULL);
+		MUST(setpgid(children[i], children[0]));
+	}
+	MUST(kill(-children[0], SIGTERM));
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(reap(children[i]), -SIGTERM);
+}
+
+static int leave_orphan(void *argument)
+{
+	int *pipe = argument;
+	pid_t parent = getpid();
+
+	if (MUST(fork()) == 0) {
+		while (getppid() == parent)
+			sleep_ms(1);
+		pid_t adopter = getppid();
+		CHECK_EQ(write(pipe[1], &adopter, sizeof adopter), sizeof adopter);
+		_exit(5);
+	}
+	return 0;
+}
+
+TEST(processes, orphans_are_adopted)
+{
+	pid_t adopter;
+	int pipes[2], status;
+
+	MUST(pipe(pipes));
+	MUST(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	CHECK_EQ(reap(spawn(leave_orphan, pipes)), 0);
+	CHECK_EQ(read(pipes[0], &adopter, sizeof adopter), sizeof adopter);
+	CHECK_EQ(adopter, getpid());
+	MUST(wait(&status));
+	CHECK_EQ(WEXITSTATUS(status), 5);
+}
+
+static int wait_for_death_of_parent(void *argument)
+{
+	(void)argument;
+	if (MUST(fork()) == 0) {
+		MUST(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+		kill(getppid(), SIGKILL);
+		sleep_ms(10000);
+		_exit(1);
+	}
+	pause();
+	return 1;
+}
+
+TEST(processes, parent_death_signal)
+{
+	int status;
+
+	MUST(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	CHECK_EQ(reap(spawn(wait_for_death_of_parent, NULL)), -SIGKILL);
+	MUST(wait(&status)); /* the orphan */
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static int output;
+static void say_first(void) { CHECK_EQ(write(output, "1", 1), 1); }
+static void say_second(void) { CHECK_EQ(write(output, "2", 1), 1); }
+
+static int exit_in_order(void *argument)
+{
+	output = *(int *)argument;
+	atexit(say_second);
+	atexit(say_first);
+	CHECK(freopen("/dev/null", "w", stdout) != NULL);
+	CHECK_EQ(dup2(output, STDOUT_FILENO), STDOUT_FILENO);
+	fputs("3", stdout); /* flushed after the handlers */
+	exit(6);
+}
+
+TEST(processes, exit_runs_handlers)
+{
+	char text[8] = "";
+	int pipes[2];
+
+	MUST(pipe(pipes));
+	CHECK_EQ(reap(spawn(exit_in_order, &pipes[1])), 6);
+	close(pipes[1]);
+	CHECK_EQ(read(pipes[0], text, sizeof text), 3);
+	CHECK(strcmp(text, "123") == 0);
+}
+
+static void *exit_from_thread(void *argument)
+{
+	(void)argument;
+	exit(12);
+}
+
+static void *sleep_in_thread(void *unused)
+{
+	pause();
+	return unused;
+}
+
+static int exit_in_thread(void *argument)
+{
+	pthread_t thread;
+	(void)argument;
+
+	for (int i = 0; i < 4; i++)
+		OK(pthread_create(&thread, NULL, sleep_in_thread, NULL));
+	OK(pthread_create(&thread, NULL, exit_from_thread, NULL));
+	pause();
+	return 1;
+}
+
+TEST(processes, exit_from_thread) { CHECK_EQ(reap(spawn(exit_in_thread, NULL)), 12); }
+
+static int abort_now(void *unused)
+{
+	(void)unused;
+	abort();
+}
+
+TEST(processes, abort) { CHECK_EQ(reap(spawn(abort_now, NULL)), -SIGABRT); }
+
+/* True if a line of /proc/PID/FILE contains TEXT. */
+static bool proc_says(pid_t pid, const char *file, const char *text)
+{
+	char path[64], line[512];
+	bool found = false;
+	FILE *stream;
+
+	snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+	stream = fopen(path, "r");
+	CHECK(stream != NULL);
+	while (!found && fgets(line, sizeof line, stream) != NULL)
+		found = strstr(line, text) != NULL;
+	fclose(stream);
+	return found;
+}
+
+TEST(processes, proc)
+{
+	char text[64];
+	pid_t child = spawn(sleep_on, NULL);
+
+	snprintf(text, sizeof text, "PPid:\t%d", getpid());
+	CHECK(proc_says(child, "status", text));
+	CHECK(proc_says(child, "maps", "[stack]"));
+	CHECK(proc_says(child, "maps", "[vdso]"));
+	CHECK(proc_says(child, "cmdline", "")); /* readable */
+	MUST(kill(child, SIGKILL));
+	CHECK_EQ(reap(child), -SIGKILL);
+}
+
+static int traced(void *argument)
+{
+	volatile int *value = argument;
+
+	MUST(ptrace(PTRACE_TRACEME, 0, 0, 0));
+	raise(SIGSTOP);
+	getppid();
+	return *value;
+}
+
+/* Stops at PTRACE_SYSCALL; the number of the system call that CHILD is in. */
+static long next_system_call(pid_t child)
+{
+	struct user_regs_struct registers;
+	int status;
+
+	MUST(ptrace(PTRACE_SYSCALL, child, 0, 0));
+	CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == (SIGTRAP | 0x80));
+	MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
+	return (long)registers.orig_rax;
+}
+
+TEST(processes, ptrace)
+{
+	static volatile int value = 3;
+	struct user_regs_struct registers, same;
+	pid_t child = spawn(traced, (void *)&value);
+	int status;
+
+	CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+	CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	MUST(ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+	MUST(ptrace(PTRACE_POKEDATA, child, &value, 44));
+	CHECK_EQ((int)ptrace(PTRACE_PEEKDATA, child, &value, 0), 44);
+	MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
+	CHECK(registers.rip != 0 && registers.rsp != 0);
+	MUST(ptrace(PTRACE_SETREGS, child, 0, &registers)); /* what was read may be written */
+	MUST(ptrace(PTRACE_GETREGS, child, 0, &same));
+	CHECK(memcmp(&registers, &same, sizeof same) == 0);
+	while (next_system_call(child) != SYS_getppid)
+		;
+	CHECK_EQ(next_system_call(child), SYS_getppid); /* its end */
+	for (int i = 0; i < 50; i++) {
+		MUST(ptrace(PTRACE_SINGLESTEP, child, 0, 0));
+		CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+		if (WIFEXITED(status))
+			break;
+		CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+	}
+	if (!WIFEXITED(status)) {
+		MUST(ptrace(PTRACE_CONT, child, 0, 0));
+		CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+	}
+	CHECK_EQ(WEXITSTATUS(status), 44);
+	CHECK_EQ(value, 3);
+}
+
+static int spin_ring_3(void *argument)
+{
+	(void)argument;
+	MUST(ptrace(PTRACE_TRACEME, 0, 0, 0));
+	return exec((void *)scratch_file("helper"));
+}
+
+/* A tracer cannot write itself, or a ring-3 child, into ring 0. */
+TEST(processes, attack_ptrace_registers)
+{
+	struct user_regs_struct registers;
+	pid_t child;
+	int status;
+
+	write_program("helper", &helper, sizeof helper);
+	child = spawn(spin_ring_3, NULL);
+	CHECK_EQ(MUST(waitpid(child, &status, 0)), child); /* stopped by the exec */
+	CHECK(WIFSTOPPED(status));
+	MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
+	CHECK_EQ(registers.cs & 3, 3);
+	registers.cs = 0x10;
+	registers.ss = 0x18;
+	FAILS(ptrace(PTRACE_SETREGS, child, 0, &registers), EIO);
+	MUST(ptrace(PTRACE_CONT, child, 0, 0));
+	CHECK_EQ(reap(child), REPORTED_RING + 3);
+}
