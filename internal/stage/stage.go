@@ -36,7 +36,7 @@ var All = []Stage{
 // Of finds the stage of a derivation by its name. Packages and other inputs are no stage.
 func Of(derivation string) (Stage, bool) {
 	for _, s := range All {
-		if derivation == s.Name || s.App && strings.HasPrefix(derivation, s.Name+"-") {
+		if !s.App && derivation == s.Name || s.App && strings.HasPrefix(derivation, s.Name+"-") {
 			return s, true
 		}
 	}
