@@ -56,7 +56,7 @@ const (
 // Hardware of the guest, chosen by measurement; nothing else in ukl names a machine type. Under TCG the interval timer and the
 // interrupt controller of the PC can be left out because the kernel is told the TSC's frequency.
 const (
-	machineType = "microvm,acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=on"
+	machineType = "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=on"
 	cpuTCG      = "max"
 	cpuKVM      = "host"
 )
