@@ -512,8 +512,29 @@ var client = &http.Client{Transport: &http.Transport{
 	Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 20 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
 }}
 
-// get downloads one pin. Only a wrong hash and errors of this machine are errors of it.
+// attempts is how often a mirror is asked for a file when the line, not the mirror, is to blame.
+const attempts = 3
+
+// get downloads one pin. Only a wrong hash, errors of this machine and a mirror that cannot be reached are errors of it.
 func (f *fetch) get(ctx context.Context, base string, p Pin) error {
+	for n := 1; ; n++ {
+		err := f.once(ctx, base, p)
+		var lost *unreachable
+		if !errors.As(err, &lost) || ctx.Err() != nil {
+			return err
+		}
+		if n == attempts {
+			f.failed(base, "%v", lost.error)
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(n) * 200 * time.Millisecond):
+		}
+	}
+}
+
+func (f *fetch) once(ctx context.Context, base string, p Pin) error {
 	url := base + "/" + p.Path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -521,10 +542,7 @@ func (f *fetch) get(ctx context.Context, base string, p Pin) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		if ctx.Err() == nil {
-			f.failed(base, "%v", errors.Unwrap(err))
-		}
-		return &unreachable{err}
+		return &unreachable{errors.Unwrap(err)} // without the address, which the caller names
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -543,9 +561,12 @@ func (f *fetch) get(ctx context.Context, base string, p Pin) error {
 	if cerr := w.Close(); cerr != nil {
 		return cerr
 	}
+	var local *fs.PathError
+	if errors.As(err, &local) {
+		return err
+	}
 	if err != nil {
-		f.failed(base, "%s: %v", p.Path, err)
-		return nil
+		return &unreachable{err}
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
 		return &Mismatch{Pin: p, Got: got, GotSize: n, Source: url}
