@@ -63,7 +63,7 @@ func newReader(text, file string) (*reader, error) {
 		if errors.As(err, &pe) {
 			e.Line, e.Column, e.Text = max(pe.Position.Line, 1), 1, pe.Message
 			// The decoder's own column is that of the line before when a line's first character is wrong.
-			if at := pe.Position.Start; at <= len(text) && strings.Count(text[:at], "\n")+1 == e.Line {
+			if at := pe.Position.Start; at >= 0 && at <= len(text) && strings.Count(text[:at], "\n")+1 == e.Line {
 				e.Column = column(text[strings.LastIndexByte(text[:at], '\n')+1:], at-strings.LastIndexByte(text[:at], '\n')-1)
 			}
 		}

@@ -1,0 +1,104 @@
+package apps
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"ukl/internal/manifest"
+	"ukl/nixexprs"
+)
+
+func catalogue() Catalogue {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	return New(fstest.MapFS{
+		"apps/multithreaded/ukl.toml": file("aliases = ['multithreaded-tcp-server']\nsummary = 'm'"),
+		"apps/multithreaded/a.c":      file(""),
+		"apps/printing/ukl.toml":      file("name = 'printer'"),
+		"apps/printing/p.c":           file(""),
+		"apps/notes/readme":           file(""),
+	})
+}
+
+func TestFind(t *testing.T) {
+	c := catalogue()
+	for word, want := range map[string]string{
+		"multithreaded": "multithreaded", "multithreaded-tcp-server": "multithreaded", "printing": "printing", "printer": "printing",
+	} {
+		a, err := c.Find(word)
+		if err != nil || a.Short != want || !a.Bundled {
+			t.Errorf("Find(%q) = %q, %v; want %q", word, a.Short, err, want)
+		}
+	}
+	a, _ := c.Find("printing")
+	if got := a.In("/x"); got != "/x/apps/printing" {
+		t.Errorf("In = %q", got)
+	}
+	var u *Unknown
+	if _, err := c.Find("multi"); !errors.As(err, &u) || u.Suggestion != "multithreaded" {
+		t.Errorf("Find(multi): %v, suggestion %+v", err, u)
+	}
+	if _, err := c.Find("notes"); !errors.As(err, &u) || u.Suggestion != "" {
+		t.Errorf("a directory without a manifest is no application: %v", err)
+	}
+}
+
+func TestFindOwn(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, d := range []string{"mine", "printing"} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{manifest.File, "main.c"} {
+			if err := os.WriteFile(filepath.Join(d, f), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := catalogue()
+	for _, word := range []string{"mine", "./mine", "mine/", "mine/ukl.toml"} {
+		a, err := c.Find(word)
+		if err != nil || a.Bundled || a.Short != "mine" || !filepath.IsAbs(a.Dir) {
+			t.Errorf("Find(%q) = %+v, %v", word, a, err)
+		}
+	}
+	if a, _ := c.Find("printing"); !a.Bundled {
+		t.Error("a bundled name wins over a directory")
+	}
+	if a, _ := c.Find("./printing"); a.Bundled {
+		t.Error("a slash makes it a directory")
+	}
+	if _, err := c.Find(""); !errors.As(err, new(*manifest.NotFound)) {
+		t.Errorf("Find of the current directory without a manifest: %v", err)
+	}
+	t.Chdir("mine")
+	if a, err := c.Find(""); err != nil || a.Short != "mine" {
+		t.Errorf("Find of the current directory = %+v, %v", a, err)
+	}
+	if _, err := c.Find("main.c/"); err == nil {
+		t.Error("a file was taken for an application")
+	}
+}
+
+// What comes along must be right, and answer to the names of the original.
+func TestBundled(t *testing.T) {
+	c := New(nixexprs.FS)
+	list, err := c.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if a.Summary == "" {
+			t.Errorf("%s has no summary", a.Short)
+		}
+	}
+	for alias, short := range map[string]string{
+		"multithreaded-tcp-server": "multithreaded", "singlethreaded-tcp-server": "singlethreaded", "multithreaded-printing": "printing",
+	} {
+		if a, err := c.Find(alias); err != nil || a.Short != short {
+			t.Errorf("Find(%q) = %q, %v", alias, a.Short, err)
+		}
+	}
+}

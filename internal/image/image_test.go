@@ -1,0 +1,274 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"ukl/internal/apps"
+	"ukl/internal/manifest"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/nixexprs"
+)
+
+// fake is a store in a directory, whose builds are instantaneous.
+type fake struct {
+	t     *testing.T
+	dir   string
+	calls []string
+	plan  []string
+	build error
+	check error
+	args  map[string]string
+	attrs []string
+}
+
+func (f *fake) call(s string) { f.calls = append(f.calls, s) }
+
+func (f *fake) Invalid(context.Context, []string) ([]string, error) {
+	f.call("invalid")
+	return nil, nil
+}
+
+func (f *fake) AddFixed(context.Context, bool, []string) ([]string, error) {
+	f.t.Error("something was added to the store")
+	return nil, nil
+}
+
+func (f *fake) Instantiate(_ context.Context, r nix.Request) (string, error) {
+	f.call("instantiate " + r.Attr)
+	f.args = r.Args
+	if _, err := os.Stat(filepath.Join(r.Expr, "default.nix")); err != nil {
+		f.t.Error(err)
+	}
+	return "/nix/store/00000000000000000000000000000000-" + r.Attr + "-x.drv", nil
+}
+
+func (f *fake) Plan(context.Context, string) ([]string, error) { f.call("plan"); return f.plan, nil }
+
+func (f *fake) Realise(_ context.Context, drv, root string, events func(nix.Event)) (string, error) {
+	f.call("realise")
+	if f.build != nil {
+		return "", f.build
+	}
+	events(nix.Event{Kind: nix.Start, Stage: "image-x", Drv: drv})
+	out := filepath.Join(f.dir, "out")
+	for _, name := range []string{"vmlinux", "bzImage", "config", "System.map"} {
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(out, name), []byte(name), 0o444); err != nil {
+			return "", err
+		}
+	}
+	return out, nil
+}
+
+func (f *fake) Check(_ context.Context, drv string, _ func(nix.Event)) error {
+	f.call("check " + nix.Name(drv))
+	return f.check
+}
+
+type events struct{ builds int }
+
+func (e *events) Fetch(pins.Progress) {}
+func (e *events) Build(nix.Event)     { e.builds++ }
+
+// setup makes an application and a builder on a fake store.
+func setup(t *testing.T) (*Builder, *fake, apps.App) {
+	t.Helper()
+	t.Setenv("NIX_REMOTE", "")
+	f := &fake{t: t, dir: t.TempDir()}
+	b := &Builder{
+		Cache:    t.TempDir(),
+		Open:     func() (Store, error) { f.call("open"); return f, nil },
+		Progress: &events{},
+	}
+	dir := filepath.Join(t.TempDir(), "app")
+	write(t, dir, manifest.File, "name = 'app'\n")
+	write(t, dir, "main.c", "int main;\n")
+	return b, f, find(t, dir)
+}
+
+func find(t *testing.T, dir string) apps.App {
+	t.Helper()
+	a, err := apps.New(nixexprs.FS).Find(dir + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fake) took(t *testing.T, want string) {
+	t.Helper()
+	if got := strings.Join(f.calls, ", "); got != want {
+		t.Errorf("calls: %s\nwant:  %s", got, want)
+	}
+	f.calls = nil
+}
+
+func TestBuild(t *testing.T) {
+	b, f, a := setup(t)
+	ctx := context.Background()
+	i, err := b.Build(ctx, a)
+	if err != nil || filepath.Base(i.Vmlinux) != "vmlinux" {
+		t.Fatalf("Build = %+v, %v", i, err)
+	}
+	f.took(t, "open, invalid, instantiate image, plan, realise")
+	if !reflect.DeepEqual(f.args, map[string]string{"app": a.Dir}) {
+		t.Errorf("the expressions got %v", f.args)
+	}
+	if b.Progress.(*events).builds != 1 {
+		t.Error("the progress was not told")
+	}
+
+	// Nothing has changed: no Nix.
+	b.store = nil
+	if again, err := b.Build(ctx, a); err != nil || *again != *i {
+		t.Errorf("Build = %+v, %v", again, err)
+	}
+	f.took(t, "")
+
+	// A file that the build does not see changes nothing; one that it sees does.
+	write(t, a.Dir, ".git/index", "x")
+	write(t, a.Dir, "result-1", "x")
+	if _, err := b.Build(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	f.took(t, "")
+	for _, name := range []string{"main.c", "inc/x.h", manifest.File} {
+		write(t, a.Dir, name, "# another")
+		if _, err := b.Build(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.calls) == 0 {
+			t.Errorf("a changed %s was not built", name)
+		}
+		f.calls = nil
+	}
+
+	// An image that was collected is built again.
+	if err := os.RemoveAll(filepath.Join(f.dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Build(ctx, a); err != nil || len(f.calls) == 0 {
+		t.Errorf("after a garbage collection: %v, %q", err, f.calls)
+	}
+}
+
+func TestBuildFails(t *testing.T) {
+	b, f, a := setup(t)
+	f.build = &nix.BuildError{Stage: "app-x", Code: 100}
+	if _, err := b.Build(context.Background(), a); !errors.Is(err, f.build) {
+		t.Errorf("Build: %v", err)
+	}
+	f.build, f.calls = nil, nil
+	if _, err := b.Build(context.Background(), a); err != nil || len(f.calls) == 0 {
+		t.Errorf("a failed build was remembered: %v", err)
+	}
+	b.store = nil
+	b.Open = func() (Store, error) { return nil, nix.NotFound{} }
+	write(t, a.Dir, "main.c", "new")
+	if _, err := b.Build(context.Background(), a); !errors.As(err, new(nix.NotFound)) {
+		t.Errorf("without Nix: %v", err)
+	}
+}
+
+func TestNoSpace(t *testing.T) {
+	b, f, a := setup(t)
+	f.plan = []string{"/nix/store/00000000000000000000000000000000-linux-objects.drv"}
+	b.Free = func() (uint64, error) { return 1e6, nil }
+	var n *NoSpace
+	if _, err := b.Build(context.Background(), a); !errors.As(err, &n) || n.Have != 1e6 || n.Need < 1e8 {
+		t.Errorf("Build: %v", err)
+	}
+	f.plan = nil
+	if _, err := b.Build(context.Background(), a); err != nil {
+		t.Errorf("nothing to build needs no space: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	b, f, a := setup(t)
+	if got, err := b.Check(context.Background(), a); err != nil || strings.Join(got, " ") != "app link image" {
+		t.Errorf("Check = %q, %v", got, err)
+	}
+	f.took(t, "open, instantiate app, realise, check app-x, instantiate link, realise, check link-x, instantiate image, realise, check image-x")
+	f.check = &nix.BuildError{Stage: "app-x", Code: 104}
+	if got, err := b.Check(context.Background(), a); !errors.Is(err, f.check) || len(got) > 0 {
+		t.Errorf("Check of a difference = %q, %v", got, err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	b, f, a := setup(t)
+	p := "/nix/store/00000000000000000000000000000000-"
+	f.plan = []string{p + "image-x.drv", p + "gcc_12.deb.drv", p + "glibc.drv", p + "linux-objects.drv"}
+	if got, err := b.Missing(context.Background(), a); err != nil || strings.Join(got, ", ") != "Linux objects, glibc, image" {
+		t.Errorf("Missing = %q, %v", got, err)
+	}
+}
+
+const drv = `Derive([("out","/nix/store/aaa-x","",""),("dev","/nix/store/aaa-x-dev","r:sha256","00")],[("/nix/store/bbb.drv",["out"])],["/nix/store/ccc-src"],"x86_64-linux","/bin/b",["enter","a b"],[("name","x"),("q","say \"hi\"\n\tback\\slash")])`
+
+func TestDerivation(t *testing.T) {
+	d, err := parseDerivation(drv)
+	want := &Derivation{
+		Outputs: map[string]string{"out": "/nix/store/aaa-x", "dev": "/nix/store/aaa-x-dev"},
+		Inputs:  map[string][]string{"/nix/store/bbb.drv": {"out"}},
+		Sources: []string{"/nix/store/ccc-src"},
+		System:  "x86_64-linux", Builder: "/bin/b", Args: []string{"enter", "a b"},
+		Env: map[string]string{"name": "x", "q": "say \"hi\"\n\tback\\slash"},
+	}
+	if err != nil || !reflect.DeepEqual(d, want) {
+		t.Errorf("parseDerivation = %+v, %v", d, err)
+	}
+	for _, s := range []string{"", "Derive", "Derive(", "Derive()", drv[:len(drv)-1], drv[:50], `Derive("\`, "Derive" + strings.Repeat("[", 100)} {
+		if d, err := parseDerivation(s); err == nil {
+			t.Errorf("parseDerivation(%q) = %+v", s, d)
+		}
+	}
+}
+
+func FuzzDerivation(f *testing.F) {
+	f.Add(drv)
+	f.Fuzz(func(t *testing.T, s string) {
+		if d, err := parseDerivation(s); err == nil && len(d.Outputs) == 0 {
+			t.Error("no outputs")
+		}
+	})
+}
+
+func TestBuilt(t *testing.T) {
+	t.Setenv("NIX_REMOTE", "")
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	file := filepath.Join(dir, "x.drv")
+	write(t, dir, "x.drv", `Derive([("out","`+out+`","","")],[],[],"s","b",[],[])`)
+	if Built(file) {
+		t.Error("an output that is not there is built")
+	}
+	write(t, dir, "out", "")
+	if !Built(file) {
+		t.Error("an output that is there is not built")
+	}
+	if !Built(filepath.Join(dir, "none.drv")) {
+		t.Error("a derivation that cannot be read counts as built")
+	}
+}

@@ -1,0 +1,151 @@
+package qemu
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+func machine() Machine {
+	m := Machine{
+		Kernel: "/k, 1", Initrd: "/i", Append: "console=ttyS0 quiet", Memory: 64, CPUs: 2,
+		Forwards: []Forward{{Addr: "127.0.0.1", Host: 5555, Guest: 80}, {Addr: "0.0.0.0", Host: 53, Guest: 53, UDP: true}},
+		Extra:    []string{"-s"},
+	}
+	for c := range Channels {
+		m.Backends[c] = "socket,fd=" + string(rune('3'+c))
+	}
+	return m
+}
+
+// Every group of arguments occurs once and nothing is left over; order between groups is free, but for Extra's.
+func TestArgs(t *testing.T) {
+	args := machine().Args()
+	groups := [][]string{
+		{"-no-user-config"}, {"-nodefaults"}, {"-no-reboot"}, {"-display", "none"},
+		{"-cpu", "max"}, {"-m", "64"}, {"-smp", "2"},
+		{"-kernel", "/k, 1"}, {"-initrd", "/i"}, {"-append", "console=ttyS0 quiet"},
+		{"-device", "virtio-serial-device,max_ports=4"},
+		{"-chardev", "socket,id=ukl.stdin,fd=3"}, {"-device", "virtserialport,nr=1,chardev=ukl.stdin,name=ukl.stdin"},
+		{"-chardev", "socket,id=ukl.stdout,fd=4"}, {"-device", "virtserialport,nr=2,chardev=ukl.stdout,name=ukl.stdout"},
+		{"-chardev", "socket,id=ukl.stderr,fd=5"}, {"-device", "virtserialport,nr=3,chardev=ukl.stderr,name=ukl.stderr"},
+		{"-chardev", "socket,id=ukl.log,fd=6"}, {"-serial", "chardev:ukl.log"},
+		{"-netdev", "user,id=net0,ipv6=off,hostfwd=tcp:127.0.0.1:5555-10.0.2.15:80,hostfwd=udp:0.0.0.0:53-10.0.2.15:53"},
+		{"-device", "virtio-net-device,netdev=net0"},
+		{"-s"},
+	}
+	if args[len(args)-1] != "-s" {
+		t.Errorf("Extra is not last: %q", args)
+	}
+	i := slices.Index(args, "-machine")
+	if i < 0 || !strings.HasPrefix(args[i+1], "microvm,") || !strings.HasSuffix(args[i+1], ",accel=tcg") {
+		t.Fatalf("no machine under TCG in %q", args)
+	}
+	args = slices.Delete(args, i, i+2)
+	for _, g := range groups {
+		at := -1
+		for j := range len(args) - len(g) + 1 {
+			if slices.Equal(args[j:j+len(g)], g) {
+				at = j
+				break
+			}
+		}
+		if at < 0 {
+			t.Errorf("no %q", g)
+			continue
+		}
+		args = slices.Delete(args, at, at+len(g))
+	}
+	if len(args) > 0 {
+		t.Errorf("left over: %q", args)
+	}
+}
+
+func TestArgsKVM(t *testing.T) {
+	m := machine()
+	m.KVM = true
+	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "accel=kvm") || !strings.Contains(s, "-cpu host ") {
+		t.Errorf("KVM without a model: %s", s)
+	}
+	m.CPU, m.Initrd = "host,-arch-capabilities", ""
+	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "-cpu host,-arch-capabilities ") || strings.Contains(s, "-initrd") {
+		t.Errorf("KVM with a model, no initrd: %s", s)
+	}
+}
+
+func TestValue(t *testing.T) {
+	if got := Value("/a,b"); got != "/a,,b" {
+		t.Errorf("Value = %q", got)
+	}
+}
+
+// A shell must read the printed command as it is run.
+func TestCommand(t *testing.T) {
+	p := Program{Argv: []string{"/q emu", "-L", "it's"}, Env: []string{"M=a b$c"}}
+	args := []string{"-append", "a \"b\" $HOME\n`c`", "-m", "64", ""}
+	file, err := syntax.NewParser().Parse(strings.NewReader(p.Command(args)), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Stmts) != 1 {
+		t.Fatalf("%d statements", len(file.Stmts))
+	}
+	call := file.Stmts[0].Cmd.(*syntax.CallExpr)
+	var got []string
+	for _, w := range call.Args {
+		var b strings.Builder
+		for _, part := range w.Parts {
+			switch part := part.(type) {
+			case *syntax.Lit:
+				b.WriteString(part.Value)
+			case *syntax.SglQuoted:
+				s := part.Value
+				if part.Dollar {
+					s = strings.NewReplacer(`\n`, "\n", `\'`, `'`, `\\`, `\`).Replace(s)
+				}
+				b.WriteString(s)
+			case *syntax.DblQuoted:
+				for _, q := range part.Parts {
+					lit, ok := q.(*syntax.Lit)
+					if !ok {
+						t.Fatalf("the shell would expand %T", q)
+					}
+					b.WriteString(lit.Value)
+				}
+			default:
+				t.Fatalf("the shell would expand %T", part)
+			}
+		}
+		got = append(got, b.String())
+	}
+	if want := slices.Concat(p.Argv, args); !slices.Equal(got, want) {
+		t.Errorf("the shell reads %q\nwant %q", got, want)
+	}
+	if len(call.Assigns) != 1 || call.Assigns[0].Name.Value != "M" {
+		t.Errorf("assignments: %v", call.Assigns)
+	}
+}
+
+func TestParseMemory(t *testing.T) {
+	for s, want := range map[string]int{"64": 64, "64M": 64, "64MiB": 64, "64 mb": 64, "2G": 2048, "2gib": 2048} {
+		if got, err := ParseMemory(s); err != nil || got != want {
+			t.Errorf("ParseMemory(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "9999999999999999999999", "64 k"} {
+		if got, err := ParseMemory(s); err == nil {
+			t.Errorf("ParseMemory(%q) = %d, without an error", s, got)
+		}
+	}
+}
+
+func FuzzParseMemory(f *testing.F) {
+	f.Add("64M")
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := ParseMemory(s); err == nil && (n < MinMemory || n > maxMemory) {
+			t.Errorf("ParseMemory(%q) = %d", s, n)
+		}
+	})
+}

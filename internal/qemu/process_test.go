@@ -1,0 +1,109 @@
+package qemu
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func sh(script string) Program { return Program{Argv: []string{"/bin/sh", "-c", script, "sh"}} }
+
+func start(t *testing.T, script string) *Process {
+	t.Helper()
+	p, err := sh(script).Start(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	return p
+}
+
+func TestProcess(t *testing.T) {
+	p := start(t, "exit 3")
+	<-p.Done()
+	if p.ExitCode() != 3 || p.Failure() != "exit status 3" {
+		t.Errorf("code %d, failure %q", p.ExitCode(), p.Failure())
+	}
+	p = start(t, "echo qemu: bad >&2; exit 1")
+	<-p.Done()
+	if p.Failure() != "qemu: bad" {
+		t.Errorf("failure %q", p.Failure())
+	}
+	p = start(t, "echo a warning >&2")
+	<-p.Done()
+	if p.Failure() != "" {
+		t.Errorf("failure %q of a good end", p.Failure())
+	}
+	if _, err := (Program{Argv: []string{"/nothere"}}).Start(nil, nil); err == nil {
+		t.Error("a program that is not there started")
+	}
+}
+
+func TestStop(t *testing.T) {
+	p := start(t, "exec sleep 60")
+	began := time.Now()
+	p.Stop()
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("a polite end took %s", took)
+	}
+	p = start(t, "trap '' TERM; while :; do sleep 0.1; done")
+	time.Sleep(100 * time.Millisecond)
+	began = time.Now()
+	p.Stop()
+	if took := time.Since(began); took < patience || took > patience+time.Second {
+		t.Errorf("an end by force took %s; want %s", took, patience)
+	}
+}
+
+func TestStuck(t *testing.T) {
+	p := start(t, "printf 'KVM internal ' >&2; sleep 0.1; echo 'error. Suberror: 1' >&2; echo RAX=0 >&2; exec sleep 60")
+	select {
+	case <-p.Stuck():
+	case <-time.After(5 * time.Second):
+		t.Fatal("not seen")
+	}
+	if got := p.Failure(); !strings.HasPrefix(got, "KVM internal error") || strings.Contains(got, "RAX") {
+		t.Errorf("failure %q", got)
+	}
+}
+
+func TestTail(t *testing.T) {
+	p := start(t, "head -c 100000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit 1")
+	<-p.Done()
+	if got := p.Failure(); len(got) > tailSize || !strings.HasSuffix(got, "end") {
+		t.Errorf("%d bytes kept, ending in %q", len(got), got[max(0, len(got)-10):])
+	}
+}
+
+func TestFind(t *testing.T) {
+	tree := t.TempDir()
+	if _, err := Find(tree, ""); err == nil {
+		t.Error("QEMU was found in an empty tree")
+	}
+	bin := filepath.Join(tree, program)
+	if err := os.MkdirAll(filepath.Dir(bin), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(bin, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]string{{tree, ""}, {"", tree}} {
+		p, err := Find(c[0], c[1])
+		if err != nil || len(p.Argv) != 8 || !strings.HasSuffix(p.Argv[0], "ld-linux-x86-64.so.2") || p.Argv[3] != bin || len(p.Env) != 1 {
+			t.Errorf("Find(%q) = %+v, %v", c, p, err)
+		}
+	}
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := Find("", "sh"); err != nil || len(p.Argv) != 1 || p.Argv[0] != shell {
+		t.Errorf("Find by name = %+v, %v", p, err)
+	}
+	if _, err := Find("", "/nothere"); err == nil || !strings.Contains(err.Error(), Env) {
+		t.Errorf("Find of nothing: %v", err)
+	}
+}
