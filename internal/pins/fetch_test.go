@@ -257,3 +257,30 @@ func TestInPlan(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestFetchAsksAgainWhenTheLineBreaks(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path]++
+		n := asked[r.URL.Path]
+		mu.Unlock()
+		for i, p := range somePins(3) {
+			if r.URL.Path == "/"+p.Path {
+				w.Header().Set("Content-Length", fmt.Sprint(p.Size))
+				w.Write(content(i)[:p.Size/2])
+				if n == 1 {
+					panic(http.ErrAbortHandler)
+				}
+				w.Write(content(i)[p.Size/2:])
+			}
+		}
+	}))
+	defer s.Close()
+	o := options(t)
+	o.Mirror = s.URL
+	if err := Fetch(context.Background(), &fakeStore{map[string]bool{}}, somePins(3), o, nil); err != nil {
+		t.Error(err)
+	}
+}
