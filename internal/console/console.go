@@ -117,7 +117,7 @@ func (c *Console) Close() {
 // QEMU takes a hang-up for the loss of the whole channel.
 func feed(guest *net.UnixConn, stdin *os.File) {
 	if stdin != nil {
-		_, _ = io.Copy(guest, &patient{stdin}) // whatever ended it, the guest's reader must learn of the end
+		_, _ = io.Copy(guest, newPatient(stdin)) // whatever ended it, the guest's reader must learn of the end
 	}
 	_ = guest.CloseWrite()
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -15,6 +16,12 @@ const retry = 200 * time.Millisecond
 // patient reads a terminal only while ukl is in its foreground. Reading it from the background would stop ukl, and with it the
 // server that somebody started with "&".
 type patient struct{ f *os.File }
+
+// newPatient makes a background read an error (EIO) instead of a stop of the whole process. Nothing in ukl wants to be stopped so.
+func newPatient(f *os.File) *patient {
+	signal.Ignore(syscall.SIGTTIN)
+	return &patient{f}
+}
 
 func (p *patient) Read(b []byte) (int, error) {
 	for {
