@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/qemu"
+)
+
+// terminal is a real pseudo-terminal, with everything that was written to it.
+type terminal struct {
+	t             *testing.T
+	master, slave *os.File
+	mu            sync.Mutex
+	seen          bytes.Buffer
+}
+
+func openTerminal(t *testing.T) *terminal {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty := &terminal{t: t, master: master, slave: slave}
+	t.Cleanup(func() { slave.Close(); master.Close() })
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			n, err := master.Read(b)
+			tty.mu.Lock()
+			tty.seen.Write(b[:n])
+			tty.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return tty
+}
+
+func (tty *terminal) text() string {
+	tty.mu.Lock()
+	defer tty.mu.Unlock()
+	return tty.seen.String()
+}
+
+func (tty *terminal) await(text string) {
+	tty.t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(tty.text(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			tty.t.Fatalf("%q was not shown, but:\n%s", text, tty.text())
+		}
+	}
+}
+
+func (tty *terminal) settings() unix.Termios {
+	tty.t.Helper()
+	s, err := unix.IoctlGetTermios(int(tty.slave.Fd()), unix.TCGETS)
+	if err != nil {
+		tty.t.Fatal(err)
+	}
+	return *s
+}
+
+// shell starts a shell on the terminal, as a login would, with a guest that is the fake QEMU's script.
+func (tty *terminal) shell(guest, script string) *exec.Cmd {
+	tty.t.Helper()
+	dir := tty.t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "guest"), []byte(guest), 0o644); err != nil {
+		tty.t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TERM=xterm", "HOME="+dir, "XDG_STATE_HOME="+dir+"/state", "XDG_CACHE_HOME="+dir+"/cache", qemu.Env+"=fake-qemu")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty.slave, tty.slave, tty.slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		tty.t.Fatal(err)
+	}
+	tty.t.Cleanup(func() { cmd.Process.Kill() })
+	return cmd
+}
+
+const serves = "out ready\ncat\nsleep 60s\n"
+
+// Ctrl-C on a terminal ends the guest with 130, and the terminal is as it was. So it is after every other end.
+func TestTerminalIsLeftAlone(t *testing.T) {
+	for _, c := range []struct {
+		name, guest, script string
+		act                 func(*terminal, *exec.Cmd)
+	}{
+		{"Ctrl-C", serves, `trap : INT; ukl run --accel tcg --kernel guest; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
+			tty.await("ready")
+			io.WriteString(tty.master, "\x03")
+			tty.await("code 130")
+		}},
+		{"killed", serves, `ukl run --accel tcg --kernel guest & p=$!; sleep 1; kill -KILL $p; wait $p; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
+			tty.await("code 137")
+		}},
+		{"panic", "log Kernel panic - not syncing: x\n", `ukl run --accel tcg --kernel guest; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
+			tty.await("code 70")
+		}},
+		{"end", "cat\nlog ukl: app exited with status 3\n", `ukl run --accel tcg --kernel guest; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
+			io.WriteString(tty.master, "typed\n\x04") // Ctrl-D is the end of stdin
+			tty.await("6 bytes, <nil>")
+			tty.await("code 3")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tty := openTerminal(t)
+			before := tty.settings()
+			cmd := tty.shell(c.guest, c.script)
+			c.act(tty, cmd)
+			cmd.Wait()
+			if after := tty.settings(); after != before {
+				t.Errorf("settings were %+v, are %+v", before, after)
+			}
+			if flags, err := unix.FcntlInt(tty.slave.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+				t.Errorf("the terminal does not block any more: %#x, %v", flags, err)
+			}
+		})
+	}
+}
+
+// A guest that was stopped with Ctrl-Z and sent to the background goes on there, too.
+func TestStoppedAndContinued(t *testing.T) {
+	tty := openTerminal(t)
+	cmd := tty.shell(serves, `set -m; ukl run --accel tcg --kernel guest; bg %1; sleep 1; jobs; kill %1; wait %1; echo "code $?"`)
+	tty.await("ready")
+	time.Sleep(200 * time.Millisecond) // it now waits for input
+	io.WriteString(tty.master, "\x1a")
+	tty.await("code 143")
+	cmd.Wait()
+	if !strings.Contains(tty.text(), "Running") {
+		t.Errorf("shown:\n%s", tty.text())
+	}
+}
+
+// A server started with "&" must go on, although the terminal is not its own to read.
+func TestBackground(t *testing.T) {
+	tty := openTerminal(t)
+	cmd := tty.shell(serves, `set -m; ukl run --accel tcg --kernel guest & sleep 1; jobs; kill %1; wait %1; echo "code $?"`)
+	tty.await("code 143")
+	cmd.Wait()
+	if strings.Contains(tty.text(), "Stopped") || !strings.Contains(tty.text(), "Running") || !strings.Contains(tty.text(), "ready") {
+		t.Errorf("shown:\n%s", tty.text())
+	}
+}
