@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -84,7 +83,19 @@ type Place struct {
 	FS   fs.FS  // the directory, to look for sources; nil does not look
 }
 
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$`)
+// longestName keeps store paths, which hold the name, well below what file systems take.
+const longestName = 64
+
+// isName tells whether s can be part of a store path. A regular expression would be compiled at each start of ukl.
+func isName(s string) bool {
+	for i, c := range s {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || !strings.ContainsRune("+._-", c)) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= longestName
+}
 
 // Parse checks the text of a manifest. Its error is an Errors.
 func Parse(text []byte, p Place) (*Manifest, error) {
@@ -135,7 +146,7 @@ func Parse(text []byte, p Place) (*Manifest, error) {
 }
 
 func (r *reader) names(m *Manifest) {
-	if !nameRE.MatchString(m.Name) {
+	if !isName(m.Name) {
 		if r.has("name") {
 			r.fault("name", "%q cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit", m.Name)
 		} else {
@@ -143,7 +154,7 @@ func (r *reader) names(m *Manifest) {
 		}
 	}
 	for _, a := range m.Aliases {
-		if !nameRE.MatchString(a) {
+		if !isName(a) {
 			r.fault("aliases", "%q cannot be a name", a)
 		}
 	}

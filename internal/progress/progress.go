@@ -6,7 +6,6 @@ package progress
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -66,8 +65,15 @@ func New(w io.Writer, o Options) *Display {
 	return &Display{w: w, o: o}
 }
 
-// compiled is a line of a build that announces one more object file.
-var compiled = regexp.MustCompile(`^\s*(CC|AS|HOSTCC|gcc|g\+\+|\S*gcc)\s`)
+// compiles tells whether a line of a build announces one more object file.
+func compiles(line string) bool {
+	word, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
+	switch word {
+	case "CC", "AS", "HOSTCC", "gcc", "g++":
+		return true
+	}
+	return strings.HasSuffix(word, "-gcc")
+}
 
 // Build shows an event of a build.
 func (d *Display) Build(e nix.Event) {
@@ -92,7 +98,7 @@ func (d *Display) Build(e nix.Event) {
 		if r == nil {
 			return
 		}
-		if compiled.MatchString(e.Text) {
+		if compiles(e.Text) {
 			r.files++
 		}
 		if d.o.Verbose {
