@@ -428,6 +428,16 @@ TEST(signals, interval_timers)
 	CHECK_EQ(alarm(0), 1);
 }
 
+static volatile int expirations; /* with those that were merged into one signal */
+
+static void count_overrun(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)context;
+	last = *info;
+	expirations += 1 + info->si_overrun;
+	hits++;
+}
+
 static atomic_int expired;
 
 static void expire(union sigval value) { atomic_fetch_add(&expired, value.sival_int); }
@@ -438,16 +448,18 @@ TEST(signals, posix_timers)
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3, .sigev_value.sival_int = 11 };
 	timer_t timer;
 
-	on_signal_info(SIGRTMIN + 3, record, 0);
+	on_signal_info(SIGRTMIN + 3, count_overrun, 0);
 	MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
 	MUST(timer_settime(timer, 0, &periodic, NULL));
 	spin_for(5);
 	CHECK_EQ(last.si_code, SI_TIMER);
 	CHECK_EQ(last.si_value.sival_int, 11);
 	block(SIGRTMIN + 3);
+	expirations = 0;
 	sleep_ms(50);
 	unblock(SIGRTMIN + 3);
-	CHECK(timer_getoverrun(timer) >= 5);
+	CHECK(expirations >= 10);
+	CHECK(timer_getoverrun(timer) >= 0);
 	MUST(timer_delete(timer));
 
 	event = (struct sigevent){ .sigev_notify = SIGEV_THREAD, .sigev_notify_function = expire, .sigev_value.sival_int = 1 };
