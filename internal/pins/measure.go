@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ukl/internal/nix"
@@ -187,15 +188,8 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	}
 	// A hash that no content has makes Nix build, and say what it got.
 	zero, _ := ToSRI(strings.Repeat("0", 64))
+	oldStage0 := l.Stage0.NarHash
 	l.Stage0.NarHash = zero
-	trees := l.Trees
-	if goOnly {
-		trees = nil
-	}
-	for n, t := range trees {
-		t.NarHash = zero
-		l.Trees[n] = t
-	}
 	work, err := os.MkdirTemp("", "ukl-pins-")
 	if err != nil {
 		return nil, err
@@ -223,7 +217,16 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	if l.Stage0.NarHash, err = measure("stage0"); err != nil {
 		return nil, err
 	}
-	if !goOnly {
+	// A tree follows from its packages and from stage0; the same of both is the same tree.
+	trees := map[string]Tree{}
+	for n, t := range l.Trees {
+		if !goOnly && (l.Stage0.NarHash != oldStage0 || old == nil || !sameTree(l, old, n)) {
+			trees[n] = t
+			t.NarHash = zero
+			l.Trees[n] = t
+		}
+	}
+	if len(trees) > 0 {
 		step("fetching packages")
 		missing, err := l.Missing(ctx, c)
 		if err != nil {
@@ -241,6 +244,19 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	}
 	step("writing " + filepath.Join(exprs, File))
 	return l, l.Write(exprs)
+}
+
+// sameTree tells whether two locks make a tree of the same packages.
+func sameTree(a, b *Lock, tree string) bool {
+	if !slices.Equal(a.Trees[tree].Packages, b.Trees[tree].Packages) {
+		return false
+	}
+	for _, n := range a.Trees[tree].Packages {
+		if a.Packages[n].SHA256 != b.Packages[n].SHA256 {
+			return false
+		}
+	}
+	return true
 }
 
 func toolchainVersion(checkout string) (string, error) {

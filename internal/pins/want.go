@@ -39,7 +39,7 @@ var wants = map[string]want{
 			// Modules for sound, SPICE, smart cards, Braille and OpenGL stay unloadable.
 			"libasound2", "libasound2-data", "libbrlapi0.8", "libcacard0", "libdrm-common", "libdrm2", "libdw1", "libepoxy0", "libexpat1",
 			"libgbm1", "libgstreamer-plugins-base1.0-0", "libgstreamer1.0-0", "libnspr4", "libnss3", "libopus0", "liborc-0.4-0",
-			"libpcsclite1", "libsndio7.0", "libspice-server1", "libsqlite3-0", "libssl3", "libunwind8", "libwayland-server0",
+			"libpcsclite1", "libsndio7.0", "libspice-server1", "libsqlite3-0", "libunwind8", "libwayland-server0",
 		},
 	},
 }
