@@ -2,7 +2,7 @@
 #
 # in   /build/src  the app's directory          sources          file names or patterns, one a line, relative to it
 #      glibc       include/ of the libc         include cflags cxxflags   one word a line
-# out  $out/objects/<source with / as _>.o
+# out  $out/objects/<source with / as @>.o
 #
 # Flags of all apps come first, so the app's own can override them. Position-independent code would only cost: the image is
 # linked at fixed addresses.
@@ -14,31 +14,28 @@ cd /build/src
 # Paths in debug information and __FILE__ are the app's own or a fixed name, never a store path.
 common="-O2 -g -pipe -fno-pie -ffile-prefix-map=/build/src=. -ffile-prefix-map=$glibc=/glibc -isystem $glibc/include"
 
-# words TEXT: one line of TEXT is one word, blanks and quotes included.
+# A line is a word, blanks and quotes included. A name without a pattern must exist.
 IFS=$newline
-set +f
-files=$(for pattern in $sources; do
-  found=
-  for file in $pattern; do
-    [ -f "$file" ] || continue
-    printf '%s\n' "$file"
-    found=yes
-  done
-  case $pattern in
+for name in $sources; do
+  case $name in
     *[*?[]*) ;;
-    *) [ "$found" ] || { printf 'error: source %s does not exist\n' "$pattern" >&2; exit 1; } ;;
+    *) [ -f "$name" ] || { printf 'error: source %s does not exist\n' "$name" >&2; exit 1; } ;;
   esac
-done | LC_ALL=C sort -u) || exit 1
+done
+set +f
+files=$(for file in $sources; do
+  [ ! -f "$file" ] || printf '%s\n' "$file"
+done | sort -u)
 set -f
 [ "$files" ] || { printf 'error: no source file matches: %s\n' "$(printf '%s ' $sources)" >&2; exit 1; }
 
 includes=$(for dir in $include; do printf '%s\n' "-I$dir"; done)
 mkdir -p "$out/objects"
 
-# One line a source: compiler, flags. xargs runs NIX_BUILD_CORES at a time.
+# compile FILE, saying so: these lines are the progress that ukl shows.
 compile() {
   file=$1
-  object=$out/objects/$(printf '%s' "$file" | tr / _).o
+  object=$out/objects/$(printf '%s' "$file" | tr / @).o
   case $file in
     *.c | *.S | *.s) compiler=gcc own=$cflags ;;
     *.cc | *.cpp | *.cxx | *.C) compiler=g++ own=$cxxflags ;;
@@ -51,6 +48,7 @@ compile() {
   "$compiler" "$@" $includes $own -c "$file" -o "$object"
 }
 
+# NIX_BUILD_CORES at a time.
 pids=
 running=0
 for file in $files; do
