@@ -20,7 +20,7 @@ derivation (
     CGO_ENABLED = "0";
     GOCACHE = "/build/cache";
     GOENV = "off";
-    GOFLAGS = "-trimpath -buildvcs=false -mod=readonly";
+    GOFLAGS = "-trimpath -buildvcs=false -mod=readonly -modcacherw"; # writable: Nix must be able to remove it
     GOMODCACHE = "/build/modules";
     GOPROXY = "file://${modules}";
     GOSUMDB = "off"; # go.sum and the pin decide

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"ukl/internal/nix"
 	"ukl/internal/pins"
+	"ukl/internal/progress"
 	"ukl/nixexprs"
 )
 
@@ -72,30 +72,17 @@ func pinsList(c *cli.Context) error {
 	return w.Flush()
 }
 
-// fetched prints a fetch's progress: one changing line on a terminal, else a line when the source changes.
-func fetched(w io.Writer, terminal bool) func(pins.Progress) {
-	last := ""
-	return func(p pins.Progress) {
-		if terminal {
-			end := ""
-			if p.Files == p.AllFiles {
-				end = "\n"
-			}
-			fmt.Fprintf(w, "\r\x1b[K[pins] %d of %d, %d of %d MB, %s%s", p.Files, p.AllFiles, p.Bytes/1e6, p.AllBytes/1e6, p.Source, end)
-		} else if p.Source != last {
-			fmt.Fprintf(w, "[pins] %d of %d here; asking %s\n", p.Files, p.AllFiles, p.Source)
-		}
-		last = p.Source
-	}
+// display shows progress as all commands do. Close it.
+func display(c *cli.Context) *progress.Display {
+	t := &tool{stderr: c.App.ErrWriter}
+	return progress.New(t.stderr, t.display(c))
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	fi, err := f.Stat()
-	return err == nil && fi.Mode()&os.ModeCharDevice != 0
+// fetchPins brings pins into the store and shows how far it is.
+func fetchPins(c *cli.Context, n *nix.Client, missing []pins.Pin, o pins.Options) error {
+	d := display(c)
+	defer d.Close()
+	return pins.Fetch(c.Context, n, missing, o, d.Fetch)
 }
 
 func pinsFetch(c *cli.Context) error {
@@ -113,7 +100,7 @@ func pinsFetch(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := pins.Fetch(c.Context, n, missing, o, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter))); err != nil {
+	if err := fetchPins(c, n, missing, o); err != nil {
 		return err
 	}
 	return reportPins(c, missing)
@@ -194,8 +181,14 @@ func pinsUpdate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	step := func(s string) { fmt.Fprintf(c.App.ErrWriter, "[pins] %s\n", s) }
-	l, err := pins.Update(c.Context, n, checkout, c.Bool("go-only"), pinOptions(c), step, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter)))
+	step := func(s string) {
+		if !c.Bool("quiet") {
+			fmt.Fprintf(c.App.ErrWriter, "[pins] %s\n", s)
+		}
+	}
+	d := display(c)
+	defer d.Close()
+	l, err := pins.Update(c.Context, n, checkout, c.Bool("go-only"), pinOptions(c), step, d.Fetch)
 	if err != nil {
 		return err
 	}
@@ -226,7 +219,7 @@ func pinsExport(c *cli.Context) error {
 		return err
 	}
 	// Packages of trees that are built may be gone; a bundle holds them all the same.
-	if err := fetchAll(c.Context, l, n, pinOptions(c), fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter))); err != nil {
+	if err := fetchAll(c, l, n); err != nil {
 		return err
 	}
 	files, err := pins.Export(c.Context, n, l, dir)
@@ -243,18 +236,19 @@ func pinsExport(c *cli.Context) error {
 	return err
 }
 
-func fetchAll(ctx context.Context, l *pins.Lock, n *nix.Client, o pins.Options, progress func(pins.Progress)) error {
+// fetchAll brings every package into the store, needed or not.
+func fetchAll(c *cli.Context, l *pins.Lock, n *nix.Client) error {
 	all := l.All()
 	var paths []string
 	for _, p := range all {
 		paths = append(paths, p.StorePath())
 	}
-	invalid, err := n.Invalid(ctx, paths)
+	invalid, err := n.Invalid(c.Context, paths)
 	if err != nil {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(p pins.Pin) bool { return !slices.Contains(invalid, p.StorePath()) })
-	return pins.Fetch(ctx, n, all, o, progress)
+	return fetchPins(c, n, all, pinOptions(c))
 }
 
 func pinsImport(c *cli.Context) error {
@@ -274,7 +268,7 @@ func pinsImport(c *cli.Context) error {
 		return err
 	}
 	o := pins.Options{Seeds: dir, NoApt: true, NoPublic: true}
-	if err := pins.Fetch(c.Context, n, missing, o, fetched(c.App.ErrWriter, isTerminal(c.App.ErrWriter))); err != nil {
+	if err := fetchPins(c, n, missing, o); err != nil {
 		return err
 	}
 	return reportPins(c, missing)
