@@ -24,6 +24,7 @@ derivation (
     GOMODCACHE = "/build/modules";
     GOPROXY = "file://${modules}";
     GOSUMDB = "off"; # go.sum and the pin decide
+    GOTMPDIR = "/build"; # exists in a sandbox; elsewhere go fails, as it should
     GOTOOLCHAIN = "local";
     HOME = "/build";
   }
