@@ -151,6 +151,38 @@ func TestWriteReplacesWhole(t *testing.T) {
 	}
 }
 
+func TestWriteFlake(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"flake.nix", "flake.lock"} {
+		b, err := os.ReadFile(filepath.Join(checkout, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.WriteFile(filepath.Join(dir, name), b, 0o644)
+	}
+	l, _ := repositoryLock(t)
+	before, _ := os.ReadFile(filepath.Join(dir, "flake.lock"))
+	if err := l.writeFlake(dir); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := os.ReadFile(filepath.Join(dir, "flake.lock")); !bytes.Equal(before, after) {
+		t.Error("a right flake.lock was changed")
+	}
+	l.Go = Toolchain{Version: "1.99.1", NarHash: "sha256-AAAA"}
+	if err := l.writeFlake(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range map[string]int{"flake.nix": 1, "flake.lock": 2} {
+		b, _ := os.ReadFile(filepath.Join(dir, name))
+		if got := strings.Count(string(b), "/go1.99.1.linux-amd64.tar.gz"); got != n {
+			t.Errorf("%s names the version %d times, not %d", name, got, n)
+		}
+	}
+	if b, _ := os.ReadFile(filepath.Join(dir, "flake.lock")); !bytes.Contains(b, []byte(`"narHash": "sha256-AAAA"`)) {
+		t.Errorf("flake.lock:\n%s", b)
+	}
+}
+
 func TestProxyFile(t *testing.T) {
 	for line, want := range map[string]string{
 		"github.com/BurntSushi/toml v1.6.0 h1:x=":        "github.com/!burnt!sushi/toml/@v/v1.6.0.zip",

@@ -2,6 +2,7 @@ package pins
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -243,7 +245,35 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 		l.Trees[n] = t
 	}
 	step("writing " + filepath.Join(exprs, File))
-	return l, l.Write(exprs)
+	if err := l.Write(exprs); err != nil {
+		return nil, err
+	}
+	return l, l.writeFlake(checkout)
+}
+
+var (
+	archiveRE = regexp.MustCompile(`/go[0-9.]+[0-9]\.linux-amd64\.tar\.gz`)
+	narHashRE = regexp.MustCompile(`"narHash": "sha256-[^"]*"`)
+)
+
+// writeFlake brings flake.nix and flake.lock, whose only input is the Go toolchain, into line with the lock.
+func (l *Lock) writeFlake(checkout string) error {
+	for _, name := range []string{"flake.nix", "flake.lock"} {
+		file := filepath.Join(checkout, name)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		now := archiveRE.ReplaceAll(text, []byte("/go"+l.Go.Version+".linux-amd64.tar.gz"))
+		now = narHashRE.ReplaceAll(now, []byte(`"narHash": "`+l.Go.NarHash+`"`))
+		if bytes.Equal(now, text) {
+			continue
+		}
+		if err := os.WriteFile(file, now, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sameTree tells whether two locks make a tree of the same packages.

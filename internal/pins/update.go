@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // suite is Debian's frozen release. Its security suite would move the pins with every fix; see docs/pins.md.
@@ -105,6 +106,7 @@ func (a *apt) command(ctx context.Context, tool string, args ...string) *exec.Cm
 	cmd := exec.CommandContext(ctx, tool, slices.Concat(a.options, args)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
