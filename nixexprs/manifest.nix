@@ -1,5 +1,5 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
-# in   dir      out  name, sources, include, cflags, cxxflags, ldflags, libs
+# in   dir      out  name, sources, include, cflags, cxxflags, ldflags, libs, calls
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
@@ -14,4 +14,5 @@ in
   cxxflags = lines "cxxflags" [ ];
   ldflags = lines "ldflags" [ ];
   libs = lines "libs" [ ];
+  calls = (toml.unikernel or { }).calls or "gate";
 }

@@ -2,6 +2,7 @@
 # env  objects  the linux-objects stage
 #      glibc    lib/*.a and the start files
 #      app      objects/*.o
+#      calls    gate or bypass: which of the kernel's two entries libc calls
 #      ldflags  words for the linker, one a line     libs  names of further libraries, one a line
 # out  app        the app, a static ELF file; its symbols stay, for backtraces
 #      vmlinux    the kernel with the app inside, which boots by itself (PVH)
@@ -18,7 +19,7 @@ for l in $libs; do set -- "$@" "-l$l"; done
 
 # The gates are absolute symbols. A CALL reaches them from the app's low addresses by a 32-bit displacement that wraps around.
 awk '{ print "PROVIDE(" $1 " = 0x" $2 ");" }' "$objects/gates" >gates.ld
-echo '__ukl_syscall = ring0_gate;' >>gates.ld
+echo "__ukl_syscall = ring0_$calls;" >>gates.ld
 
 g++ -static -no-pie -nostartfiles -nodefaultlibs -o app \
     -Wl,--build-id=none -Wl,-z,noexecstack -L"$glibc/lib" -L"$lib" \
