@@ -47,6 +47,8 @@ ld -r -o "$out/obj/vmlinux.o" --whole-archive $(ar t vmlinux.a | grep -vx init/r
     --start-group lib/lib.a arch/x86/lib/lib.a --end-group
 
 # What image.sh needs to make bzImage: the boot directory with its objects, generated headers, fixdep.
+# The variables of this derivation are among the exported ones; none may get out.
+sed -i '/\/nix\/store/d' link.env
 cp --parents -a include arch/x86/include arch/x86/boot scripts/basic scripts/kallsyms scripts/sorttable \
     init/version-timestamp.o arch/x86/kernel/vmlinux.lds ldflags link.env "$out/obj"
 rm -f "$out/obj/arch/x86/boot/bzImage" "$out"/obj/arch/x86/boot/compressed/vmlinux*
