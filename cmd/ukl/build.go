@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,10 +30,10 @@ func (t *tool) buildCommand() *cli.Command {
 		UsageText: "ukl build [OPTIONS] [APP|DIR]",
 		Description: `Prints the directory that holds bzImage, vmlinux, System.map and config.
 
-EXAMPLES:
-   ukl build multithreaded
-   ukl build -o out ./server
-   ukl build --check multithreaded`,
+examples:
+  ukl build multithreaded
+  ukl build -o out ./server
+  ukl build --check multithreaded`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`"},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages once more and compare every byte"},
@@ -127,6 +128,7 @@ func findApp(word string) (apps.App, error) { return apps.New(nixexprs.FS).Find(
 // builder returns what builds images, showing its progress on stderr, and what ends the showing.
 func (t *tool) builder(c *cli.Context) (*image.Builder, func()) {
 	d := progress.New(t.stderr, t.display(c))
+	context.AfterFunc(c.Context, d.Close) // what is stopped has not failed
 	return &image.Builder{
 		Cache:    cacheDir(),
 		Open:     func() (image.Store, error) { return nix.Find() },

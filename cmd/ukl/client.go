@@ -20,9 +20,9 @@ func (t *tool) clientCommand() *cli.Command {
 		UsageText: "ukl client [OPTIONS] [HOST[:PORT]]",
 		Description: `HOST is 127.0.0.1 and PORT is 5555 unless they are given.
 
-EXAMPLES:
-   ukl client
-   ukl client -n 1000 --size 65536 127.0.0.1:8080`,
+examples:
+  ukl client
+  ukl client -n 1000 --size 65536 127.0.0.1:8080`,
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "rounds", Aliases: []string{"n"}, Value: echo.DefaultRounds, Usage: "round trips on each connection: `N`"},
 			&cli.IntFlag{Name: "connections", Aliases: []string{"c"}, Value: echo.DefaultConnections, Usage: "connections at once: `N`"},

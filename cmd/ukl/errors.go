@@ -60,7 +60,10 @@ func classify(err error) *exit.Error {
 	)
 	switch {
 	case errors.As(err, &stop):
-		return &exit.Error{Code: exit.Signalled(int(stop.signal))}
+		e.Code = exit.Signalled(int(stop.signal))
+		if stop.signal == syscall.SIGINT {
+			e.Err = nil // whoever pressed Ctrl-C knows
+		}
 	case errors.Is(err, context.Canceled):
 		return &exit.Error{Code: exit.Interrupted}
 	case errors.Is(err, guest.ErrReaderGone), errors.Is(err, syscall.EPIPE):
@@ -115,13 +118,3 @@ const (
 	hashMismatch    = 102
 	notReproducible = 104
 )
-
-// exitCodes is the table as help shows it.
-func exitCodes() string {
-	var b strings.Builder
-	b.WriteString("\nEXIT CODES:\n")
-	for _, r := range exit.Table() {
-		fmt.Fprintf(&b, "   %-8s%s\n", r.Code, r.Meaning)
-	}
-	return b.String()
-}

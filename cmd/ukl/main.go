@@ -35,11 +35,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	defer signal.Stop(pipe)
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	// The library drops a leading "--" and keeps others; the split is made before it sees anything.
-	if i := slices.Index(args, "--"); i >= 0 {
-		t.rest, t.dashes = args[i+1:], true
-		args = args[:i]
-	}
+	args, t.rest, t.dashes = split(args)
 	err := t.app().RunContext(ctx, args)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -47,7 +43,29 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	return t.report(err)
 }
 
-// tool is one invocation of ukl: its streams and what stood behind "--".
+// split takes what stands behind "--" of `ukl run` away, before the library sees it: that drops a leading "--" and keeps others.
+func split(args []string) (before, behind []string, found bool) {
+	value := false // the next word belongs to an option
+	for i, a := range args[1:] {
+		switch {
+		case value:
+			value = false
+		case a == "--mirror", a == "--seeds":
+			value = true
+		case strings.HasPrefix(a, "-"):
+		case a != "run":
+			return args, nil, false
+		default:
+			if at := slices.Index(args[i:], "--"); at >= 0 {
+				return args[:i+at], args[i+at+1:], true
+			}
+			return args, nil, false
+		}
+	}
+	return args, nil, false
+}
+
+// tool is one invocation of ukl: its streams and what stood behind "--" of `ukl run`.
 type tool struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
@@ -58,12 +76,12 @@ type tool struct {
 func (t *tool) app() *cli.App {
 	commands := []*cli.Command{t.runCommand(), t.buildCommand(), t.listCommand(), t.clientCommand(), t.doctorCommand(), pinsCommand()}
 	for _, c := range commands {
-		t.finish(c)
+		t.finish("ukl", c)
 	}
+	const usage = "build and run Linux unikernels"
 	return &cli.App{
 		Name:                      "ukl",
-		Usage:                     "build and run Linux unikernels",
-		UsageText:                 "ukl [OPTIONS] COMMAND [ARGUMENTS]",
+		Usage:                     usage,
 		Writer:                    t.stdout,
 		ErrWriter:                 t.stderr,
 		Commands:                  commands,
@@ -74,12 +92,17 @@ func (t *tool) app() *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // it would exit, even with the code of a QEMU or nix
 		OnUsageError:              usageError,
 		Action:                    t.noCommand,
-		CustomAppHelpTemplate:     cli.AppHelpTemplate + exitCodes(),
+		CustomAppHelpTemplate:     appHelp(usage, commands),
 	}
 }
 
-// finish gives a command what all commands have.
-func (t *tool) finish(c *cli.Command) {
+// finish gives a command what all commands have; parent is what stands before its name.
+func (t *tool) finish(parent string, c *cli.Command) {
+	name := parent + " " + c.Name
+	own := slices.DeleteFunc(slices.Clone(c.Flags), func(f cli.Flag) bool {
+		return slices.ContainsFunc(globals(), func(g cli.Flag) bool { return g.Names()[0] == f.Names()[0] })
+	})
+	c.CustomHelpTemplate = commandHelp(name, c, own)
 	for _, f := range globals() {
 		if !slices.ContainsFunc(c.Flags, func(have cli.Flag) bool { return have.Names()[0] == f.Names()[0] }) {
 			c.Flags = append(c.Flags, f)
@@ -89,7 +112,7 @@ func (t *tool) finish(c *cli.Command) {
 	c.OnUsageError = usageError
 	c.Before = inherit
 	for _, sub := range c.Subcommands {
-		t.finish(sub)
+		t.finish(name, sub)
 	}
 	if len(c.Subcommands) > 0 && c.Action == nil {
 		c.Action = func(cc *cli.Context) error { return unknown(cc, c.Name+" command", c.Subcommands) }
@@ -98,13 +121,12 @@ func (t *tool) finish(c *cli.Command) {
 
 // globals are the flags that every command takes, before or after its name.
 func globals() []cli.Flag {
-	const group = "Everywhere"
 	return []cli.Flag{
-		&cli.BoolFlag{Category: group, Name: "json", Usage: "print data as JSON"},
-		&cli.BoolFlag{Category: group, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
-		&cli.BoolFlag{Category: group, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
-		&cli.StringFlag{Category: group, Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
-		&cli.StringFlag{Category: group, Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder `DIR` first"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "json", Usage: "print data as JSON"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
+		&cli.StringFlag{Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
+		&cli.StringFlag{Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder `DIR` first"},
 	}
 }
 
@@ -123,11 +145,11 @@ func inherit(c *cli.Context) error {
 	return nil
 }
 
-// words returns the command's arguments, at most n of them, filled up with "" to n. Those behind "--" count as well.
+// words returns the command's arguments, at most n of them, filled up with "" to n.
 func (t *tool) words(c *cli.Context, n int) ([]string, error) {
-	words := append(c.Args().Slice(), t.rest...)
+	words := c.Args().Slice()
 	if len(words) > n {
-		return nil, misplaced(c, c.Args().Slice(), n)
+		return nil, misplaced(c, words, n)
 	}
 	return append(words, make([]string, n-len(words))...), nil
 }
@@ -228,7 +250,7 @@ func dashed(name string) string {
 // interrupted is the end by a signal from outside.
 type interrupted struct{ signal syscall.Signal }
 
-func (i interrupted) Error() string { return "interrupted" }
+func (i interrupted) Error() string { return fmt.Sprintf("ended by a signal: %v", i.signal) }
 
 // interruptible returns a context that the usual signals end, with an interrupted as cause.
 func interruptible(parent context.Context) (context.Context, func()) {

@@ -25,17 +25,17 @@ func (t *tool) runCommand() *cli.Command {
 		UsageText: "ukl run [OPTIONS] APP|DIR [-- ARGUMENTS]",
 		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C ends the guest.
 
-EXAMPLES:
-   ukl run multithreaded
-   ukl run -p 8080:5555 -m 64 multithreaded
-   ukl run printing -- 3`,
+examples:
+  ukl run multithreaded
+  ukl run -p 8080:5555 -m 64 multithreaded
+  ukl run printing -- 3`,
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port: `[ADDR:]HOST:GUEST[/udp]`; repeatable", DefaultText: "what ukl.toml says"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application: `NAME[=VALUE]`; repeatable"},
-			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest: `SIZE` in MiB, or 64M, 2G"},
+			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
+			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
+			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
 			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "`auto|kvm|tcg`"},
+			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
 			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
