@@ -68,7 +68,7 @@ for dir in asm asm-generic drm linux misc mtd rdma scsi sound video xen; do
 done
 
 # The promise of this library: no way into the kernel but the call.
-if objdump -d --no-show-raw-insn "$out"/lib/*.a "$out"/lib/*.o | grep -E '\s(syscall|sysenter|int +\$0x80)\s*$'; then
+if objdump -d --no-show-raw-insn "$out"/lib/*.a "$out"/lib/*.o | grep -E '\s(syscall|sysenter|int +.0x80)\s*$'; then
 	echo "build.sh: the instructions above enter the kernel by themselves" >&2
 	exit 1
 fi
