@@ -103,6 +103,22 @@ func Parse(text []byte, p Place) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := r.manifest(p)
+	return m, r.errors()
+}
+
+// Keys are the keys of the top level.
+func Keys() []string {
+	r, err := newReader("", "")
+	if err != nil {
+		return nil // an empty text is valid
+	}
+	r.manifest(Place{Base: "x"})
+	slices.Sort(r.known)
+	return slices.Compact(r.known)
+}
+
+func (r *reader) manifest(p Place) *Manifest {
 	m := &Manifest{
 		Name:    r.text("name", p.Base),
 		Aliases: r.list("aliases"),
@@ -142,7 +158,7 @@ func Parse(text []byte, p Place) (*Manifest, error) {
 		m.Tests = append(m.Tests, t.test(len(m.Tests)+1, port))
 	}
 	r.done()
-	return m, r.errors()
+	return m
 }
 
 func (r *reader) names(m *Manifest) {

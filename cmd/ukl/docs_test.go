@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"ukl/internal/exit"
+	"ukl/internal/manifest"
+)
+
+func page(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The table of exit codes in docs/run.md is that of internal/exit.
+func TestDocumentedExitCodes(t *testing.T) {
+	var want strings.Builder
+	want.WriteString("| code | meaning |\n|---|---|\n")
+	for _, r := range exit.Table() {
+		fmt.Fprintf(&want, "| %s | %s |\n", r.Code, r.Meaning)
+	}
+	if !strings.Contains(page(t, "run.md"), want.String()) {
+		t.Errorf("docs/run.md must hold\n%s", &want)
+	}
+}
+
+// Each key that docs/ukl-toml.md has is one that ukl takes, its example is valid, and no key is missing there.
+func TestDocumentedManifest(t *testing.T) {
+	text := page(t, "ukl-toml.md")
+	var example strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "    ") || line == "\n" && example.Len() > 0 && !strings.Contains(example.String(), "expect") {
+			example.WriteString(strings.TrimPrefix(line, "    "))
+		}
+	}
+	m, err := manifest.Parse([]byte(example.String()), manifest.Place{File: "example", Base: "x"})
+	if err != nil || len(m.Tests) != 1 || len(m.Env) != 1 {
+		t.Errorf("the example: %+v, %v\n%s", m, err, &example)
+	}
+	documented := map[string]bool{}
+	for _, match := range regexp.MustCompile("(?m)^\\| `\\[*([a-z]+)\\]*`").FindAllStringSubmatch(text, -1) {
+		documented[match[1]] = true
+	}
+	for _, key := range []string{"summary", "aliases"} {
+		documented[key] = strings.Contains(text, "`"+key+"`")
+	}
+	for _, key := range manifest.Keys() {
+		if !documented[key] {
+			t.Errorf("%s is not documented", key)
+		}
+		delete(documented, key)
+	}
+	for _, key := range []string{"port", "send", "expect", "status"} { // of [[test]]
+		delete(documented, key)
+	}
+	if len(documented) > 0 {
+		t.Errorf("documented, but no keys: %v", documented)
+	}
+}
