@@ -1,6 +1,7 @@
 /* helpers.c: what cases of more than one file need. */
 #include "tap.h"
 
+#include <cpuid.h>
 #include <dirent.h>
 #include <errno.h>
 #include <sched.h>
@@ -17,6 +18,17 @@ int ring(void)
 
 	__asm__("mov %%cs, %0" : "=r"(cs));
 	return cs & 3;
+}
+
+bool emulated(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	__cpuid(1, eax, ebx, ecx, edx);
+	if (!(ecx & 1u << 31))
+		return false; /* no hypervisor */
+	__cpuid(0x40000000, eax, ebx, ecx, edx);
+	return ebx == 0x54474354 && ecx == 0x43544743 && edx == 0x47435447; /* TCGTCGTCGTCG */
 }
 
 pid_t spawn(int (*function)(void *), void *argument)

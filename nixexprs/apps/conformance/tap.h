@@ -99,6 +99,8 @@ int ring(void);
 pid_t spawn(int (*function)(void *), void *argument);
 /* Waits for CHILD; gives its exit status, or -N if signal N killed it. */
 int reap(pid_t child);
+/* Is the processor QEMU's software emulation? It lacks two exceptions. */
+bool emulated(void);
 /* Monotonic nanoseconds. */
 int64_t now(void);
 void sleep_ms(int ms);
