@@ -214,6 +214,7 @@ func (r *run) start() error {
 	r.qemu = p
 	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
+	go func() { _ = p.Widen(m.Forwards) }() // without it many connections at once are slow to come up
 	log := io.Writer(r.journal)
 	if r.log != nil {
 		log = io.MultiWriter(r.journal, lossy{r.log})

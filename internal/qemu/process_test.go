@@ -1,12 +1,16 @@
 package qemu
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func sh(script string) Program { return Program{Argv: []string{"/bin/sh", "-c", script, "sh"}} }
@@ -106,4 +110,73 @@ func TestFind(t *testing.T) {
 	if _, err := Find("", "/nothere"); err == nil || !strings.Contains(err.Error(), Env) {
 		t.Errorf("Find of nothing: %v", err)
 	}
+}
+
+// A child that listens with a queue of one gets a longer one, and only its wanted socket does.
+func TestWiden(t *testing.T) {
+	cmd := Program{Argv: []string{os.Args[0], "-test.run=^TestListenChild$"}, Env: []string{"UKL_LISTEN_CHILD=1"}}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p, err := cmd.Start(nil, []*os.File{w})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	var a, b int
+	if _, err := fmt.Fscan(r, &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Widen([]Forward{{Addr: "127.0.0.1", Host: a, Guest: 1}, {Addr: "127.0.0.1", Host: b, Guest: 1, UDP: true}}); err != nil {
+		t.Fatal(err)
+	}
+	connect := func(port int) (n int) {
+		for range 20 {
+			c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), 200*time.Millisecond)
+			if err != nil {
+				break
+			}
+			defer c.Close()
+			n++
+		}
+		return n
+	}
+	if n := connect(a); n != 20 {
+		t.Errorf("%d of 20 connections fit into the queue", n)
+	}
+	if n := connect(b); n > 5 {
+		t.Errorf("%d connections fit into the other queue, too", n)
+	}
+	if err := p.Widen(nil); err != nil {
+		t.Errorf("nothing to do: %v", err)
+	}
+}
+
+// TestListenChild is the child of TestWiden: it listens on two ports with queues of one, and never accepts.
+func TestListenChild(t *testing.T) {
+	if os.Getenv("UKL_LISTEN_CHILD") == "" {
+		return
+	}
+	out := os.NewFile(3, "ports")
+	for range 2 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Listen(fd, 1); err != nil {
+			t.Fatal(err)
+		}
+		addr, err := unix.Getsockname(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(out, addr.(*unix.SockaddrInet4).Port)
+	}
+	time.Sleep(time.Minute)
 }

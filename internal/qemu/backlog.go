@@ -1,0 +1,89 @@
+package qemu
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// QEMU's user network listens with a queue of one connection. The host's kernel drops what comes while it is full, and the client
+// tries again after 1, 3, 7, ... seconds: of a hundred connections at once some wait for half a minute. A second listen() on the
+// same socket makes the queue longer; QEMU is a child of ukl, which therefore may borrow its sockets.
+
+// backlog is the queue's new length; the host's net.core.somaxconn limits it further.
+const backlog = 4096
+
+// Widen gives QEMU's listening sockets a longer queue, as soon as they are there. It returns when all are done, when QEMU has ended
+// or when it is clear that this host does not allow it; an error harms nobody.
+func (p *Process) Widen(forwards []Forward) error {
+	want := map[string]bool{}
+	for _, f := range forwards {
+		if !f.UDP {
+			want[f.HostPort()] = true
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	pidfd, err := unix.PidfdOpen(p.PID(), 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	for range 500 {
+		if err := widen(pidfd, p.PID(), want); err != nil || len(want) == 0 {
+			return err
+		}
+		select {
+		case <-p.done:
+			return nil
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("QEMU does not listen")
+}
+
+// widen looks once through QEMU's descriptors and takes what it has done out of want.
+func widen(pidfd, pid int, want map[string]bool) error {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // it has ended
+	}
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		n, nerr := strconv.Atoi(e.Name())
+		if err != nil || nerr != nil || len(target) < 7 || target[:7] != "socket:" {
+			continue
+		}
+		fd, err := unix.PidfdGetfd(pidfd, n, 0)
+		if err == unix.EBADF {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("pidfd_getfd: %w", err)
+		}
+		if name := listening(fd); want[name] && unix.Listen(fd, backlog) == nil {
+			delete(want, name)
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// listening is the address that a socket listens on, as Forward.HostPort has it; "" if it does not.
+func listening(fd int) string {
+	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
+		return ""
+	}
+	addr, err := unix.Getsockname(fd)
+	in, ok := addr.(*unix.SockaddrInet4)
+	if err != nil || !ok {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d.%d.%d:%d", in.Addr[0], in.Addr[1], in.Addr[2], in.Addr[3], in.Port)
+}
