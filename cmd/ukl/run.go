@@ -56,7 +56,7 @@ func (t *tool) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Machine.Forwards, err = qemu.Reserve(o.Machine.Forwards); err != nil {
+	if err := t.reserve(c, &o.Machine); err != nil {
 		return err
 	}
 	host := accel.Local(cacheDir())
@@ -77,11 +77,6 @@ func (t *tool) run(c *cli.Context) error {
 		}
 		return err
 	}
-	for i, f := range o.Machine.Forwards {
-		if p := c.StringSlice("port"); i < len(p) && strings.HasPrefix(strings.TrimPrefix(p[i], f.Addr+":"), "0:") {
-			t.note(c, "%s leads to the guest's port %d", f.HostPort(), f.Guest)
-		}
-	}
 	v, err := guest.Run(c.Context, o)
 	switch {
 	case errors.Is(err, guest.ErrTimeout):
@@ -92,6 +87,21 @@ func (t *tool) run(c *cli.Context) error {
 		return exit.Status(exit.Signalled(v.Signal))
 	}
 	return exit.Status(v.Status)
+}
+
+// reserve makes sure of the machine's ports, and says which it took where any would do.
+func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
+	wanted := m.Forwards
+	var err error
+	if m.Forwards, err = qemu.Reserve(wanted); err != nil {
+		return err
+	}
+	for i, f := range m.Forwards {
+		if wanted[i].Host == 0 {
+			t.note(c, "%s leads to the guest's port %d", f.HostPort(), f.Guest)
+		}
+	}
+	return nil
 }
 
 // appToRun returns the application of the command line. With --kernel it needs no manifest: the word is only its name.

@@ -105,7 +105,39 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 		return nil, fmt.Errorf("%s holds no image", path)
 	}
 	b.remember(a, key, path)
+	b.keep(ctx)
 	return i, nil
+}
+
+// kept are the stages that took long and that every application shares.
+func kept() []string { return []string{"tools", "linux-objects", "glibc"} }
+
+// keep makes roots for the shared stages, which an image does not refer to: a garbage collection would cost minutes. It does so once
+// for each version of the expressions, and best effort: nothing depends on it.
+func (b *Builder) keep(ctx context.Context) {
+	dir := filepath.Join(b.Cache, "stages")
+	mark := filepath.Join(dir, "version")
+	if v, err := os.ReadFile(mark); err == nil && string(v) == nixexprs.Hash() {
+		return
+	}
+	if os.MkdirAll(dir, 0o755) != nil {
+		return
+	}
+	for _, attr := range kept() {
+		root := filepath.Join(dir, attr)
+		drv, err := b.instantiate(ctx, apps.App{}, attr, root)
+		if err != nil {
+			return
+		}
+		// Built it is, unless this very program was just told that the whole chain is already there.
+		if plan, err := b.store.Plan(ctx, drv); err != nil || len(plan) > 0 {
+			continue
+		}
+		if _, err := b.store.Realise(ctx, drv, root, func(nix.Event) {}); err != nil {
+			return
+		}
+	}
+	_ = os.WriteFile(mark, []byte(nixexprs.Hash()), 0o644)
 }
 
 // QEMU returns the tree that holds the pinned QEMU.

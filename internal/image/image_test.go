@@ -24,8 +24,7 @@ type fake struct {
 	plan  []string
 	build error
 	check error
-	args  map[string]string
-	attrs []string
+	args  map[string]string // of the last image
 }
 
 func (f *fake) call(s string) { f.calls = append(f.calls, s) }
@@ -42,7 +41,9 @@ func (f *fake) AddFixed(context.Context, bool, []string) ([]string, error) {
 
 func (f *fake) Instantiate(_ context.Context, r nix.Request) (string, error) {
 	f.call("instantiate " + r.Attr)
-	f.args = r.Args
+	if r.Attr == "image" {
+		f.args = r.Args
+	}
 	if _, err := os.Stat(filepath.Join(r.Expr, "default.nix")); err != nil {
 		f.t.Error(err)
 	}
@@ -130,7 +131,8 @@ func TestBuild(t *testing.T) {
 	if err != nil || filepath.Base(i.Vmlinux) != "vmlinux" {
 		t.Fatalf("Build = %+v, %v", i, err)
 	}
-	f.took(t, "open, invalid, instantiate image, plan, realise")
+	f.took(t, "open, invalid, instantiate image, plan, realise, "+
+		"instantiate tools, plan, realise, instantiate linux-objects, plan, realise, instantiate glibc, plan, realise")
 	if !reflect.DeepEqual(f.args, map[string]string{"app": a.Dir}) {
 		t.Errorf("the expressions got %v", f.args)
 	}
@@ -144,6 +146,13 @@ func TestBuild(t *testing.T) {
 		t.Errorf("Build = %+v, %v", again, err)
 	}
 	f.took(t, "")
+
+	// Shared stages are kept once for each version of the expressions.
+	write(t, a.Dir, "main.c", "int other;\n")
+	if _, err := b.Build(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	f.took(t, "open, invalid, instantiate image, plan, realise")
 
 	// A file that the build does not see changes nothing; one that it sees does.
 	write(t, a.Dir, ".git/index", "x")
