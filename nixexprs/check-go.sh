@@ -1,12 +1,12 @@
 # check-go.sh: the Go tests, in the build tools' tree, without a network or any other program of the host.
 #
-# in   go, modules  the toolchain and a module proxy       packages  what to test, one a line
+# in   go, modules, cache  the toolchain, a module proxy, a go-cache       packages  what to test, one a line
 #      /build/src   the checkout
 # out  $out         the tests' output
 export GOCACHE=/build/cache GOMODCACHE=/build/modules GOENV=off GOTOOLCHAIN=local GOSUMDB=off CGO_ENABLED=0
 export GOPROXY="file://$modules" GOFLAGS='-trimpath -buildvcs=false -mod=readonly'
-[ -z "${cache:-}" ] || cp -R "$cache" /build/cache
-[ -z "${cache:-}" ] || chmod -R u+w /build/cache
+cp -R "$cache/cache" /build/cache
+chmod -R u+w /build/cache
 cd /build/src
 # shellcheck disable=SC2086 # words
 "$go/bin/go" vet $packages

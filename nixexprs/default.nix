@@ -32,7 +32,7 @@ let
   run = import ./run.nix { inherit system stage0; tree = tools; };
 
   modules = import ./go-modules.nix { inherit system go; inherit (pins.modules) narHash; };
-  stage0 = import ./stage0.nix { inherit system go checkout modules; inherit (pins.stage0) narHash; };
+  stage0 = import ./stage0.nix { inherit system go; cache = go-cache; inherit (pins.stage0) narHash; };
   go-cache = import ./go-cache.nix { inherit system go checkout modules; };
   ukl = import ./ukl.nix { inherit system go checkout modules stage0; cache = go-cache; };
   check-go = import ./check-go.nix { inherit run script go modules checkout; cache = go-cache; };

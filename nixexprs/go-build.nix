@@ -1,14 +1,11 @@
 # go-build.nix: `go build` without a shell: go itself is the builder.
-# in   go, modules, source; packages to compile, or package, a program, to link as bin/<last word>; attributes (name, hashes,
-#      more environment); cache, a compiled GOCACHE, with stage0 to copy it
-# out  as attributes say
+# in   go, modules, source; packages to compile; output, where to put their programs; attributes (name, more environment);
+#      cache, a go-cache, with stage0 to copy it; flags for the linker
+# out  the programs
 # why  no cgo, no build id, no path, no time: the program depends on toolchain and source alone
-{ system, go, modules, source, attributes, package ? null, packages ? [ package ], flags ? "", cache ? null, stage0 ? null }:
+{ system, go, modules, source, packages, output, attributes, flags ? "", cache ? null, stage0 ? null }:
 let
-  command =
-    [ "build" "-C" source "-ldflags=-s -w -buildid= ${flags}" ]
-    ++ (if package == null then [ ] else [ "-o" "${builtins.placeholder "out"}/bin/${baseNameOf package}" ])
-    ++ packages;
+  command = [ "build" "-C" source "-o" output "-ldflags=-s -w -buildid= ${flags}" ] ++ packages;
   program = "${go}/bin/go";
 in
 derivation (
@@ -16,7 +13,7 @@ derivation (
     inherit system;
     # The go command writes to its cache, even where all is in it.
     builder = if cache == null then program else "${stage0}/bin/stage0";
-    args = if cache == null then command else [ "copy" cache "/build/cache" program ] ++ command;
+    args = if cache == null then command else [ "copy" "${cache}/cache" "/build/cache" program ] ++ command;
     CGO_ENABLED = "0";
     GOCACHE = "/build/cache";
     GOENV = "off";

@@ -1,17 +1,22 @@
-# go-cache.nix: Go's standard library and the modules of go.mod, compiled.
-# in   go, checkout (go.mod and go.sum alone), modules      out  a GOCACHE
-# why  a changed Go file of ours then costs seconds, not a minute
+# go-cache.nix: Go's standard library and the modules of go.mod, compiled; and with them stage0, which is made of the same.
+# in   go, checkout (go.mod, go.sum and stage0's packages), modules      out  cache, a GOCACHE; stage0/bin/stage0
+# why  each is compiled once: on the first run, and when a Go file of ours changes
 { system, go, checkout, modules }:
+let
+  out = builtins.placeholder "out";
+in
 import ./go-build.nix {
   inherit system go modules;
   source = import ./go-source.nix {
     root = checkout;
-    wanted = path: path == "go.mod" || path == "go.sum";
-    folders = "";
+    folders = "cmd|cmd/stage0|internal|internal/(deb|enter|tree)";
+    wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/stage0|internal/(deb|enter|tree))/.*" path != null;
     name = "go-cache-source";
   };
+  output = "${out}/stage0/bin/";
   # What ./cmd/ukl imports. One that is missing here is compiled with the program.
   packages = [
+    "./cmd/stage0"
     "archive/tar"
     "compress/gzip"
     "embed"
@@ -24,12 +29,13 @@ import ./go-build.nix {
     "text/template"
     "github.com/BurntSushi/toml"
     "github.com/mattn/go-isatty"
+    "github.com/otiai10/copy"
     "github.com/urfave/cli/v2"
     "golang.org/x/sys/unix"
     "mvdan.cc/sh/v3/syntax"
   ];
   attributes = {
     name = "go-cache";
-    GOCACHE = builtins.placeholder "out";
+    GOCACHE = "${out}/cache";
   };
 }

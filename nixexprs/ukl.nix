@@ -4,7 +4,8 @@
 { system, go, checkout, modules, stage0, cache }:
 import ./go-build.nix {
   inherit system go modules stage0 cache;
-  package = "./cmd/ukl";
+  packages = [ "./cmd/ukl" ];
+  output = "${builtins.placeholder "out"}/bin/";
   flags = "-X ukl/internal/stage.builder=${stage0}";
   source = import ./go-source.nix {
     root = checkout;
