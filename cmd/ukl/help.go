@@ -9,6 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/exit"
+	"ukl/internal/pins"
+	"ukl/internal/qemu"
 )
 
 // Help is written here and not by the library, whose columns break with long option names. It hands over finished text where the
@@ -30,8 +32,23 @@ func appHelp(usage string, commands []*cli.Command) string {
 		codes = append(codes, row{r.Code, r.Meaning})
 	}
 	table(&b, codes)
+	b.WriteString("\nenvironment:\n")
+	table(&b, environmentRows())
 	b.WriteString("\nukl COMMAND --help says more.\n")
 	return literal(b.String())
+}
+
+// environmentRows are the variables that ukl looks at.
+func environmentRows() []row {
+	return []row{
+		{pins.MirrorEnv, "stands for --mirror"},
+		{pins.SeedsEnv, "stands for --seeds"},
+		{qemu.Env, "another QEMU than the pinned one: a program, or an unpacked Debian tree"},
+		{appendEnv, "more words for the guest kernel's command line"},
+		{"NO_COLOR", "no colours"},
+		{"XDG_CACHE_HOME", "has ukl/ with what can be found out again; ~/.cache without it"},
+		{"XDG_STATE_HOME", "has ukl/NAME/kernel.log of the last run; ~/.local/state without it"},
+	}
 }
 
 // commandHelp is what `ukl COMMAND --help` prints; own are the command's flags without the global ones.

@@ -109,7 +109,7 @@ func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 	words := c.Args().Slice()
 	if len(words) > 1 {
 		err := misplaced(c, words, 1)
-		if words[1][0] != '-' {
+		if !strings.HasPrefix(words[1], "-") {
 			right := slices.Concat([]string{"ukl", "run", words[0], "--"}, words[1:], t.rest)
 			err = exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
 		}
