@@ -68,6 +68,7 @@ in
     glibc
     unikernel
     check-go
+    go-cache
     ;
   apps = builtins.listToAttrs (map (n: { name = n; value = unikernel (./apps + "/${n}"); }) names);
 }

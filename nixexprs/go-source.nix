@@ -1,5 +1,5 @@
 # go-source.nix: the part of the checkout that one Go program is made of.
-# in   root, folders (those to look into), wanted (relative path -> bool), name      out  a filtered copy
+# in   root, folders (a pattern of those to look into), wanted (relative path -> bool), name      out  a filtered copy
 # why  tests, documentation and the other program must not rebuild this one
 { root, folders, wanted, name }:
 builtins.path {
@@ -11,7 +11,7 @@ builtins.path {
       relative = builtins.substring (builtins.stringLength (toString root) + 1) (-1) (toString path);
     in
     if type == "directory" then
-      builtins.match "(${folders})(/.*)?" relative != null
+      builtins.match folders relative != null
     else
       wanted relative && builtins.match ".*_test\\.go" relative == null;
 }

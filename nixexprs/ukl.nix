@@ -9,7 +9,7 @@ import ./go-build.nix {
   flags = "-X ukl/internal/stage.builder=${stage0}";
   source = import ./go-source.nix {
     root = checkout;
-    folders = "cmd|cmd/ukl|internal|nixexprs";
+    folders = "cmd(/ukl)?|(internal|nixexprs)(/.*)?";
     wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/ukl|internal|nixexprs)/.*" path != null;
     name = "ukl-source";
   };
