@@ -111,6 +111,9 @@ func home(e *testscript.Env, cache string) {
 	if self, err := exec.LookPath("ukl"); err == nil {
 		e.Setenv("UKL", self) // for scripts that take PATH away
 	}
+	if apps, err := filepath.Abs("../../nixexprs/apps"); err == nil {
+		e.Setenv("APPS", apps) // for scripts that change one
+	}
 	e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
 	e.Setenv("XDG_CACHE_HOME", cache)
 	e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
