@@ -129,7 +129,7 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	if len(pins) == 0 {
 		return nil
 	}
-	f := &fetch{o: o, report: progress, open: pins, partial: map[string]int64{}}
+	f := &fetch{o: o, report: progress, open: pins, partial: map[string]int64{}, others: map[string]*Mismatch{}}
 	f.state.AllFiles = len(pins)
 	for _, p := range pins {
 		f.state.AllBytes += p.Size
@@ -169,6 +169,11 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 			return ctx.Err()
 		}
 	}
+	for _, p := range f.open {
+		if other, ok := f.others[p.Name]; ok {
+			return other
+		}
+	}
 	if len(f.open) > 0 {
 		return &Unavailable{f.open, f.tried}
 	}
@@ -178,8 +183,9 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 type fetch struct {
 	o      Options
 	report func(Progress)
-	open   []Pin    // not here yet
-	tried  []string // what sources said
+	open   []Pin                // not here yet
+	tried  []string             // what sources said
+	others map[string]*Mismatch // packages of a pin's version whose hash, as apt has it, is another
 
 	mu      sync.Mutex
 	state   Progress
@@ -349,8 +355,12 @@ func (f *fetch) known(ctx context.Context, a *apt) ([]Pin, error) {
 	}
 	var have []Pin
 	for _, p := range f.open {
-		if found[p.Name].SHA256 == p.SHA256 {
+		switch q := found[p.Name]; {
+		case q.SHA256 == p.SHA256:
 			have = append(have, p)
+		case q.Version == p.Version && q.SHA256 != "":
+			// Another distribution may have built the same version. If no other source has the pin, this is the answer.
+			f.others[p.Name] = &Mismatch{Pin: p, Got: q.SHA256, GotSize: q.Size, Source: "apt"}
 		}
 	}
 	return have, nil
