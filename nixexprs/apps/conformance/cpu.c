@@ -131,11 +131,10 @@ TEST(cpu, vectors_across_signals)
 
 	on_signal(SIGALRM, clobber_vectors, 0);
 	alarm_us(500, 500);
-	while (now() - begin < 500 * 1000000ll)
+	while (now() - begin < 500 * 1000000ll || hits < 50)
 		for (int i = 0; i < n; i++)
 			check_hold(&vectors[i], (uint64_t)i + 3, 2000);
 	alarm_us(0, 0);
-	CHECK(hits > 50);
 }
 
 static char fork_in[16 * 16], fork_out[16 * 16];
@@ -483,22 +482,25 @@ TEST(cpu, seccomp)
 	CHECK_EQ(status, -SIGSYS);
 }
 
+static int64_t cpu_time(void) { return read_clock(false, CLOCK_PROCESS_CPUTIME_ID); }
+
+/* A machine that is short of time charges a process for some of its own pauses: one good try of ten is enough. */
 TEST(cpu, sleep_and_cpu_time)
 {
-	struct timespec cpu_before, cpu_after;
-	int64_t begin = now();
+	int64_t begin, before, asleep = INT64_MAX;
 	struct tms ignored;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu_before);
-	sleep_ms(50);
-	CHECK(now() - begin >= 50 * 1000000);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu_after);
-	CHECK(cpu_after.tv_sec == cpu_before.tv_sec
-	      ? cpu_after.tv_nsec - cpu_before.tv_nsec < 40 * 1000000 : true);
-	begin = now();
-	while (now() - begin < 50 * 1000000)
+	for (int i = 0; i < 10 && asleep > 5 * 1000000; i++) {
+		begin = now();
+		before = cpu_time();
+		sleep_ms(20);
+		asleep = cpu_time() - before;
+		CHECK(now() - begin >= 20 * 1000000);
+	}
+	CHECK(asleep <= 5 * 1000000);
+	before = cpu_time();
+	for (begin = now(); now() - begin < 50 * 1000000;)
 		;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu_before);
-	CHECK(cpu_before.tv_nsec - cpu_after.tv_nsec + 1000000000ll * (cpu_before.tv_sec - cpu_after.tv_sec) > 1000000);
+	CHECK(cpu_time() - before > 1000000);
 	CHECK(times(&ignored) != (clock_t)-1);
 }
