@@ -13,7 +13,7 @@ import ./go-build.nix {
     wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/stage0|internal/(deb|enter|tree))/.*" path != null;
     name = "go-cache-source";
   };
-  output = "${out}/stage0/bin/";
+  bin = "${out}/stage0/bin";
   # What ./cmd/ukl imports. One that is missing here is compiled with the program.
   packages = [
     "./cmd/stage0"

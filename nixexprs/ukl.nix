@@ -5,7 +5,7 @@
 import ./go-build.nix {
   inherit system go modules stage0 cache;
   packages = [ "./cmd/ukl" ];
-  output = "${builtins.placeholder "out"}/bin/";
+  bin = "${builtins.placeholder "out"}/bin";
   flags = "-X ukl/internal/stage.builder=${stage0}";
   source = import ./go-source.nix {
     root = checkout;
