@@ -165,3 +165,36 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		t.Errorf("without git: exit %d, %s", code, stderr)
 	}
 }
+
+// On a Debian-like machine root gets Nix from apt: with the lists as they are, else after an update.
+func TestInstallsNixWithApt(t *testing.T) {
+	m := newMachine(t)
+	m.nix()
+	for _, name := range []string{"nix", "nix-store"} {
+		if err := os.Rename(filepath.Join(m.bin, name), filepath.Join(m.cache, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.write(filepath.Join(m.bin, "apt-get"), `#!/bin/sh
+echo noise
+echo apt-get "$@" >>"$CALLS"
+case "$*" in
+  *update*) : >"$STORE.updated" ;;
+  *install*nix-bin*) [ -e "$STORE.updated" ] || exit 100; cp "${STORE%/*}/nix" "${STORE%/*}/nix-store" "${0%/*}/" ;;
+esac
+`)
+	stdout, stderr, code := m.run(nil, "list")
+	if os.Getuid() != 0 {
+		if code != 69 || !strings.Contains(stderr, "ukl: hint: sudo apt-get install nix-bin") {
+			t.Errorf("exit %d, %s", code, stderr)
+		}
+		return
+	}
+	if code != 7 || stdout != "<list>\n" {
+		t.Errorf("exit %d\n%s\n%s", code, stdout, stderr)
+	}
+	calls := m.calls()
+	if strings.Count(calls, "apt-get") != 3 || !strings.Contains(calls, "update") {
+		t.Errorf("apt was asked\n%s", calls)
+	}
+}
