@@ -225,19 +225,36 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 	l.Close()
 }
 
-// serving PORT waits until something listens on the port of 127.0.0.1.
+// serving PORT waits until something that sends bytes answers on the port of 127.0.0.1. To connect proves nothing: QEMU accepts
+// connections before the guest listens, and drops them.
 func serving(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: serving PORT")
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", "127.0.0.1:"+args[0])
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := exchange("127.0.0.1:" + args[0])
 		if err == nil {
-			c.Close()
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("nothing listens on port %s: %v", args[0], err)
+			ts.Fatalf("nothing answers on port %s: %v", args[0], err)
 		}
 	}
+}
+
+// exchange sends a byte and waits for one.
+func exchange(address string) error {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		return err
+	}
+	_, err = c.Read(make([]byte, 1))
+	return err
 }

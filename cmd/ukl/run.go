@@ -178,11 +178,10 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	defer done()
 	o.Machine.Kernel = c.String("kernel")
 	if o.Machine.Kernel == "" {
-		i, err := b.Build(c.Context, a)
-		if err != nil {
+		var err error
+		if o.Machine.Kernel, err = b.Kernel(c.Context, a); err != nil {
 			return err
 		}
-		o.Machine.Kernel = i.Vmlinux
 	} else if _, err := os.Stat(o.Machine.Kernel); err != nil {
 		return err
 	}

@@ -114,6 +114,7 @@ func home(e *testscript.Env, cache string) {
 	if apps, err := filepath.Abs("../../nixexprs/apps"); err == nil {
 		e.Setenv("APPS", apps) // for scripts that change one
 	}
+	e.Setenv("UNIQUE", fmt.Sprint(time.Now().UnixNano())) // makes a source that no store has seen
 	e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
 	e.Setenv("XDG_CACHE_HOME", cache)
 	e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))

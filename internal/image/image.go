@@ -59,14 +59,7 @@ func newImage(path string) *Image {
 }
 
 // there tells whether the image's files exist.
-func (i *Image) there() bool {
-	for _, f := range []string{i.Vmlinux, i.BzImage} {
-		if _, err := os.Stat(f); err != nil {
-			return false
-		}
-	}
-	return true
-}
+func (i *Image) there() bool { return i.Path != "" && exists(i.Vmlinux) && exists(i.BzImage) }
 
 // NoBuilder says that the first stage is missing and cannot be made by this program.
 type NoBuilder struct{ Path string }
@@ -91,12 +84,10 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if path := b.recall(a, key); path != "" {
-		if i := newImage(path); i.there() {
-			return i, nil
-		}
+	if i := newImage(b.recall(a, attrImage, key)); i.there() {
+		return i, nil
 	}
-	path, err := b.realise(ctx, a, "image", b.root(a))
+	path, err := b.realise(ctx, a, attrImage, b.root(a, attrImage))
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +95,47 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 	if !i.there() {
 		return nil, fmt.Errorf("%s holds no image", path)
 	}
-	b.remember(a, key, path)
+	b.remember(a, attrImage, key, path)
 	b.keep(ctx)
 	return i, nil
+}
+
+// Kernel returns the vmlinux of an application: the same as in its image, but there sooner, since nothing is compressed.
+func (b *Builder) Kernel(ctx context.Context, a apps.App) (string, error) {
+	key, err := b.key(a)
+	if err != nil {
+		return "", err
+	}
+	for _, attr := range []string{attrLink, attrImage} {
+		if path := b.recall(a, attr, key); path != "" {
+			if vmlinux := newImage(path).Vmlinux; exists(vmlinux) {
+				return vmlinux, nil
+			}
+		}
+	}
+	path, err := b.realise(ctx, a, attrLink, b.root(a, attrLink))
+	if err != nil {
+		return "", err
+	}
+	vmlinux := newImage(path).Vmlinux
+	if !exists(vmlinux) {
+		return "", fmt.Errorf("%s holds no kernel", path)
+	}
+	b.remember(a, attrLink, key, path)
+	b.keep(ctx)
+	return vmlinux, nil
+}
+
+// Attributes of nixexprs/default.nix that this package asks for by name.
+const (
+	attrImage = "image" // all files
+	attrLink  = "link"  // vmlinux only
+	attrQEMU  = "qemu"
+)
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // kept are the stages that took long and that every application shares.
@@ -146,11 +175,11 @@ func (b *Builder) QEMU(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := lock.TreePath("qemu")
-	if _, err := os.Stat(nix.Physical(path)); err == nil {
+	path := lock.TreePath(attrQEMU)
+	if exists(nix.Physical(path)) {
 		return nix.Physical(path), nil
 	}
-	if path, err = b.realise(ctx, apps.App{}, "qemu", filepath.Join(b.Cache, "qemu")); err != nil {
+	if path, err = b.realise(ctx, apps.App{}, attrQEMU, filepath.Join(b.Cache, "stages", attrQEMU)); err != nil {
 		return "", err
 	}
 	return nix.Physical(path), nil
@@ -181,7 +210,7 @@ func (b *Builder) Check(ctx context.Context, a apps.App) ([]string, error) {
 
 // Derivation returns the path of the image's derivation, without building anything.
 func (b *Builder) Derivation(ctx context.Context, a apps.App) (string, error) {
-	return b.instantiate(ctx, a, "image", "")
+	return b.instantiate(ctx, a, attrImage, "")
 }
 
 func (b *Builder) open() error {
@@ -289,7 +318,7 @@ func (b *Builder) room(plan []string) error {
 
 // Missing tells which stages a build would run, in order; none when the image is there.
 func (b *Builder) Missing(ctx context.Context, a apps.App) ([]string, error) {
-	drv, err := b.instantiate(ctx, a, "image", "")
+	drv, err := b.instantiate(ctx, a, attrImage, "")
 	if err != nil {
 		return nil, err
 	}

@@ -181,6 +181,32 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// A run needs the kernel only, and takes it from wherever it is.
+func TestKernel(t *testing.T) {
+	b, f, a := setup(t)
+	ctx := context.Background()
+	b.keep(ctx)
+	f.calls = nil
+	k, err := b.Kernel(ctx, a)
+	if err != nil || filepath.Base(k) != "vmlinux" {
+		t.Fatalf("Kernel = %q, %v", k, err)
+	}
+	f.took(t, "invalid, instantiate link, plan, realise")
+	if again, err := b.Kernel(ctx, a); err != nil || again != k {
+		t.Errorf("Kernel = %q, %v", again, err)
+	}
+	f.took(t, "")
+	write(t, a.Dir, "main.c", "int other;")
+	if _, err := b.Build(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	f.calls = nil
+	if _, err := b.Kernel(ctx, a); err != nil {
+		t.Error(err)
+	}
+	f.took(t, "") // the image's
+}
+
 func TestBuildFails(t *testing.T) {
 	b, f, a := setup(t)
 	f.build = &nix.BuildError{Stage: "app-x", Code: 100}

@@ -18,7 +18,7 @@ import (
 	"ukl/nixexprs"
 )
 
-// memo is the last result for one application. Only the last is kept: Nix finds older ones itself, a little later.
+// memo is the last result of one attribute for one application. Only the last is kept: Nix finds older ones itself, a little later.
 type memo struct{ Key, Path string }
 
 // folder is what belongs to one application, named after its place.
@@ -31,12 +31,14 @@ func (b *Builder) folder(a apps.App) string {
 	return filepath.Join(b.Cache, "images", a.Name+"-"+hex.EncodeToString(sum[:6]))
 }
 
-// root is the link that keeps the image from Nix's garbage collection.
-func (b *Builder) root(a apps.App) string { return filepath.Join(b.folder(a), "image") }
+// root is the link that keeps a result from Nix's garbage collection.
+func (b *Builder) root(a apps.App, attr string) string { return filepath.Join(b.folder(a), attr) }
+
+func (b *Builder) memo(a apps.App, attr string) string { return b.root(a, attr) + ".json" }
 
 // recall returns the store path that belongs to key, "" if it is not known.
-func (b *Builder) recall(a apps.App, key string) string {
-	text, err := os.ReadFile(filepath.Join(b.folder(a), "memo.json"))
+func (b *Builder) recall(a apps.App, attr, key string) string {
+	text, err := os.ReadFile(b.memo(a, attr))
 	var m memo
 	if err != nil || json.Unmarshal(text, &m) != nil || m.Key != key {
 		return ""
@@ -45,12 +47,12 @@ func (b *Builder) recall(a apps.App, key string) string {
 }
 
 // remember is best effort: without it the next run asks Nix.
-func (b *Builder) remember(a apps.App, key, path string) {
+func (b *Builder) remember(a apps.App, attr, key, path string) {
 	text, err := json.Marshal(memo{key, path})
 	if err != nil {
 		return
 	}
-	name := filepath.Join(b.folder(a), "memo.json")
+	name := b.memo(a, attr)
 	tmp := fmt.Sprintf("%s.%d", name, os.Getpid())
 	if os.WriteFile(tmp, text, 0o644) != nil || os.Rename(tmp, name) != nil {
 		os.Remove(tmp)
