@@ -27,6 +27,7 @@ func TestArgs(t *testing.T) {
 		{"-no-user-config"}, {"-nodefaults"}, {"-no-reboot"}, {"-display", "none"},
 		{"-cpu", "max"}, {"-m", "64"}, {"-smp", "2"},
 		{"-kernel", "/k, 1"}, {"-initrd", "/i"}, {"-append", "console=ttyS0 quiet"},
+		{"-accel", "tcg,thread=single"},
 		{"-device", "virtio-serial-device,max_ports=4"},
 		{"-chardev", "socket,id=ukl.stdin,fd=3"}, {"-device", "virtserialport,nr=1,chardev=ukl.stdin,name=ukl.stdin"},
 		{"-chardev", "socket,id=ukl.stdout,fd=4"}, {"-device", "virtserialport,nr=2,chardev=ukl.stdout,name=ukl.stdout"},
@@ -40,7 +41,7 @@ func TestArgs(t *testing.T) {
 		t.Errorf("Extra is not last: %q", args)
 	}
 	i := slices.Index(args, "-machine")
-	if i < 0 || !strings.HasPrefix(args[i+1], "microvm,") || !strings.HasSuffix(args[i+1], ",accel=tcg") {
+	if i < 0 || !strings.HasPrefix(args[i+1], "microvm,") || !slices.Contains(args, "tcg,thread=single") {
 		t.Fatalf("no machine under TCG in %q", args)
 	}
 	args = slices.Delete(args, i, i+2)
@@ -66,7 +67,7 @@ func TestArgs(t *testing.T) {
 func TestArgsKVM(t *testing.T) {
 	m := machine()
 	m.KVM = true
-	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "accel=kvm") || !strings.Contains(s, "-cpu host ") {
+	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "-accel kvm") || !strings.Contains(s, "-cpu host ") {
 		t.Errorf("KVM without a model: %s", s)
 	}
 	m.CPU, m.Initrd = "host,-arch-capabilities", ""
