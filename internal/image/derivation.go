@@ -35,14 +35,17 @@ func ReadDerivation(drv string) (*Derivation, error) {
 	return d, nil
 }
 
-// Built tells whether a derivation's outputs exist. Nix's log says when a build stops, but not how.
+// registered is the time stamp that Nix gives to all files of the store. What a failed builder left has another.
+const registered = 1
+
+// Built tells whether a derivation's outputs are in the store. Nix's log says when a build stops, but not how.
 func Built(drv string) bool {
 	d, err := ReadDerivation(drv)
 	if err != nil {
 		return true // a store without .drv files is not a failed build
 	}
 	for _, out := range d.Outputs {
-		if _, err := os.Lstat(nix.Physical(out)); err != nil {
+		if fi, err := os.Lstat(nix.Physical(out)); err != nil || fi.ModTime().Unix() != registered {
 			return false
 		}
 	}

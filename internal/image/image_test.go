@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"ukl/internal/apps"
 	"ukl/internal/manifest"
@@ -300,6 +301,12 @@ func TestBuilt(t *testing.T) {
 		t.Error("an output that is not there is built")
 	}
 	write(t, dir, "out", "")
+	if Built(file) {
+		t.Error("what a failed builder left is built")
+	}
+	if err := os.Chtimes(out, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
 	if !Built(file) {
 		t.Error("an output that is there is not built")
 	}
