@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -81,7 +82,8 @@ func TestBoot(t *testing.T) {
 		})
 	})
 	t.Logf("%d scripts, %d boots", len(files), boots.Load())
-	if boots.Load() == 0 {
+	chosen := strings.Contains(flag.Lookup("test.run").Value.String(), "/")
+	if boots.Load() == 0 && !chosen {
 		t.Error("nothing was booted")
 	}
 }

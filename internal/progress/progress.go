@@ -35,6 +35,7 @@ type Display struct {
 	mu      sync.Mutex
 	running []*running
 	fetch   *fetch
+	idle    time.Time // since when Nix has something to build and builds nothing; zero if that is not so
 	drawn   bool
 	stop    chan struct{} // ends the redrawing; nil while none
 }
@@ -84,7 +85,11 @@ func (d *Display) Build(e nix.Event) {
 	defer d.mu.Unlock()
 	d.endFetch()
 	switch e.Kind {
+	case nix.Plan:
+		d.idle = d.o.Now()
+		d.animate()
 	case nix.Start:
+		d.idle = time.Time{}
 		if s, ok := stage.Of(e.Stage); ok {
 			d.running = append(d.running, &running{drv: e.Drv, title: s.Title, start: d.o.Now()})
 			d.animate()
@@ -113,6 +118,9 @@ func (d *Display) Build(e nix.Event) {
 			}
 			d.line("%s %s%s", d.label(r.title), verb, Elapsed(d.o.Now().Sub(r.start)))
 		}
+		if len(d.running) == 0 {
+			d.idle = d.o.Now()
+		}
 	}
 	d.draw()
 }
@@ -140,7 +148,7 @@ func (d *Display) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.erase()
-	d.running, d.fetch = nil, nil
+	d.running, d.fetch, d.idle = nil, nil, time.Time{}
 	if d.stop != nil {
 		close(d.stop)
 		d.stop = nil
@@ -229,6 +237,10 @@ func (d *Display) status() string {
 			s += ", " + p.Source
 		}
 		return s + ", " + Elapsed(now.Sub(d.fetch.start))
+	}
+	if len(d.running) == 0 && !d.idle.IsZero() {
+		// Another Nix may be building the same: ours then waits for it without a word.
+		return "[nix] " + Elapsed(now.Sub(d.idle))
 	}
 	var parts []string
 	for _, r := range d.running {

@@ -49,7 +49,7 @@ func options(c *clock) Options {
 
 func TestPiped(t *testing.T) {
 	var b bytes.Buffer
-	c := &clock{}
+	c := &clock{time.Unix(1e9, 0)}
 	d := New(&b, options(c))
 	build(d, c)
 	d.Close()
@@ -64,7 +64,7 @@ func TestPiped(t *testing.T) {
 
 func TestVerbose(t *testing.T) {
 	var b bytes.Buffer
-	c := &clock{}
+	c := &clock{time.Unix(1e9, 0)}
 	o := options(c)
 	o.Verbose = true
 	build(New(&b, o), c)
@@ -75,7 +75,7 @@ func TestVerbose(t *testing.T) {
 
 func TestQuiet(t *testing.T) {
 	var b bytes.Buffer
-	c := &clock{}
+	c := &clock{time.Unix(1e9, 0)}
 	o := options(c)
 	o.Quiet, o.Terminal = true, true
 	o.Width = func() int { return 80 }
@@ -111,7 +111,7 @@ func screen(s string) (lines []string, rest string) {
 
 func TestTerminal(t *testing.T) {
 	var b bytes.Buffer
-	c := &clock{}
+	c := &clock{time.Unix(1e9, 0)}
 	o := options(c)
 	o.Terminal = true
 	o.Width = func() int { return 60 }
@@ -119,6 +119,13 @@ func TestTerminal(t *testing.T) {
 	d.Fetch(pins.Progress{Files: 1, AllFiles: 2, Bytes: 1e6, AllBytes: 4e6, Source: "apt"})
 	if _, now := screen(b.String()); now != "[pins] ████░░░░░░░░░░░░ 1 of 2 files, 1 MB of 4 MB, apt, 0…" {
 		t.Errorf("while fetching: %q", now)
+	}
+	b.Reset()
+	d.Build(nix.Event{Kind: nix.Plan, Total: 2})
+	c.pass(3 * time.Second)
+	d.Build(nix.Event{Kind: nix.Phase, Stage: "other", Drv: "o"})
+	if _, now := screen(b.String()); now != "[nix] 3.0 s" {
+		t.Errorf("while Nix waits: %q", now)
 	}
 	b.Reset()
 	d.Build(nix.Event{Kind: nix.Start, Stage: "linux-objects", Drv: "l"})
@@ -130,10 +137,11 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("while building: %q", now)
 	}
 	d.Build(nix.Event{Kind: nix.Stop, Stage: "linux-objects", Drv: "l"})
+	d.Build(nix.Event{Kind: nix.Stop, Stage: "glibc", Drv: "g"})
 	d.Close()
 	d.Close()
 	lines, now := screen(b.String())
-	if now != "" || lines[len(lines)-1] != "[Linux objects] 61 s" {
+	if now != "" || lines[0] != "[Linux objects] 61 s" || lines[1] != "[glibc] 0.0 s" {
 		t.Errorf("at the end: %q, then %q", lines, now)
 	}
 	n := b.Len()
@@ -145,7 +153,7 @@ func TestTerminal(t *testing.T) {
 
 func TestColour(t *testing.T) {
 	var b bytes.Buffer
-	c := &clock{}
+	c := &clock{time.Unix(1e9, 0)}
 	o := options(c)
 	o.Colour = true
 	build(New(&b, o), c)
