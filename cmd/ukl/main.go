@@ -35,42 +35,20 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	defer signal.Stop(pipe)
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	args, t.rest, t.dashes = split(args)
-	err := t.app().RunContext(ctx, args)
+	app := t.app()
+	t.line = arrange(app, args)
+	err := app.RunContext(ctx, t.line.args)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return t.report(err)
 }
 
-// split takes what stands behind "--" of `ukl run` away, before the library sees it: that drops a leading "--" and keeps others.
-func split(args []string) (before, behind []string, found bool) {
-	value := false // the next word belongs to an option
-	for i, a := range args[1:] {
-		switch {
-		case value:
-			value = false
-		case a == "--mirror", a == "--seeds":
-			value = true
-		case strings.HasPrefix(a, "-"):
-		case a != "run":
-			return args, nil, false
-		default:
-			if at := slices.Index(args[i:], "--"); at >= 0 {
-				return args[:i+at], args[i+at+1:], true
-			}
-			return args, nil, false
-		}
-	}
-	return args, nil, false
-}
-
-// tool is one invocation of ukl: its streams and what stood behind "--" of `ukl run`.
+// tool is one invocation of ukl: its streams and its command line.
 type tool struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
-	rest           []string
-	dashes         bool
+	line           line
 }
 
 func (t *tool) app() *cli.App {
@@ -90,7 +68,7 @@ func (t *tool) app() *cli.App {
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {}, // it would exit, even with the code of a QEMU or nix
-		OnUsageError:              usageError,
+		OnUsageError:              t.usageError,
 		Action:                    t.noCommand,
 		CustomAppHelpTemplate:     appHelp(usage, commands),
 	}
@@ -109,7 +87,7 @@ func (t *tool) finish(parent string, c *cli.Command) {
 		}
 	}
 	c.HideHelpCommand = true
-	c.OnUsageError = usageError
+	c.OnUsageError = t.usageError
 	c.Before = inherit
 	for _, sub := range c.Subcommands {
 		t.finish(name, sub)
@@ -149,24 +127,17 @@ func inherit(c *cli.Context) error {
 func (t *tool) words(c *cli.Context, n int) ([]string, error) {
 	words := c.Args().Slice()
 	if len(words) > n {
-		return nil, misplaced(c, words, n)
+		return nil, tooMany(c, words, n)
 	}
 	return append(words, make([]string, n-len(words))...), nil
 }
 
-// misplaced is the error for an argument too many. An option behind the first argument is the usual reason: the hint is then
-// the command as it should be.
-func misplaced(c *cli.Context, words []string, n int) error {
-	for i, w := range words {
-		if len(w) > 1 && w[0] == '-' {
-			right := slices.Concat(strings.Fields(c.Command.HelpName), words[i:], words[:i])
-			return exit.Errorf(exit.Usage, "option %s must stand before %q", w, words[0]).WithHint("%s", quoted(right))
-		}
-	}
+// tooMany is the error for an argument too many.
+func tooMany(c *cli.Context, words []string, n int) error {
 	if n == 0 {
 		return exit.Errorf(exit.Usage, "%s takes no argument", c.Command.HelpName).WithHint("%s --help", c.Command.HelpName)
 	}
-	return exit.Errorf(exit.Usage, "one argument too many: %q", words[min(n, len(words)-1)]).WithHint("%s --help", c.Command.HelpName)
+	return exit.Errorf(exit.Usage, "one argument too many: %q", words[n]).WithHint("%s --help", c.Command.HelpName)
 }
 
 // quoted is a command that can be pasted into a shell.
@@ -216,7 +187,7 @@ func unknown(c *cli.Context, what string, commands []*cli.Command) error {
 }
 
 // usageError words what the flag parser says.
-func usageError(c *cli.Context, err error, _ bool) error {
+func (t *tool) usageError(c *cli.Context, err error, _ bool) error {
 	help := strings.TrimSpace(c.Command.HelpName + " --help")
 	if c.Command.HelpName == "" {
 		help = "ukl --help"
@@ -233,6 +204,9 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		e := exit.Errorf(exit.Usage, "unknown option %s", word)
 		if s := suggest.Nearest(word, names); s != "" && len(word) > 2 {
 			return e.WithHint("did you mean %s?", s)
+		}
+		if len(t.line.late) > 0 && handsOn(c.Command.Name) {
+			return e.WithHint("what the application is to get stands behind --")
 		}
 		return e.WithHint("%s", help)
 	}

@@ -22,12 +22,12 @@ func (t *tool) runCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "run",
 		Usage:     "build what is missing and run an application in the foreground",
-		UsageText: "ukl run [OPTIONS] APP|DIR [-- ARGUMENTS]",
+		UsageText: "ukl run [OPTIONS] [APP|DIR] [-- ARGUMENTS]",
 		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C ends the guest.
 
 examples:
   ukl run multithreaded
-  ukl run -p 8080:5555 -m 64 multithreaded
+  ukl run multithreaded -p 8080:5555 -m 64
   ukl run printing -- 3`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
@@ -106,14 +106,9 @@ func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 
 // appToRun returns the application of the command line. With --kernel it needs no manifest: the word is only its name.
 func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
-	words := c.Args().Slice()
-	if len(words) > 1 {
-		err := misplaced(c, words, 1)
-		if !strings.HasPrefix(words[1], "-") {
-			right := slices.Concat([]string{"ukl", "run", words[0], "--"}, words[1:], t.rest)
-			err = exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
-		}
-		return apps.App{}, err
+	if words := c.Args().Slice(); len(words) > 1 {
+		right := slices.Concat([]string{"ukl", "run"}, t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
+		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
 	}
 	if c.IsSet("kernel") {
 		name := c.Args().First()
@@ -141,8 +136,8 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			Append: os.Getenv(appendEnv), Extra: c.StringSlice("qemu-arg"),
 		},
 	}
-	if t.dashes {
-		o.Argv = append(o.Argv[:1], t.rest...)
+	if t.line.dashes {
+		o.Argv = append(o.Argv[:1], t.line.rest...)
 	}
 	if c.IsSet("port") {
 		var err error

@@ -2,18 +2,30 @@ package console
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
 
-// The guest kernel's last words, in the contract between the kernel and ukl.
-var (
-	statusRE = regexp.MustCompile(`ukl: app (exited with status|killed by signal) (\d+)\s*$`)
-	panicRE  = regexp.MustCompile(`Kernel panic - not syncing: .*`)
+// The guest kernel's last words, in the contract between the kernel and ukl. They are looked for in every line of every log.
+const (
+	exited  = "ukl: app exited with status "
+	killed  = "ukl: app killed by signal "
+	panicky = "Kernel panic - not syncing: "
 )
+
+// ending reads a status at the end of a line: what it is and its number.
+func ending(s string) (what string, n int, ok bool) {
+	for _, what := range []string{exited, killed} {
+		if at := strings.LastIndex(s, what); at >= 0 {
+			digits := strings.TrimRight(s[at+len(what):], " \t\r")
+			n, err := strconv.ParseUint(digits, 10, 8)
+			return what, int(n), err == nil
+		}
+	}
+	return "", 0, false
+}
 
 // Verdict is how the application ended, by the kernel's word.
 type Verdict struct {
@@ -69,21 +81,17 @@ func (j *Journal) line(s string) {
 		j.tail = slices.Delete(j.tail, 0, 1)
 	}
 	j.tail = append(j.tail, s)
-	if m := statusRE.FindStringSubmatch(s); m != nil {
-		n, err := strconv.Atoi(m[2])
-		if err != nil || n > 255 {
-			return
-		}
+	if what, n, ok := ending(s); ok {
 		// The last one counts: an application may write such a line into the log too, but not after its own end.
 		j.verdict = Verdict{Known: true, Panic: j.verdict.Panic}
-		if strings.HasPrefix(m[1], "killed") {
+		if what == killed {
 			j.verdict.Signal = n
 		} else {
 			j.verdict.Status = n
 		}
 	}
-	if m := panicRE.FindString(s); m != "" && j.verdict.Panic == "" {
-		j.verdict.Panic = m
+	if at := strings.Index(s, panicky); at >= 0 && j.verdict.Panic == "" {
+		j.verdict.Panic = s[at:]
 		close(j.dying)
 	}
 }

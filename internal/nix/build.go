@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,7 +177,7 @@ func (l *log) read(r io.Reader) {
 	}
 }
 
-var planRE = regexp.MustCompile(`^(?:these (\d+) derivations|this derivation) will be built:`)
+var planRE = lazy(`^(?:these (\d+) derivations|this derivation) will be built:`)
 
 func (l *log) line(s string) {
 	body, ok := strings.CutPrefix(s, "@nix ")
@@ -215,7 +214,7 @@ func (l *log) line(s string) {
 		}
 	case "msg":
 		msg := stripColour(e.Msg)
-		if m := planRE.FindStringSubmatch(msg); m != nil {
+		if m := planRE().FindStringSubmatch(msg); m != nil {
 			n, _ := strconv.Atoi(m[1])
 			l.events(Event{Kind: Plan, Total: max(1, n)})
 		}
@@ -229,9 +228,9 @@ func (l *log) line(s string) {
 }
 
 var (
-	failedRE = regexp.MustCompile(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)
-	gotRE    = regexp.MustCompile(`got:\s+(sha256-\S+)`)
-	drvRE    = regexp.MustCompile(`'(/nix/store/[^']+\.drv)'`)
+	failedRE = lazy(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)
+	gotRE    = lazy(`got:\s+(sha256-\S+)`)
+	drvRE    = lazy(`'(/nix/store/[^']+\.drv)'`)
 )
 
 // failure makes the error of a realisation that ended badly. Nix reports the builder first and dependents after it.
@@ -243,14 +242,14 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 	}
 	all := append(slices.Clone(l.errs), l.text...)
 	for _, msg := range all {
-		if m := failedRE.FindStringSubmatch(msg); m != nil {
+		if m := failedRE().FindStringSubmatch(msg); m != nil {
 			return l.buildError(m[1], m[2], code)
 		}
 	}
 	for _, msg := range all {
-		if m := drvRE.FindStringSubmatch(msg); m != nil && (code == 101 || code == 102 || code == 104) {
+		if m := drvRE().FindStringSubmatch(msg); m != nil && (code == 101 || code == 102 || code == 104) {
 			e := l.buildError(m[1], strings.Join(strings.Fields(msg), " "), code)
-			if g := gotRE.FindStringSubmatch(msg); g != nil {
+			if g := gotRE().FindStringSubmatch(msg); g != nil {
 				e.Got = g[1]
 			}
 			return e
@@ -279,14 +278,14 @@ type tail struct {
 
 const tailLines = 20
 
-var errorRE = regexp.MustCompile(`(?i)(^|[\s:])(fatal error|error|undefined reference to|multiple definition of)\b.*|^stage0: |: not found$|^make.*\*\*\* `)
+var errorRE = lazy(`(?i)(^|[\s:])(fatal error|error|undefined reference to|multiple definition of)\b.*|^stage0: |: not found$|^make.*\*\*\* `)
 
 func (t *tail) add(line string) {
 	if len(t.first) > 0 && len(t.first) < tailLines {
 		t.first = append(t.first, line)
 	}
 	// "make: *** [...] Error 2" alone is an echo of an error before it, but the first sign of a silent one.
-	if len(t.first) == 0 && errorRE.MatchString(line) && !harmless(line) {
+	if len(t.first) == 0 && errorRE().MatchString(line) && !harmless(line) {
 		if n := len(t.last); n > 0 && strings.Contains(t.last[n-1], ": In function") {
 			t.first = append(t.first, t.last[n-1])
 		}

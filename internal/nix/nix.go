@@ -89,10 +89,15 @@ func Find() (*Client, error) {
 	return nil, NotFound{}
 }
 
-var versionRE = regexp.MustCompile(`\b(\d+)\.(\d+)(\.\S+)?`)
+// lazy is a pattern that is compiled when it is first used: most runs of ukl start no Nix at all.
+func lazy(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
+
+var versionRE = lazy(`\b(\d+)\.(\d+)(\.\S+)?`)
 
 func parseVersion(s string) (string, error) {
-	m := versionRE.FindStringSubmatch(s)
+	m := versionRE().FindStringSubmatch(s)
 	if m == nil {
 		return "", fmt.Errorf("cannot find a version in %q", strings.TrimSpace(s))
 	}
@@ -322,9 +327,9 @@ func lastError(stderr, otherwise string) string {
 	return otherwise
 }
 
-var colour = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+var colour = lazy("\x1b\\[[0-9;]*[A-Za-z]")
 
-func stripColour(s string) string { return colour.ReplaceAllString(s, "") }
+func stripColour(s string) string { return colour().ReplaceAllString(s, "") }
 
 func quote(args []string) string {
 	var words []string

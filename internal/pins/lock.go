@@ -16,7 +16,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -149,25 +148,47 @@ func Parse(name string, text []byte) (*Lock, error) {
 
 type flaw struct{ near, text string }
 
-var (
-	hexHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	debName   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
-	versionRE = regexp.MustCompile(`^([0-9]+:)?[A-Za-z0-9.+~-]+$`)
-	pathRE    = regexp.MustCompile(`^pool/[A-Za-z0-9.+~_/-]+\.deb$`)
+// Written out, since every run of ukl reads the lock and patterns would be compiled for it.
+const (
+	lower  = "abcdefghijklmnopqrstuvwxyz"
+	upper  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits = "0123456789"
 )
+
+// only tells whether s is at least one character, all of them of the set.
+func only(s, set string) bool {
+	return s != "" && strings.Trim(s, set) == ""
+}
+
+func isHash(s string) bool { return len(s) == 64 && only(s, digits+"abcdef") }
+
+func isPackage(s string) bool {
+	return len(s) > 1 && only(s[:1], lower+digits) && only(s, lower+digits+"+.-")
+}
+
+func isVersion(s string) bool {
+	epoch, rest, ok := strings.Cut(s, ":")
+	return ok && only(epoch, digits) && only(rest, lower+upper+digits+".+~-") || !ok && only(s, lower+upper+digits+".+~-")
+}
+
+func isPoolPath(s string) bool {
+	inside, ok := strings.CutPrefix(s, "pool/")
+	name, deb := strings.CutSuffix(inside, ".deb")
+	return ok && deb && only(name, lower+upper+digits+".+~_/-") && path.Clean(s) == s
+}
 
 // check finds what no mirror could serve or no store could hold. Names go into command lines and paths: be strict.
 func (l *Lock) check() *flaw {
 	for _, n := range slices.Sorted(maps.Keys(l.Packages)) {
 		p, near := l.Packages[n], `"`+n+`": {`
 		switch {
-		case !debName.MatchString(n):
+		case !isPackage(n):
 			return &flaw{near, fmt.Sprintf("%q is no package name", n)}
-		case !versionRE.MatchString(p.Version):
+		case !isVersion(p.Version):
 			return &flaw{near, fmt.Sprintf("%s: %q is no version", n, p.Version)}
-		case !pathRE.MatchString(p.Path) || path.Clean(p.Path) != p.Path:
+		case !isPoolPath(p.Path):
 			return &flaw{near, fmt.Sprintf("%s: %q is no path in a pool", n, p.Path)}
-		case !hexHash.MatchString(p.SHA256):
+		case !isHash(p.SHA256):
 			return &flaw{near, fmt.Sprintf("%s: %q is no SHA-256", n, p.SHA256)}
 		case p.Size <= 0:
 			return &flaw{near, fmt.Sprintf("%s: size %d", n, p.Size)}

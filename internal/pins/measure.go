@@ -251,21 +251,18 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	return l, l.writeFlake(checkout)
 }
 
-var (
-	archiveRE = regexp.MustCompile(`/go[0-9.]+[0-9]\.linux-amd64\.tar\.gz`)
-	narHashRE = regexp.MustCompile(`"narHash": "sha256-[^"]*"`)
-)
-
 // writeFlake brings flake.nix and flake.lock, whose only input is the Go toolchain, into line with the lock.
 func (l *Lock) writeFlake(checkout string) error {
+	archive := regexp.MustCompile(`/go[0-9.]+[0-9]\.linux-amd64\.tar\.gz`)
+	hash := regexp.MustCompile(`"narHash": "sha256-[^"]*"`)
 	for _, name := range []string{"flake.nix", "flake.lock"} {
 		file := filepath.Join(checkout, name)
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		now := archiveRE.ReplaceAll(text, []byte("/go"+l.Go.Version+".linux-amd64.tar.gz"))
-		now = narHashRE.ReplaceAll(now, []byte(`"narHash": "`+l.Go.NarHash+`"`))
+		now := archive.ReplaceAll(text, []byte("/go"+l.Go.Version+".linux-amd64.tar.gz"))
+		now = hash.ReplaceAll(now, []byte(`"narHash": "`+l.Go.NarHash+`"`))
 		if bytes.Equal(now, text) {
 			continue
 		}
