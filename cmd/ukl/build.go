@@ -37,6 +37,7 @@ examples:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`"},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages once more and compare every byte"},
+			&cli.BoolFlag{Name: "check-all", Usage: "do so with all stages, kernel and libc too"},
 			&cli.BoolFlag{Name: "print-nix", Usage: "show the derivation that Nix gets instead of building it"},
 		},
 		Action: t.build,
@@ -70,8 +71,8 @@ func (t *tool) build(c *cli.Context) error {
 		return err
 	}
 	out := built{App: a.Name, Image: i}
-	if c.Bool("check") {
-		if out.Checked, err = b.Check(c.Context, a); err != nil {
+	if c.Bool("check") || c.Bool("check-all") {
+		if out.Checked, err = b.Check(c.Context, a, c.Bool("check-all")); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"ukl/internal/apps"
 	"ukl/internal/exit"
 	"ukl/internal/guest"
+	"ukl/internal/image"
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
@@ -55,6 +56,7 @@ func classify(err error) *exit.Error {
 		mismatch   *pins.Mismatch
 		nowhere    *pins.Unavailable
 		failed     *nix.BuildError
+		differs    *image.Differs
 		evaluation *nix.CommandError
 		twice      *qemu.Twice
 	)
@@ -86,6 +88,8 @@ func classify(err error) *exit.Error {
 		e.Code = exit.Input
 	case errors.As(err, &mismatch), errors.As(err, &nowhere):
 		e.Code = exit.Pin
+	case errors.As(err, &differs):
+		buildsDiffer(e, differs)
 	case errors.As(err, &failed):
 		buildFailed(e, failed)
 	case errors.As(err, &evaluation):
@@ -105,16 +109,24 @@ func classify(err error) *exit.Error {
 func buildFailed(e *exit.Error, failed *nix.BuildError) {
 	e.Code, e.Lines = exit.BuildFailed, failed.Lines
 	e.Hint = "the whole log: " + failed.LogCommand
-	switch failed.Code {
-	case hashMismatch:
+	if failed.Code == nix.HashMismatch {
 		e.Code = exit.Pin
-	case notReproducible:
-		e.Code, e.Lines, e.Hint = exit.No, nil, ""
 	}
 }
 
-// Nix's exit codes that are no failed builder.
-const (
-	hashMismatch    = 102
-	notReproducible = 104
-)
+// most are the differences that are shown of two builds.
+const most = 10
+
+func buildsDiffer(e *exit.Error, d *image.Differs) {
+	e.Code = exit.No
+	for i, p := range d.Places {
+		if i == most {
+			e.Lines = append(e.Lines, fmt.Sprintf("and %d more", len(d.Places)-most))
+			break
+		}
+		e.Lines = append(e.Lines, p.String())
+	}
+	if d.Second != "" {
+		e.Hint = fmt.Sprintf("diff -r %s %s", d.First, d.Second)
+	}
+}

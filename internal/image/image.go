@@ -5,12 +5,14 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"ukl/internal/apps"
+	"ukl/internal/difference"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
 	"ukl/internal/stage"
@@ -185,27 +187,50 @@ func (b *Builder) QEMU(ctx context.Context) (string, error) {
 	return nix.Physical(path), nil
 }
 
-// Check builds the application's own stages once more and compares. progress of each stage goes to Progress; the error of a
-// difference is a *nix.BuildError with code 104.
-func (b *Builder) Check(ctx context.Context, a apps.App) ([]string, error) {
+// Differs says that a stage built twice is not the same.
+type Differs struct {
+	Stage         string // its title
+	First, Second string // paths; Second is "" if Nix did not keep it
+	Places        []difference.Place
+}
+
+func (e *Differs) Error() string { return fmt.Sprintf("%s: two builds differ", e.Stage) }
+
+// Check builds stages once more and compares: the application's own, or all whose content the lock does not fix. It ends with the
+// first that differs, as a *Differs.
+func (b *Builder) Check(ctx context.Context, a apps.App, all bool) ([]string, error) {
 	var checked []string
 	for _, s := range stage.All {
-		if !s.App {
+		if !s.App && !all || s.Fixed {
 			continue
 		}
 		drv, err := b.instantiate(ctx, a, s.Attr, "")
 		if err != nil {
 			return checked, err
 		}
-		if _, err := b.store.Realise(ctx, drv, "", b.Progress.Build); err != nil {
+		path, err := b.store.Realise(ctx, drv, "", b.Progress.Build)
+		if err != nil {
 			return checked, err
 		}
-		if err := b.store.Check(ctx, drv, b.Progress.Build); err != nil {
+		err = b.store.Check(ctx, drv, b.Progress.Build)
+		if failed := (*nix.BuildError)(nil); errors.As(err, &failed) && failed.Code == nix.NotDeterministic {
+			return checked, differs(s.Title, path)
+		}
+		if err != nil {
 			return checked, err
 		}
 		checked = append(checked, s.Title)
 	}
 	return checked, nil
+}
+
+func differs(title, path string) error {
+	e := &Differs{Stage: title, First: nix.Physical(path)}
+	second := nix.Again(e.First)
+	if places, err := difference.Find(e.First, second); err == nil {
+		e.Second, e.Places = second, places
+	}
+	return e
 }
 
 // Derivation returns the path of the image's derivation, without building anything.

@@ -242,13 +242,36 @@ func TestNoSpace(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	b, f, a := setup(t)
-	if got, err := b.Check(context.Background(), a); err != nil || strings.Join(got, " ") != "app link image" {
+	if got, err := b.Check(context.Background(), a, false); err != nil || strings.Join(got, " ") != "app link image" {
 		t.Errorf("Check = %q, %v", got, err)
 	}
 	f.took(t, "open, instantiate app, realise, check app-x, instantiate link, realise, check link-x, instantiate image, realise, check image-x")
 	f.check = &nix.BuildError{Stage: "app-x", Code: 104}
-	if got, err := b.Check(context.Background(), a); !errors.Is(err, f.check) || len(got) > 0 {
-		t.Errorf("Check of a difference = %q, %v", got, err)
+	// What the first build made is still there from Realise; this is the second.
+	write(t, nix.Again(filepath.Join(f.dir, "out")), "vmlinux", "vmlinuz")
+	got, err := b.Check(context.Background(), a, false)
+	var d *Differs
+	if !errors.As(err, &d) || len(got) > 0 || d.Stage != "app" || len(d.Places) != 4 {
+		t.Errorf("Check of a difference = %q, %+v", got, d)
+	}
+	// A second build that Nix did not keep is still one that differs.
+	if err := os.RemoveAll(nix.Again(filepath.Join(f.dir, "out"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Check(context.Background(), a, false); !errors.As(err, &d) || d.Second != "" || len(d.Places) != 0 {
+		t.Errorf("Check of a lost difference = %+v", d)
+	}
+}
+
+func TestCheckAll(t *testing.T) {
+	b, f, a := setup(t)
+	got, err := b.Check(context.Background(), a, true)
+	if want := "Linux source, Linux objects, glibc source, glibc, app, link, image"; err != nil || strings.Join(got, ", ") != want {
+		t.Errorf("Check = %q, %v\nwant %s", got, err, want)
+	}
+	f.check = errors.New("no")
+	if got, err := b.Check(context.Background(), a, true); !errors.Is(err, f.check) || len(got) > 0 {
+		t.Errorf("Check that fails = %q, %v", got, err)
 	}
 }
 

@@ -35,6 +35,14 @@ type Event struct {
 	Total int
 }
 
+// Nix's exit codes of builds that did not succeed.
+const (
+	Failed           = 100
+	TimedOut         = 101
+	HashMismatch     = 102
+	NotDeterministic = 104
+)
+
 // BuildError is a builder that failed.
 type BuildError struct {
 	Stage string
@@ -42,16 +50,16 @@ type BuildError struct {
 	// Lines begin at the first compiler or linker error of the log; without one they are the log's last lines.
 	Lines      []string
 	LogCommand string // shows the whole log
-	Code       int    // Nix's exit code: 100 failed, 101 timed out, 102 hash mismatch, 104 not reproducible
+	Code       int    // Nix's exit code
 	Reason     string // Nix's words
 	Got        string // of a hash mismatch: the hash of what was built
 }
 
 func (e *BuildError) Error() string {
 	switch e.Code {
-	case 104:
+	case NotDeterministic:
 		return fmt.Sprintf("%s: two builds differ", e.Stage)
-	case 102:
+	case HashMismatch:
 		return fmt.Sprintf("%s: %s", e.Stage, e.Reason)
 	}
 	return fmt.Sprintf("building %s: %s", e.Stage, e.Reason)
@@ -76,11 +84,16 @@ func (c *Client) Realise(ctx context.Context, drv, root string, events func(Even
 	return c.realise(ctx, drv, args, root, events)
 }
 
-// Check builds an already built derivation again and compares: the error's Code is 104 if the two differ.
+// Check builds an already built derivation again and compares: the error's Code is 104 if the two differ. What the second build
+// made is then at Again(path).
 func (c *Client) Check(ctx context.Context, drv string, events func(Event)) error {
-	_, err := c.realise(ctx, drv, []string{"--check"}, "", events)
+	// A hook is what Nix keeps it for. An empty one is not run, and --keep-failed would keep the build directory, too.
+	_, err := c.realise(ctx, drv, []string{"--check", "--option", "run-diff-hook", "true", "--option", "diff-hook", ""}, "", events)
 	return err
 }
+
+// Again is where a Check that failed leaves what should have been the store path. It is no path of the store's database.
+func Again(path string) string { return path + ".check" }
 
 func (c *Client) realise(ctx context.Context, drv string, extra []string, root string, events func(Event)) (string, error) {
 	if events == nil {
@@ -247,7 +260,7 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 		}
 	}
 	for _, msg := range all {
-		if m := drvRE().FindStringSubmatch(msg); m != nil && (code == 101 || code == 102 || code == 104) {
+		if m := drvRE().FindStringSubmatch(msg); m != nil && (code == TimedOut || code == HashMismatch || code == NotDeterministic) {
 			e := l.buildError(m[1], strings.Join(strings.Fields(msg), " "), code)
 			if g := gotRE().FindStringSubmatch(msg); g != nil {
 				e.Got = g[1]

@@ -17,13 +17,14 @@ type Stage struct {
 	Name  string // of the derivation; those of an app go on with "-" and the app's name
 	Title string // for people
 	App   bool   // depends on the app
+	Fixed bool   // the hash of its content is in the lock
 }
 
 // All are the stages in the order in which data passes through them.
 var All = []Stage{
-	{Attr: "stage0", Name: "stage0", Title: "first builder"},
-	{Attr: "tools", Name: "tree-tools", Title: "build tools"},
-	{Attr: "qemu", Name: "tree-qemu", Title: "QEMU"},
+	{Attr: "stage0", Name: "stage0", Title: "first builder", Fixed: true},
+	{Attr: "tools", Name: "tree-tools", Title: "build tools", Fixed: true},
+	{Attr: "qemu", Name: "tree-qemu", Title: "QEMU", Fixed: true},
 	{Attr: "linux-source", Name: "linux-source", Title: "Linux source"},
 	{Attr: "linux-objects", Name: "linux-objects", Title: "Linux objects"},
 	{Attr: "glibc-source", Name: "glibc-source", Title: "glibc source"},
