@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -94,7 +95,7 @@ func classify(err error) *exit.Error {
 		buildFailed(e, failed)
 	case errors.As(err, &evaluation):
 		e.Code = exit.BuildFailed
-		e.Lines = []string{evaluation.Command}
+		e.Lines = []string{shortened(evaluation.Command)}
 	case errors.Is(err, errFolder), errors.As(err, &twice):
 		e.Code = exit.Usage
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
@@ -102,7 +103,27 @@ func classify(err error) *exit.Error {
 	case errors.Is(err, syscall.ENOSPC):
 		e.Hint = "free some disk space"
 	}
+	if full(append(e.Lines, err.Error())) {
+		e.Code, e.Hint = exit.Unavailable, "free some disk space; what is finished is kept"
+	}
 	return e
+}
+
+// full tells whether somebody else's words mean a full disk: Nix, its database and a stage's compiler have their own.
+func full(lines []string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool {
+		return strings.Contains(l, "No space left on device") || strings.Contains(l, "database or disk is full")
+	})
+}
+
+// shortened is the beginning of a command: those that add files to the store name a hundred.
+func shortened(command string) string {
+	const longest = 200
+	if len(command) <= longest {
+		return command
+	}
+	cut := strings.LastIndexByte(command[:longest], ' ')
+	return command[:max(cut, 0)] + " ..."
 }
 
 // buildFailed says what a failed stage said.

@@ -113,8 +113,15 @@ func home(e *testscript.Env, cache string) {
 	if self, err := exec.LookPath("ukl"); err == nil {
 		e.Setenv("UKL", self) // for scripts that take PATH away
 	}
-	if apps, err := filepath.Abs("../../nixexprs/apps"); err == nil {
-		e.Setenv("APPS", apps) // for scripts that change one
+	if repository, err := filepath.Abs("../.."); err == nil {
+		e.Setenv("REPOSITORY", repository)
+		e.Setenv("APPS", filepath.Join(repository, "nixexprs/apps")) // for scripts that change one
+	}
+	if out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output(); err == nil { // for scripts that build ukl
+		if dirs := strings.Fields(string(out)); len(dirs) == 2 {
+			e.Setenv("GOCACHE", dirs[0])
+			e.Setenv("GOMODCACHE", dirs[1])
+		}
 	}
 	e.Setenv("UNIQUE", fmt.Sprint(time.Now().UnixNano())) // makes a source that no store has seen
 	e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))

@@ -77,8 +77,12 @@ func Find() (*Client, error) {
 		c := &Client{dir: d}
 		c.subs = sync.OnceValue(c.substituters)
 		out, err := exec.Command(c.tool("nix-store"), "--version").Output()
+		var said *exec.ExitError
+		if errors.As(err, &said) {
+			return nil, failure(exec.Command(c.tool("nix-store"), "--version"), err, string(said.Stderr))
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%s --version: %v", c.tool("nix-store"), err)
+			return nil, err
 		}
 		c.Version, err = parseVersion(string(out))
 		if err != nil {
@@ -318,7 +322,12 @@ func lastError(stderr, otherwise string) string {
 	lines := strings.Split(strings.TrimSpace(stripColour(stderr)), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		if _, text, ok := strings.Cut(lines[i], "error: "); ok {
-			return strings.TrimSpace(text)
+			text = strings.TrimSpace(text)
+			// A statement for its database that Nix quotes over many lines says less than what stands behind it.
+			if end := strings.TrimSpace(lines[len(lines)-1]); strings.HasSuffix(text, " '") && strings.HasPrefix(end, "': ") {
+				text = strings.TrimSuffix(text, " '") + end[1:]
+			}
+			return text
 		}
 	}
 	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {

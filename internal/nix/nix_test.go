@@ -210,6 +210,19 @@ while :; do sleep 0.05; done`)
 	}
 }
 
+func TestLastError(t *testing.T) {
+	for text, want := range map[string]string{
+		"error: one\nerror: two\n": "two",
+		"warning: x\nerror: executing SQLite statement '\n  create\n  ': database or disk is full (in 'f')\n": "executing SQLite statement: database or disk is full (in 'f')",
+		"words\n": "words",
+		"":        "otherwise",
+	} {
+		if got := lastError(text, "otherwise"); got != want {
+			t.Errorf("lastError(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestQuote(t *testing.T) {
 	if got, want := quote([]string{"nix-store", "--option", "x", "", "it's"}), `nix-store --option x '' "it's"`; got != want {
 		t.Errorf("%s, want %s", got, want)

@@ -227,7 +227,7 @@ func position(name string, text []byte, offset int64, err error) error {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		offset = syntax.Offset
+		offset = max(0, syntax.Offset-1) // it counts the wrong byte, too
 	case errors.As(err, &kind):
 		offset = kind.Offset
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -107,7 +107,7 @@ func TestParseNamesThePlace(t *testing.T) {
 		{"newer with new fields", `"version": 1,`, `"version": 7, "planet": "Mars",`, `lock version 7 is newer`},
 		{"no version", `"version": 1,`, `"version": 0,`, `pins.json:2:3: no version`},
 		{"unknown key", `"suite"`, `"suit"`, `unknown field "suit"`},
-		{"broken", `"suite": `, `"suite" `, `pins.json:4:12: invalid character`},
+		{"broken", `"suite": `, `"suite" `, `pins.json:4:11: invalid character`},
 		{"cut", good[len(good)/2:], ``, `unexpected EOF`},
 		{"more text", "  }\n}\n", "  }\n}\n{}", `text after the lock's end`},
 		{"hash", bash, `"bash": {"version": "5", "path": "pool/main/b/bash/b.deb", "sha256": "00", "size": 1}`, `bash: "00" is no SHA-256`},
