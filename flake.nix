@@ -44,5 +44,8 @@
 
       # The stages { app, link, image } of a directory with a ukl.toml, for other flakes.
       lib.mkUnikernel = { src }: stages.unikernel src;
+
+      # The same of a static x86-64 ELF file.
+      lib.fromProgram = { name, program }: stages.prebuilt name program;
     };
 }

@@ -2,12 +2,15 @@
 #   nix-build nixexprs -A linux-objects --argstr go ...        (or, in the checkout: nix build .#linux)
 #
 # in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
+#      program   instead of it a static ELF file, with its name
 #      go        store path of the Go toolchain, and
 #      checkout  path of this repository: needed only where stage0 itself must be built
 # out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image}
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,
+  program ? null,
+  name ? null,
   go ? null,
   checkout ? null,
 }@args:
@@ -44,12 +47,22 @@ let
   glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
 
-  unikernel = dir: rec {
-    manifest = import ./manifest.nix dir;
-    app = import ./app.nix { inherit run script glibc dir manifest; };
+  # Strings are absolute paths of a command line.
+  file = path: if builtins.isString path then /. + path else path;
+
+  chain = manifest: compiled: rec {
+    inherit manifest;
+    app = if manifest.prebuilt == null then compiled else import ./prebuilt.nix { inherit run script manifest; };
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
     image = import ./image.nix { inherit run script link manifest; objects = linux-objects; source = linux-source; };
   };
+  unikernel =
+    dir:
+    let
+      manifest = import ./manifest.nix dir;
+    in
+    chain manifest (import ./app.nix { inherit run script glibc dir manifest; });
+  prebuilt = name: path: chain { inherit name; prebuilt = path; calls = "gate"; } null;
   names = builtins.filter (n: builtins.pathExists (./apps + "/${n}/ukl.toml")) (
     if builtins.pathExists ./apps then builtins.attrNames (builtins.readDir ./apps) else [ ]
   );
@@ -67,9 +80,17 @@ in
     glibc-source
     glibc
     unikernel
+    prebuilt
     check-go
     go-cache
     ;
   apps = builtins.listToAttrs (map (n: { name = n; value = unikernel (./apps + "/${n}"); }) names);
 }
-// (if app == null then { } else { inherit (unikernel (if builtins.isString app then /. + app else app)) app link image; })
+// (
+  if app != null then
+    { inherit (unikernel (file app)) app link image; }
+  else if program != null then
+    { inherit (prebuilt name (file program)) app link image; }
+  else
+    { }
+)

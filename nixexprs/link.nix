@@ -1,10 +1,25 @@
 # link.nix: the app's objects, libc and the kernel's objects become one program.
 # in   objects (linux-objects), glibc, app, linux/link.sh, ldflags, libs and calls of the manifest
-# out  app (static ELF), app.debug, vmlinux, System.map, config
+# out  app (static ELF), vmlinux, System.map, config
+# why  a prebuilt app is linked already: no libc is needed for it
 { run, script, objects, glibc, app, manifest }:
-run {
-  name = "link-${manifest.name}";
-  script = script ./linux/link.sh;
-  inherit objects glibc app;
-  inherit (manifest) ldflags libs calls;
-}
+run (
+  {
+    name = "link-${manifest.name}";
+    inherit objects app;
+    inherit (manifest) calls;
+  }
+  // (
+    if manifest.prebuilt == null then
+      {
+        script = script ./linux/link.sh;
+        inherit glibc;
+        inherit (manifest) ldflags libs;
+      }
+    else
+      {
+        script = script ./link-prebuilt.sh;
+        linux_link = script ./linux/link.sh;
+      }
+  )
+)

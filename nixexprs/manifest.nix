@@ -1,5 +1,5 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
-# in   dir      out  name, sources, include, cflags, cxxflags, ldflags, libs, calls
+# in   dir      out  name, prebuilt, sources, include, cflags, cxxflags, ldflags, libs, calls
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
@@ -8,6 +8,7 @@ let
 in
 {
   name = toml.name or (baseNameOf dir);
+  prebuilt = if toml ? prebuilt then dir + "/${toml.prebuilt}" else null;
   sources = lines "sources" [ "*.c" "*.cc" "*.cpp" "*.S" ];
   include = lines "include" [ ];
   cflags = lines "cflags" [ ];

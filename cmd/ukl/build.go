@@ -27,7 +27,7 @@ func (t *tool) buildCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "build",
 		Usage:     "build the image of an application",
-		UsageText: "ukl build [OPTIONS] [APP|DIR]",
+		UsageText: "ukl build [OPTIONS] [APP|DIR|PROGRAM]",
 		Description: `Prints the directory that holds bzImage, vmlinux, System.map and config.
 
 examples:

@@ -16,7 +16,9 @@ import (
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
+	"ukl/internal/program"
 	"ukl/internal/qemu"
+	"ukl/internal/sample"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -53,6 +55,8 @@ func classify(err error) *exit.Error {
 		faults     manifest.Errors
 		none       *manifest.NotFound
 		unknown    *apps.Unknown
+		unfit      *program.Unfit
+		there      *sample.There
 		syntax     *pins.SyntaxError
 		mismatch   *pins.Mismatch
 		nowhere    *pins.Unavailable
@@ -81,11 +85,13 @@ func classify(err error) *exit.Error {
 		for _, more := range faults[1:] {
 			e.Lines = append(e.Lines, more.Error())
 		}
+	case errors.As(err, &there):
+		e.Code = exit.No
 	case errors.As(err, &none):
 		e.Code, e.Hint = exit.NoInput, "`ukl list` shows what comes along"
 	case errors.As(err, &unknown):
 		e.Code = exit.NoInput
-	case errors.As(err, &syntax):
+	case errors.As(err, &syntax), errors.As(err, &unfit):
 		e.Code = exit.Input
 	case errors.As(err, &mismatch), errors.As(err, &nowhere):
 		e.Code = exit.Pin

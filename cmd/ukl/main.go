@@ -52,7 +52,9 @@ type tool struct {
 }
 
 func (t *tool) app() *cli.App {
-	commands := []*cli.Command{t.runCommand(), t.buildCommand(), t.listCommand(), t.clientCommand(), t.doctorCommand(), pinsCommand()}
+	commands := []*cli.Command{
+		t.runCommand(), t.buildCommand(), t.testCommand(), t.initCommand(), t.listCommand(), t.clientCommand(), t.doctorCommand(), pinsCommand(),
+	}
 	for _, c := range commands {
 		t.finish("ukl", c)
 	}

@@ -22,12 +22,13 @@ func (t *tool) runCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "run",
 		Usage:     "build what is missing and run an application in the foreground",
-		UsageText: "ukl run [OPTIONS] [APP|DIR] [-- ARGUMENTS]",
+		UsageText: "ukl run [OPTIONS] [APP|DIR|PROGRAM] [-- ARGUMENTS]",
 		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C ends the guest.
 
 examples:
   ukl run multithreaded
   ukl run multithreaded -p 8080:5555 -m 64
+  ukl run ./server -p 8080            # any static x86-64 program
   ukl run printing -- 3`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},

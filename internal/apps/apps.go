@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ukl/internal/manifest"
+	"ukl/internal/program"
 	"ukl/internal/suggest"
 )
 
@@ -21,9 +22,12 @@ type App struct {
 	*manifest.Manifest
 	// Short is the name that people type: for a bundled application its directory's.
 	Short string
-	// Dir is an absolute path; "" for a bundled application, which In completes.
+	// Dir is an absolute path; "" for a bundled application, which Arguments completes.
+	// It is "" too for a program without a manifest.
 	Dir     string
 	Bundled bool
+	// Program is the absolute path of a finished program; "" for one that is compiled.
+	Program string
 }
 
 // Catalogue is the bundled applications.
@@ -85,8 +89,9 @@ func (e *Unknown) Hint() string {
 	return "`ukl list` shows what comes along; a directory of your own is written with a slash: ./" + e.Word
 }
 
-// Find returns the application that a word of the command line means. A word with a slash, "." and ".." are directories;
-// another is a bundled application's name, alias, or else a directory that has a manifest. "" is the current directory.
+// Find returns the application that a word of the command line means. A word with a slash, "." and ".." are directories, or
+// finished programs; another is a bundled application's name, alias, or else a directory that has a manifest, or a program. "" is
+// the current directory.
 func (c Catalogue) Find(word string) (App, error) {
 	if word == "" {
 		word = "."
@@ -105,7 +110,7 @@ func (c Catalogue) Find(word string) (App, error) {
 		}
 		names = append(names, a.Short)
 	}
-	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil {
+	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil || program.Is(word) {
 		return own(word)
 	}
 	for _, a := range list {
@@ -114,34 +119,41 @@ func (c Catalogue) Find(word string) (App, error) {
 	return App{}, &Unknown{word, suggest.Nearest(word, slices.Compact(names))}
 }
 
-// own reads an application from a directory.
-func own(dir string) (App, error) {
-	switch fi, err := os.Stat(dir); {
+// own reads an application that did not come along.
+func own(place string) (App, error) {
+	abs, err := filepath.Abs(place)
+	if err != nil {
+		return App{}, err
+	}
+	switch fi, err := os.Stat(place); {
 	case err != nil:
 		return App{}, err
-	case !fi.IsDir():
-		if filepath.Base(dir) != manifest.File {
-			return App{}, fmt.Errorf("%s: %w", dir, errNoDirectory)
-		}
-		dir = filepath.Dir(dir)
+	case fi.IsDir():
+	case filepath.Base(place) == manifest.File:
+		place, abs = filepath.Dir(place), filepath.Dir(abs)
+	default:
+		m := manifest.OfProgram(abs)
+		return App{Manifest: m, Short: m.Name, Program: abs}, program.Check(place)
 	}
-	m, err := manifest.Load(dir)
+	m, err := manifest.Load(place)
 	if err != nil {
 		return App{}, err
 	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return App{}, err
+	a := App{Manifest: m, Short: m.Name, Dir: abs}
+	if m.Prebuilt != "" {
+		a.Program = filepath.Join(abs, m.Prebuilt)
+		err = program.Check(filepath.Join(place, m.Prebuilt))
 	}
-	return App{Manifest: m, Short: m.Name, Dir: abs}, nil
+	return a, err
 }
 
-var errNoDirectory = fmt.Errorf("this is no directory: %w", fs.ErrInvalid)
-
-// In is the application's directory, given where nixexprs has been extracted to.
-func (a App) In(nixexprs string) string {
-	if a.Bundled {
-		return filepath.Join(nixexprs, folder, a.Short)
+// Arguments are what the expressions, extracted to nixexprs, get for the application.
+func (a App) Arguments(nixexprs string) map[string]string {
+	switch {
+	case a.Bundled:
+		return map[string]string{"app": filepath.Join(nixexprs, folder, a.Short)}
+	case a.Dir == "":
+		return map[string]string{"program": a.Program, "name": a.Name}
 	}
-	return a.Dir
+	return map[string]string{"app": a.Dir}
 }

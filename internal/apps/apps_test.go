@@ -4,10 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"testing/fstest"
 
 	"ukl/internal/manifest"
+	"ukl/internal/program"
 	"ukl/nixexprs"
 )
 
@@ -33,8 +35,8 @@ func TestFind(t *testing.T) {
 		}
 	}
 	a, _ := c.Find("printing")
-	if got := a.In("/x"); got != "/x/apps/printing" {
-		t.Errorf("In = %q", got)
+	if got := a.Arguments("/x"); !reflect.DeepEqual(got, map[string]string{"app": "/x/apps/printing"}) {
+		t.Errorf("Arguments = %q", got)
 	}
 	var u *Unknown
 	if _, err := c.Find("multi"); !errors.As(err, &u) || u.Suggestion != "multithreaded" {
@@ -79,6 +81,52 @@ func TestFindOwn(t *testing.T) {
 	}
 	if _, err := c.Find("main.c/"); err == nil {
 		t.Error("a file was taken for an application")
+	}
+}
+
+// A finished program needs no manifest; one may name it.
+func TestFindProgram(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, _ := os.Getwd()
+	elf := make([]byte, 64+56)
+	copy(elf, "\x7fELF\x02\x01\x01")
+	copy(elf[16:], []byte{2, 0, 62, 0, 1, 0, 0, 0, 0, 0x10, 0x40})
+	copy(elf[32:], []byte{64})
+	copy(elf[52:], []byte{64, 0, 56, 0, 1})
+	copy(elf[64:], []byte{1})
+	for file, text := range map[string]string{
+		"my server!": string(elf), "printing": string(elf), "script": "#!/bin/sh", "d/" + manifest.File: "prebuilt = 'bin'", "d/bin": string(elf),
+		"bad/" + manifest.File: "prebuilt = 'bin'", "bad/bin": "x",
+	} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := catalogue()
+	for _, word := range []string{"my server!", "./my server!"} {
+		a, err := c.Find(word)
+		want := map[string]string{"program": filepath.Join(here, "my server!"), "name": "my-server-"}
+		if err != nil || a.Name != "my-server-" || !reflect.DeepEqual(a.Arguments("/x"), want) {
+			t.Errorf("Find(%q) = %+v, %v", word, a.Manifest, err)
+		}
+	}
+	if a, err := c.Find("d/"); err != nil || a.Program != filepath.Join(here, "d/bin") || a.Dir != filepath.Join(here, "d") {
+		t.Errorf("Find(d/) = %+v, %v", a, err)
+	}
+	if a, _ := c.Find("printing"); !a.Bundled {
+		t.Error("a bundled name wins over a program")
+	}
+	var u *program.Unfit
+	for _, word := range []string{"./script", "bad/"} {
+		if _, err := c.Find(word); !errors.As(err, &u) {
+			t.Errorf("Find(%q): %v", word, err)
+		}
+	}
+	if _, err := c.Find("script"); !errors.As(err, new(*Unknown)) {
+		t.Errorf("a word that is a file but no program: %v", err)
 	}
 }
 

@@ -71,7 +71,9 @@ func TestPart(t *testing.T) {
 		t.Errorf("byte %d of the test: %q", at, got)
 	}
 	dir := t.TempDir()
-	head := func(name string, size int) string { return fmt.Sprintf("%-16s%-12d%-6d%-6d%-8s%-10d`\n", name, 0, 0, 0, "644", size) }
+	head := func(name string, size int) string {
+		return fmt.Sprintf("%-16s%-12d%-6d%-6d%-8s%-10d`\n", name, 0, 0, 0, "644", size)
+	}
 	names := "a-name-longer-than-sixteen.o/\n"
 	text := "!<arch>\n" + head("//", len(names)) + names + head("one.o/", 3) + "123\n" + head("/0", 4) + "4567"
 	file := filepath.Join(dir, "x.a")

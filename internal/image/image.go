@@ -257,7 +257,7 @@ func (b *Builder) instantiate(ctx context.Context, a apps.App, attr, root string
 	}
 	r := nix.Request{Expr: expr, Attr: attr, Root: root}
 	if a.Manifest != nil {
-		r.Args = map[string]string{"app": a.In(expr)}
+		r.Args = a.Arguments(expr)
 	}
 	return b.store.Instantiate(ctx, r)
 }

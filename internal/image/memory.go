@@ -24,8 +24,11 @@ type memo struct{ Key, Path string }
 // folder is what belongs to one application, named after its place.
 func (b *Builder) folder(a apps.App) string {
 	place := a.Dir
-	if a.Bundled {
+	switch {
+	case a.Bundled:
 		place = "bundled:" + a.Short
+	case a.Dir == "":
+		place = a.Program
 	}
 	sum := sha256.Sum256([]byte(place))
 	return filepath.Join(b.Cache, "images", a.Name+"-"+hex.EncodeToString(sum[:6]))
@@ -64,9 +67,17 @@ func (b *Builder) remember(a apps.App, attr, key, path string) {
 func (b *Builder) key(a apps.App) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s\n", nixexprs.Hash(), stage.Builder())
-	if a.Bundled {
+	var err error
+	switch {
+	case a.Bundled:
 		fmt.Fprintf(h, "bundled %s\n", a.Short) // part of the expressions
-	} else if err := hashDir(h, a.Dir); err != nil {
+	case a.Dir == "":
+		fmt.Fprintf(h, "program %s\n", a.Name)
+		err = hashFile(h, a.Program)
+	default:
+		err = hashDir(h, a.Dir)
+	}
+	if err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -104,14 +115,18 @@ func hashDir(h hash.Hash, dir string) error {
 			fmt.Fprintf(h, "%d %s\n", len(target), target)
 			return err
 		case info.Mode().IsRegular():
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			_, err = io.Copy(h, f)
-			return err
+			return hashFile(h, path)
 		}
 		return nil
 	})
+}
+
+func hashFile(h hash.Hash, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(h, f)
+	return err
 }

@@ -24,6 +24,8 @@ type Manifest struct {
 	Aliases []string // other names of a bundled application
 	Summary string   // one line for `ukl list`
 
+	// Prebuilt is a finished program in the directory, in place of all that is compiled; "" is none.
+	Prebuilt string
 	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
@@ -124,6 +126,7 @@ func (r *reader) manifest(p Place) *Manifest {
 		Aliases: r.list("aliases"),
 		Summary: r.text("summary", ""),
 
+		Prebuilt: r.text("prebuilt", ""),
 		Sources:  r.list("sources"),
 		Include:  r.list("include"),
 		CFlags:   r.list("cflags"),
@@ -138,12 +141,15 @@ func (r *reader) manifest(p Place) *Manifest {
 		CPUs:   r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
 	r.names(m)
-	if m.Sources == nil {
+	switch {
+	case r.has("prebuilt"):
+		r.prebuilt(m.Prebuilt, p.FS)
+	case m.Sources == nil:
 		m.Sources = defaultSources()
 		if p.FS != nil && !anyFile(p.FS, m.Sources) {
 			r.fault("", "there is no source file here: %s", strings.Join(m.Sources, ", "))
 		}
-	} else {
+	default:
 		r.files("sources", m.Sources, p.FS)
 	}
 	r.inside("include", m.Include)
@@ -259,6 +265,47 @@ func (r *reader) inside(key string, paths []string) {
 			r.fault(key, "%q leaves the application's directory", p)
 		}
 	}
+}
+
+// compiled are the keys that mean nothing to a finished program.
+func compiled() []string {
+	return []string{"sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel"}
+}
+
+// prebuilt checks that the finished program is there, and that nothing is asked for that only a compiler could do.
+func (r *reader) prebuilt(file string, dir fs.FS) {
+	r.inside("prebuilt", []string{file})
+	if dir != nil && filepath.IsLocal(file) {
+		if fi, err := fs.Stat(dir, filepath.Clean(file)); err != nil || !fi.Mode().IsRegular() {
+			r.fault("prebuilt", "there is no file %q", file)
+		}
+	}
+	for _, key := range compiled() {
+		if r.has(key) {
+			r.fault(key, "%s: a prebuilt program is neither compiled nor linked", key)
+		}
+	}
+}
+
+// NameOf makes a file's name one that an application can have.
+func NameOf(file string) string {
+	name := strings.Map(func(c rune) rune {
+		if isName("x" + string(c)) {
+			return c
+		}
+		return '-'
+	}, file)
+	name = strings.TrimLeft(name, "+._-")
+	if name == "" {
+		name = "app"
+	}
+	return name[:min(len(name), longestName)]
+}
+
+// OfProgram is the manifest of a finished program that has none.
+func OfProgram(file string) *Manifest {
+	base := filepath.Base(file)
+	return &Manifest{Name: NameOf(base), Prebuilt: base, Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate}
 }
 
 // files checks that every pattern fits a file.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/accel"
+	"ukl/internal/apps"
+	"ukl/internal/exit"
+	"ukl/internal/manifest"
+	"ukl/internal/suggest"
+	"ukl/internal/trial"
+)
+
+func (t *tool) testCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "test",
+		Usage:     "run the tests of an application, each in a guest of its own",
+		UsageText: "ukl test [OPTIONS] [APP|DIR]",
+		Description: `The tests are the [[test]] tables of ukl.toml. Prints one line for each (TAP); exits with 1 if one fails.
+
+examples:
+  ukl test
+  ukl test multithreaded
+  ukl test --only greets ./server`,
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "only", Usage: "run the test called `NAME`; repeatable"},
+			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
+			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
+			&cli.DurationFlag{Name: "timeout", Value: trial.Limit, Usage: "a test that takes longer than `TIME` has failed"},
+			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
+		},
+		Action: t.test,
+	}
+}
+
+// tested is what `ukl test --json` prints.
+type tested struct {
+	App    string         `json:"app"`
+	Passed int            `json:"passed"`
+	Failed int            `json:"failed"`
+	Tests  []trial.Result `json:"tests"`
+}
+
+func (t *tool) test(c *cli.Context) error {
+	words, err := t.words(c, 1)
+	if err != nil {
+		return err
+	}
+	a, err := findApp(words[0])
+	if err != nil {
+		return err
+	}
+	tests, err := chosen(a, c.StringSlice("only"))
+	if err != nil {
+		return err
+	}
+	o, err := t.options(c, a)
+	if err != nil {
+		return err
+	}
+	host := accel.Local(cacheDir())
+	choice := accel.Choice(c.String("accel"))
+	if err := possible(host, choice); err != nil {
+		return err
+	}
+	if err := t.provide(c, a, &o); err != nil {
+		return err
+	}
+	if err := t.accelerate(c, host, choice, &o); err != nil {
+		return err
+	}
+	out := tested{App: a.Name, Tests: []trial.Result{}}
+	say := func(format string, args ...any) {
+		if err == nil && !c.Bool("json") {
+			_, err = fmt.Fprintf(t.stdout, format+"\n", args...)
+		}
+	}
+	say("1..%d", len(tests))
+	for i, test := range tests {
+		r, rerr := trial.Run(c.Context, test, o)
+		if rerr != nil {
+			return rerr
+		}
+		out.Tests = append(out.Tests, r)
+		if r.OK {
+			out.Passed++
+			say("ok %d - %s # %.1f s", i+1, r.Name, r.Seconds)
+			continue
+		}
+		out.Failed++
+		say("not ok %d - %s # %.1f s", i+1, r.Name, r.Seconds)
+		say("# %s", r.Reason)
+		for _, line := range r.Lines {
+			say("#   %s", line)
+		}
+	}
+	if c.Bool("json") {
+		err = printJSON(t.stdout, out)
+	}
+	switch {
+	case err != nil:
+		return err
+	case out.Failed > 0:
+		return exit.Errorf(exit.No, "%d of %d tests failed", out.Failed, len(tests))
+	}
+	return nil
+}
+
+// chosen are the tests of an application that have one of the names; all without names.
+func chosen(a apps.App, names []string) ([]manifest.Test, error) {
+	if len(a.Tests) == 0 {
+		return nil, exit.Errorf(exit.NoInput, "%s has no tests", a.Name).WithHint("a [[test]] in its ukl.toml is one")
+	}
+	var all []string
+	for _, t := range a.Tests {
+		all = append(all, t.Name)
+	}
+	for _, n := range names {
+		if slices.Contains(all, n) {
+			continue
+		}
+		err := exit.Errorf(exit.NoInput, "%s has no test %q", a.Name, n)
+		if s := suggest.Nearest(n, all); s != "" {
+			return nil, err.WithHint("did you mean %q?", s)
+		}
+		return nil, err.WithHint("its tests: %s", strings.Join(all, ", "))
+	}
+	return slices.DeleteFunc(slices.Clone(a.Tests), func(t manifest.Test) bool { return len(names) > 0 && !slices.Contains(names, t.Name) }), nil
+}

@@ -1,0 +1,100 @@
+package program
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// header is an ELF file of one loadable segment and perhaps an interpreter.
+func header(class, machine byte, kind uint16, entry uint64, interp bool) []byte {
+	var b bytes.Buffer
+	b.WriteString("\x7fELF")
+	b.Write([]byte{class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	put := func(vs ...any) {
+		for _, v := range vs {
+			_ = binary.Write(&b, binary.LittleEndian, v)
+		}
+	}
+	segments := uint16(1)
+	if interp {
+		segments = 2
+	}
+	put(kind, uint16(machine), uint32(1))
+	if class == 1 {
+		put(uint32(entry), uint32(52), uint32(0), uint32(0), uint16(52), uint16(32), segments, uint16(0), uint16(0), uint16(0))
+		b.Write(make([]byte, 64))
+		return b.Bytes()
+	}
+	put(entry, uint64(64), uint64(0), uint32(0), uint16(64), uint16(56), segments, uint16(64), uint16(0), uint16(0))
+	segment := func(kind uint32) { put(kind, uint32(5), make([]byte, 48)) }
+	segment(1)
+	if interp {
+		segment(3)
+	}
+	return b.Bytes()
+}
+
+func TestCheck(t *testing.T) {
+	const x86, arm = 62, 183
+	for _, c := range []struct {
+		name string
+		text []byte
+		want string // "" is fit
+	}{
+		{"static", header(2, x86, 2, 0x401000, false), ""},
+		{"static PIE", header(2, x86, 3, 0x1000, false), ""},
+		{"interpreter", header(2, x86, 3, 0x1000, true), "it wants a loader"},
+		{"library", header(2, x86, 3, 0, false), "perhaps a library"},
+		{"arm", header(2, arm, 2, 0x401000, false), "for another machine: aarch64"},
+		{"i386", header(1, 3, 2, 0x401000, false), "for another machine: 386"},
+		{"x32", header(1, x86, 2, 0x401000, false), "not a 64-bit program"},
+		{"object", header(2, x86, 1, 0, false), "an object file"},
+		{"core", header(2, x86, 4, 0, false), "a core dump"},
+		{"cut", []byte("\x7fELF\x02\x01"), "a broken ELF file"},
+		{"script", []byte("#!/bin/sh\n"), "a script"},
+		{"text", []byte("hello"), "not an ELF file"},
+		{"empty", nil, "not an ELF file"},
+	} {
+		file := filepath.Join(t.TempDir(), "x")
+		if err := os.WriteFile(file, c.text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := Check(file)
+		var u *Unfit
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.want != "" && (!errors.As(err, &u) || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+	if err := Check(t.TempDir() + "/nothere"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	// A real one, whatever it is linked with.
+	var u *Unfit
+	if err := Check("/bin/sh"); !errors.As(err, &u) || !strings.Contains(u.Reason, "needs libc.so") || !strings.Contains(u.Hint(), "-static") {
+		t.Logf("this machine's shell: %v", err)
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add(header(2, 62, 2, 0x401000, true))
+	f.Add([]byte("#!"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := filepath.Join(t.TempDir(), "x")
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := Check(file)
+		var u *Unfit
+		if err != nil && !errors.As(err, &u) {
+			t.Errorf("%T: %v", err, err)
+		}
+	})
+}

@@ -1,0 +1,56 @@
+package sample
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"ukl/internal/manifest"
+)
+
+// Every sample is a valid application with tests.
+func TestWrite(t *testing.T) {
+	if got := Languages(); !slices.Equal(got, []string{"c", "c++", "go"}) {
+		t.Errorf("Languages = %q", got)
+	}
+	for _, l := range Languages() {
+		dir := filepath.Join(t.TempDir(), "my app")
+		files, err := Write(dir, l)
+		if err != nil || len(files) < 2 {
+			t.Fatalf("%s: %q, %v", l, files, err)
+		}
+		if Next(l, "x") != "" {
+			if err := os.WriteFile(filepath.Join(dir, "my-app"), nil, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := manifest.Load(dir)
+		if err != nil || m.Name != "my-app" || len(m.Tests) != 2 {
+			t.Errorf("%s: %+v, %v", l, m, err)
+		}
+		var there *There
+		if _, err := Write(dir, l); !errors.As(err, &there) {
+			t.Errorf("%s over itself: %v", l, err)
+		}
+	}
+	if _, err := Write(t.TempDir(), "cobol"); err == nil {
+		t.Error("a sample in COBOL")
+	}
+}
+
+// One file that is there is enough for none to be written.
+func TestAllOrNone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.c"), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Write(dir, "c"); err == nil {
+		t.Error("main.c was written over")
+	}
+	left, _ := os.ReadDir(dir)
+	if b, _ := os.ReadFile(filepath.Join(dir, "main.c")); string(b) != "mine" || len(left) != 1 {
+		t.Errorf("main.c is %q, %d files", b, len(left))
+	}
+}
