@@ -35,15 +35,23 @@ func TestDocumentedExitCodes(t *testing.T) {
 // Each key that docs/ukl-toml.md has is one that ukl takes, its example is valid, and no key is missing there.
 func TestDocumentedManifest(t *testing.T) {
 	text := page(t, "ukl-toml.md")
-	var example strings.Builder
+	var examples []string // blocks of indented lines; a blank line ends none
+	open := false
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "    ") || line == "\n" && example.Len() > 0 && !strings.Contains(example.String(), "expect") {
-			example.WriteString(strings.TrimPrefix(line, "    "))
+		switch body, indented := strings.CutPrefix(line, "    "); {
+		case indented && !open:
+			examples, open = append(examples, body), true
+		case indented, line == "\n" && open:
+			examples[len(examples)-1] += body
+		default:
+			open = false
 		}
 	}
-	m, err := manifest.Parse([]byte(example.String()), manifest.Place{File: "example", Base: "x"})
-	if err != nil || len(m.Tests) != 1 || len(m.Env) != 1 {
-		t.Errorf("the example: %+v, %v\n%s", m, err, &example)
+	for i, example := range examples {
+		m, err := manifest.Parse([]byte(example), manifest.Place{File: "example", Base: "x"})
+		if err != nil || i == 0 && (len(m.Tests) != 1 || len(m.Env) != 1) {
+			t.Errorf("an example: %+v, %v\n%s", m, err, example)
+		}
 	}
 	documented := map[string]bool{}
 	for _, match := range regexp.MustCompile("(?m)^\\| `\\[*([a-z]+)\\]*`").FindAllStringSubmatch(text, -1) {
