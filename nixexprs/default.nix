@@ -26,13 +26,15 @@ let
   # A script reaches its stage as a store path of its own: editing one rebuilds that stage, whatever its mode bits are.
   script = file: builtins.toFile (baseNameOf file) (builtins.readFile file);
 
-  deb = name: import ./deb.nix { inherit mirror; pin = pins.packages.${name}; };
+  pinned = pin: import ./deb.nix { inherit mirror pin; };
+  deb = name: pinned pins.packages.${name};
   tree = name: import ./tree.nix {
     inherit system name stage0;
     inherit (pins.trees.${name}) narHash;
     debs = map deb pins.trees.${name}.packages;
   };
-  run = import ./run.nix { inherit system stage0; tree = tools; };
+  within = tree: import ./run.nix { inherit system stage0 tree; };
+  run = within tools;
 
   modules = import ./go-modules.nix { inherit system go; inherit (pins.modules) narHash; };
   stage0 = import ./stage0.nix { inherit system go; cache = go-cache; inherit (pins.stage0) narHash; };
@@ -50,19 +52,43 @@ let
   # Strings are absolute paths of a command line.
   file = path: if builtins.isString path then /. + path else path;
 
-  chain = manifest: compiled: rec {
-    inherit manifest;
-    app = if manifest.prebuilt == null then compiled else import ./prebuilt.nix { inherit run script manifest; };
+  chain = run: manifest: app: rec {
+    inherit manifest app;
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
-    image = import ./image.nix { inherit run script link manifest; objects = linux-objects; source = linux-source; };
+    image = import ./image.nix { run = within tools; inherit script link manifest; objects = linux-objects; source = linux-source; };
   };
+  prebuilt =
+    name: path:
+    let
+      manifest = { inherit name; prebuilt = path; linked = true; calls = "gate"; };
+    in
+    chain run manifest (import ./prebuilt.nix { inherit run script manifest; });
   unikernel =
     dir:
     let
       manifest = import ./manifest.nix dir;
+      source = import ./app-source.nix dir;
+      # An app with packages of its own is compiled and linked in a tree of its own.
+      run =
+        if manifest.packages == { } then
+          within tools
+        else
+          within (
+            import ./packages.nix {
+              inherit system stage0;
+              inherit (manifest) name;
+              debs = map deb pins.trees.tools.packages ++ map pinned (builtins.attrValues manifest.packages);
+            }
+          );
     in
-    chain manifest (import ./app.nix { inherit run script glibc dir manifest; });
-  prebuilt = name: path: chain { inherit name; prebuilt = path; calls = "gate"; } null;
+    chain run manifest (
+      if manifest.prebuilt != null then
+        import ./prebuilt.nix { inherit run script manifest; }
+      else if manifest.linked then
+        import ./commands.nix { inherit run script source manifest; }
+      else
+        import ./app.nix { inherit run script glibc source manifest; }
+    );
   names = builtins.filter (n: builtins.pathExists (./apps + "/${n}/ukl.toml")) (
     if builtins.pathExists ./apps then builtins.attrNames (builtins.readDir ./apps) else [ ]
   );

@@ -1,14 +1,19 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
-# in   dir      out  name, prebuilt, sources, include, cflags, cxxflags, ldflags, libs, calls
+# in   dir      out  name, prebuilt, linked, build, result, sources, include, cflags, cxxflags, ldflags, libs, calls; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
   toml = builtins.fromTOML (builtins.readFile (dir + "/ukl.toml"));
   lines = field: default: builtins.concatStringsSep "\n" (toml.${field} or default);
+  lock = builtins.fromJSON (builtins.readFile (dir + "/ukl.lock"));
 in
 {
   name = toml.name or (baseNameOf dir);
   prebuilt = if toml ? prebuilt then dir + "/${toml.prebuilt}" else null;
+  linked = toml ? prebuilt || toml ? build;
+  build = lines "build" [ ];
+  result = toml.program or null;
+  packages = if toml.packages or [ ] == [ ] then { } else lock.packages;
   sources = lines "sources" [ "*.c" "*.cc" "*.cpp" "*.S" ];
   include = lines "include" [ ];
   cflags = lines "cflags" [ ];

@@ -57,6 +57,8 @@ func classify(err error) *exit.Error {
 		unknown    *apps.Unknown
 		unfit      *program.Unfit
 		there      *sample.There
+		stale      *pins.Stale
+		nopackage  *pins.NoPackage
 		syntax     *pins.SyntaxError
 		mismatch   *pins.Mismatch
 		nowhere    *pins.Unavailable
@@ -91,7 +93,9 @@ func classify(err error) *exit.Error {
 		e.Code, e.Hint = exit.NoInput, "`ukl list` shows what comes along"
 	case errors.As(err, &unknown):
 		e.Code = exit.NoInput
-	case errors.As(err, &syntax), errors.As(err, &unfit):
+	case errors.As(err, &nopackage):
+		e.Code = exit.NoInput
+	case errors.As(err, &syntax), errors.As(err, &unfit), errors.As(err, &stale):
 		e.Code = exit.Input
 	case errors.As(err, &mismatch), errors.As(err, &nowhere):
 		e.Code = exit.Pin

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ukl/internal/exit"
+	"ukl/internal/manifest"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
 	"ukl/internal/progress"
@@ -30,6 +33,7 @@ func pinsCommand() *cli.Command {
 			{Name: "fetch", Usage: "bring everything that a build needs into the store", Action: pinsFetch},
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
 			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
+			{Name: "add", Usage: "pin Debian packages for the application in this directory, and what they need", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
 			{Name: "export", Usage: "write the pins to a folder that --seeds takes", ArgsUsage: "DIR", Action: pinsExport},
 			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "DIR", Action: pinsImport},
 		},
@@ -197,6 +201,63 @@ func pinsUpdate(c *cli.Context) error {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%d packages pinned\n", len(l.Packages))
 	return err
+}
+
+// pinsAdd locks the packages of the current directory's ukl.toml and of the command line, which it adds there.
+func pinsAdd(c *cli.Context) error {
+	const dir = "."
+	m, err := manifest.Load(dir)
+	if err != nil {
+		return err
+	}
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, manifest.File)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	wanted := slices.Clone(m.Packages)
+	for _, name := range c.Args().Slice() {
+		if !manifest.IsPackage(name) {
+			return exit.Errorf(exit.Input, "%q is no name of a Debian package", name)
+		}
+		if !slices.Contains(wanted, name) {
+			wanted = append(wanted, name)
+		}
+	}
+	if len(wanted) == 0 {
+		return exit.Errorf(exit.Usage, "there is no package to pin").WithHint("ukl pins add PACKAGE, or packages = [\"PACKAGE\"] in ukl.toml")
+	}
+	edited := string(text)
+	if len(wanted) > len(m.Packages) {
+		if edited, err = manifest.WithPackages(edited, wanted); err != nil {
+			return err
+		}
+	}
+	own, err := pins.ResolveOwn(c.Context, lock, wanted)
+	if err != nil {
+		return err
+	}
+	if err := own.Write(dir); err != nil {
+		return err
+	}
+	if edited != string(text) {
+		if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
+			return err
+		}
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, own.Packages)
+	}
+	for _, name := range slices.Sorted(maps.Keys(own.Packages)) {
+		if _, err := fmt.Fprintf(c.App.Writer, "%s %s\n", name, own.Packages[name].Version); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // oneFolder returns the command's only argument.

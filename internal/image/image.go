@@ -257,6 +257,9 @@ func (b *Builder) instantiate(ctx context.Context, a apps.App, attr, root string
 	}
 	r := nix.Request{Expr: expr, Attr: attr, Root: root}
 	if a.Manifest != nil {
+		if _, err := pins.LoadOwn(a.Dir, a.Packages); err != nil { // the expressions would say it worse
+			return "", err
+		}
 		r.Args = a.Arguments(expr)
 	}
 	return b.store.Instantiate(ctx, r)
@@ -288,7 +291,15 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	if err := b.room(plan); err != nil {
 		return "", err
 	}
-	if missing := lock.InPlan(plan); len(missing) > 0 {
+	missing := lock.InPlan(plan)
+	if a.Manifest != nil {
+		own, err := pins.LoadOwn(a.Dir, a.Packages)
+		if err != nil {
+			return "", err
+		}
+		missing = append(missing, own.InPlan(plan)...)
+	}
+	if len(missing) > 0 {
 		if err := pins.Fetch(ctx, b.store, missing, b.Pins, b.Progress.Fetch); err != nil {
 			return "", err
 		}

@@ -26,6 +26,11 @@ type Manifest struct {
 
 	// Prebuilt is a finished program in the directory, in place of all that is compiled; "" is none.
 	Prebuilt string
+	// Build are shell commands that make the program Result, in place of ukl's own compiling; none is that.
+	Build  []string
+	Result string
+	// Packages are Debian packages that the build sees besides the usual tools; their pins are in ukl.lock.
+	Packages []string
 	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
@@ -127,6 +132,9 @@ func (r *reader) manifest(p Place) *Manifest {
 		Summary: r.text("summary", ""),
 
 		Prebuilt: r.text("prebuilt", ""),
+		Build:    r.list("build"),
+		Result:   r.text("program", ""),
+		Packages: r.list("packages"),
 		Sources:  r.list("sources"),
 		Include:  r.list("include"),
 		CFlags:   r.list("cflags"),
@@ -144,6 +152,10 @@ func (r *reader) manifest(p Place) *Manifest {
 	switch {
 	case r.has("prebuilt"):
 		r.prebuilt(m.Prebuilt, p.FS)
+	case r.has("build"):
+		r.commands(m)
+	case r.has("program"):
+		r.fault("program", "program is what build makes, and there is no build")
 	case m.Sources == nil:
 		m.Sources = defaultSources()
 		if p.FS != nil && !anyFile(p.FS, m.Sources) {
@@ -153,6 +165,7 @@ func (r *reader) manifest(p Place) *Manifest {
 		r.files("sources", m.Sources, p.FS)
 	}
 	r.inside("include", m.Include)
+	r.packages("packages", m.Packages)
 	u := r.table("unikernel")
 	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
 	u.done()
@@ -267,11 +280,6 @@ func (r *reader) inside(key string, paths []string) {
 	}
 }
 
-// compiled are the keys that mean nothing to a finished program.
-func compiled() []string {
-	return []string{"sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel"}
-}
-
 // prebuilt checks that the finished program is there, and that nothing is asked for that only a compiler could do.
 func (r *reader) prebuilt(file string, dir fs.FS) {
 	r.inside("prebuilt", []string{file})
@@ -280,9 +288,28 @@ func (r *reader) prebuilt(file string, dir fs.FS) {
 			r.fault("prebuilt", "there is no file %q", file)
 		}
 	}
-	for _, key := range compiled() {
+	r.without("a prebuilt program is neither compiled nor linked",
+		"build", "program", "packages", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
+}
+
+// commands checks an application that builds itself.
+func (r *reader) commands(m *Manifest) {
+	if len(m.Build) == 0 {
+		r.fault("build", "build: want at least one command")
+	}
+	if m.Result == "" {
+		r.fault("build", "build needs program, the file that it makes")
+	} else {
+		r.inside("program", []string{m.Result})
+	}
+	r.without("build decides what is compiled and linked", "sources", "include", "libs", "unikernel")
+}
+
+// without refuses keys that would have no effect.
+func (r *reader) without(why string, keys ...string) {
+	for _, key := range keys {
 		if r.has(key) {
-			r.fault(key, "%s: a prebuilt program is neither compiled nor linked", key)
+			r.fault(key, "%s: %s", key, why)
 		}
 	}
 }
@@ -306,6 +333,20 @@ func NameOf(file string) string {
 func OfProgram(file string) *Manifest {
 	base := filepath.Base(file)
 	return &Manifest{Name: NameOf(base), Prebuilt: base, Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate}
+}
+
+// IsPackage tells whether Debian could have a package of that name.
+func IsPackage(name string) bool {
+	const begin = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return len(name) > 1 && strings.Trim(name, begin+"+.-") == "" && strings.ContainsAny(name[:1], begin)
+}
+
+func (r *reader) packages(key string, names []string) {
+	for _, n := range names {
+		if !IsPackage(n) {
+			r.fault(key, "%q is no name of a Debian package", n)
+		}
+	}
 }
 
 // files checks that every pattern fits a file.

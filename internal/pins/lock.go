@@ -179,6 +179,14 @@ func isPoolPath(s string) bool {
 
 // check finds what no mirror could serve or no store could hold. Names go into command lines and paths: be strict.
 func (l *Lock) check() *flaw {
+	if bad := l.checkEach(); bad != nil {
+		return bad
+	}
+	return l.checkWhole()
+}
+
+// checkEach looks at the packages alone.
+func (l *Lock) checkEach() *flaw {
 	for _, n := range slices.Sorted(maps.Keys(l.Packages)) {
 		p, near := l.Packages[n], `"`+n+`": {`
 		switch {
@@ -194,6 +202,11 @@ func (l *Lock) check() *flaw {
 			return &flaw{near, fmt.Sprintf("%s: size %d", n, p.Size)}
 		}
 	}
+	return nil
+}
+
+// checkWhole looks at what refers to packages, and at the hashes of outputs.
+func (l *Lock) checkWhole() *flaw {
 	for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 		for _, n := range l.Trees[t].Packages {
 			if _, ok := l.Packages[n]; !ok {

@@ -1,0 +1,134 @@
+package pins
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// OwnFile is the lock of one application's packages, beside its ukl.toml.
+const OwnFile = "ukl.lock"
+
+// Own is the lock of an application's packages: those that it names and what these need, without the packages of the tools.
+type Own struct {
+	Wanted   []string
+	Packages map[string]Package
+}
+
+// ownDocument is the file. nixexprs/manifest.nix reads its packages.
+type ownDocument struct {
+	Version  int                `json:"version"`
+	About    string             `json:"about"`
+	Wanted   []string           `json:"wanted"`
+	Packages map[string]Package `json:"packages"`
+}
+
+// Stale says that an application's lock is not about the packages that its ukl.toml names.
+type Stale struct {
+	File    string
+	Package string
+}
+
+func (e *Stale) Error() string { return fmt.Sprintf("%s has no pin of %s", e.File, e.Package) }
+
+// Hint is the line that helps.
+func (e *Stale) Hint() string { return "cd " + filepath.Dir(e.File) + " && ukl pins add" }
+
+// LoadOwn reads the lock of an application in dir that wants packages; without any there need be no lock.
+func LoadOwn(dir string, wanted []string) (*Own, error) {
+	o := &Own{Packages: map[string]Package{}}
+	if len(wanted) == 0 {
+		return o, nil
+	}
+	file := filepath.Join(dir, OwnFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Stale{file, wanted[0]}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var d ownDocument
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, position(file, text, 0, err)
+	}
+	if d.Version != Version {
+		return nil, find(file, text, `"version"`, fmt.Sprintf("lock version %d, and this ukl knows %d", d.Version, Version))
+	}
+	if bad := (&Lock{Packages: d.Packages}).checkEach(); bad != nil {
+		return nil, find(file, text, bad.near, bad.text)
+	}
+	for _, w := range wanted {
+		if !slices.Contains(d.Wanted, w) {
+			return nil, &Stale{file, w}
+		}
+	}
+	o.Wanted, o.Packages = d.Wanted, d.Packages
+	return o, nil
+}
+
+// Write replaces the lock in dir, atomically.
+func (o *Own) Write(dir string) error {
+	text, err := json.MarshalIndent(ownDocument{Version, "Made by: ukl pins add", o.Wanted, o.Packages}, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(dir, "."+OwnFile+"-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(text, '\n'))
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), filepath.Join(dir, OwnFile))
+}
+
+// InPlan is as the method of Lock.
+func (o *Own) InPlan(drvs []string) []Pin { return (&Lock{Packages: o.Packages}).InPlan(drvs) }
+
+// NoPackage says that apt cannot have a package.
+type NoPackage struct{ Name, Reason string }
+
+func (e *NoPackage) Error() string { return fmt.Sprintf("package %s: %s", e.Name, e.Reason) }
+
+// ResolveOwn asks the host's apt for packages and what they need, less what the tools of the lock hold.
+func ResolveOwn(ctx context.Context, l *Lock, wanted []string) (*Own, error) {
+	dir, err := os.MkdirTemp("", "ukl-pins-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	a, err := newApt(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range wanted {
+		if _, err := a.show(ctx, []string{w}); err != nil {
+			return nil, &NoPackage{w, "apt knows none of that name in Debian " + suite}
+		}
+	}
+	found, err := a.closure(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(found, func(n string, _ Package) bool {
+		return slices.Contains(l.Trees["tools"].Packages, n) || slices.Contains(installed, n)
+	})
+	o := &Own{Wanted: slices.Sorted(slices.Values(wanted)), Packages: found}
+	if bad := (&Lock{Packages: found}).checkEach(); bad != nil {
+		return nil, errors.New(bad.text)
+	}
+	return o, nil
+}
+
+// installed are packages that only an installed, running Debian needs.
+var installed = strings.Fields("adduser base-files base-passwd debconf dpkg init-system-helpers lsb-base passwd sysvinit-utils usrmerge")

@@ -1,0 +1,10 @@
+# commands.nix: the user's program, made by commands of its own (make, configure, cmake) in the tree.
+# in   source (app-source.nix), manifest (name, build, program, flags), commands.sh, prebuilt.sh      out  program
+{ run, script, source, manifest }:
+run {
+  name = "app-${manifest.name}";
+  script = script ./commands.sh;
+  inherit source;
+  inherit (manifest) build result cflags cxxflags ldflags;
+  finish = script ./prebuilt.sh;
+}

@@ -1,0 +1,29 @@
+# commands.sh: makes an app's program with its own commands, in a copy of its directory.
+# env  /build/src  the app's directory      build   commands of a shell, one a line      result  the program they make
+#      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh
+# out  $out/program
+# why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
+
+cp -R /build/src/. /build/obj
+chmod -R u+w /build/obj
+cd /build/obj
+
+words() { printf '%s' "$1" | tr '\n' ' '; }
+flags="-O2 -g -ffile-prefix-map=/build/obj=."
+export CC=gcc CXX=g++ CFLAGS="$flags $(words "$cflags")" CXXFLAGS="$flags $(words "$cxxflags")" LDFLAGS="-static $(words "$ldflags")"
+export MAKEFLAGS="-j$NIX_BUILD_CORES" CMAKE_BUILD_PARALLEL_LEVEL="$NIX_BUILD_CORES"
+
+# Nothing of this stage is the commands' business.
+commands=$build
+result=$result
+(
+    unset build cflags cxxflags ldflags source finish script
+    printf '%s\n' "$commands" | while IFS= read -r command; do
+        printf '+ %s\n' "$command"
+        sh -euc "$command" </dev/null || { printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2; exit 1; }
+    done
+)
+[ -f "$result" ] || { printf 'error: the commands made no file %s\n' "$result" >&2; exit 1; }
+program=/build/obj/$result
+# shellcheck disable=SC1090
+. "$finish"
