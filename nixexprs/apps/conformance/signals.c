@@ -2,11 +2,13 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -717,6 +719,82 @@ TEST(signals, during_system_calls)
 		}
 	alarm_us(0, 0);
 	tap_note("%llu rounds, %d signals", (unsigned long long)calls, (int)hits);
+}
+
+/* A function in a section of its own: the linker names its ends. */
+extern char __start_unwound[], __stop_unwound[];
+
+__attribute__((noinline, section("unwound"))) static ssize_t read_byte(int fd, char *byte)
+{
+	ssize_t n = read(fd, byte, 1);
+
+	asm volatile("" : "+r"(n)); /* no tail call */
+	return n;
+}
+
+/* Unwinds the stack: the function that made the system call must be on it, whatever was interrupted. */
+static void unwind(int signal)
+{
+	void *frames[32];
+	int n = backtrace(frames, 32);
+
+	(void)signal;
+	for (int i = 0; i < n; i++)
+		if ((char *)frames[i] > __start_unwound && (char *)frames[i] <= __stop_unwound) {
+			hits++;
+			return;
+		}
+	for (int i = 0; i < n; i++)
+		dprintf(2, "# frame %d: %p\n", i, frames[i]);
+	_exit(8);
+}
+
+/* pthread_cancel, C++ exceptions and profilers unwind from signal handlers. */
+TEST(signals, unwind_from_restarted_call)
+{
+	char c = 0;
+	pid_t child;
+	void *warm[1];
+
+	MUST(pipe(pipes));
+	backtrace(warm, 1);
+	on_signal(SIGALRM, unwind, SA_RESTART);
+	child = spawn(disturb, NULL);
+	CHECK_EQ(read_byte(pipes[0], &c), 1);
+	CHECK_EQ(c, 'x');
+	CHECK_EQ(hits, 3);
+	CHECK_EQ(reap(child), 0);
+}
+
+static int64_t unwound_calls;
+
+static void unwind_loop(int signal)
+{
+	void *frames[32];
+	int n = backtrace(frames, 32);
+
+	(void)signal;
+	/* the handler, the trampoline, the interrupted function or its callee, its caller up to main */
+	if (n < 5)
+		_exit(8);
+	hits++;
+}
+
+TEST(signals, unwind_from_any_instruction_of_a_call)
+{
+	int64_t begin = now();
+	void *warm[1];
+
+	backtrace(warm, 1);
+	on_signal(SIGALRM, unwind_loop, SA_RESTART);
+	alarm_us(500, 300);
+	while (now() - begin < 1000 * 1000000ll || hits < 100) {
+		for (int i = 0; i < 100; i++)
+			getppid();
+		unwound_calls += 100;
+	}
+	alarm_us(0, 0);
+	tap_note("%lld calls, %d signals", (long long)unwound_calls, (int)hits);
 }
 
 static atomic_bool enough;
