@@ -1,7 +1,6 @@
 package pins
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -72,7 +71,18 @@ func addToolchain(ctx context.Context, c *nix.Client, version string) (string, e
 
 // addModules lays the modules of go.sum out as a module proxy. ./ukl does the same in shell; the hash keeps the two equal.
 func addModules(ctx context.Context, c *nix.Client, checkout string) (string, error) {
-	if _, err := goCommand(ctx, checkout, "mod", "download"); err != nil {
+	sums, err := os.ReadFile(filepath.Join(checkout, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	// By name: without one the go command leaves out modules of which only a test of a module has need.
+	download := []string{"mod", "download"}
+	for line := range strings.Lines(string(sums)) {
+		if f := strings.Fields(line); len(f) == 3 && !strings.HasSuffix(f[1], "/go.mod") {
+			download = append(download, f[0]+"@"+f[1])
+		}
+	}
+	if _, err := goCommand(ctx, checkout, download...); err != nil {
 		return "", err
 	}
 	if _, err := goCommand(ctx, checkout, "mod", "graph"); err != nil {
@@ -88,13 +98,8 @@ func addModules(ctx context.Context, c *nix.Client, checkout string) (string, er
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	sum, err := os.Open(filepath.Join(checkout, "go.sum"))
-	if err != nil {
-		return "", err
-	}
-	defer sum.Close()
-	for sc := bufio.NewScanner(sum); sc.Scan(); {
-		file, err := proxyFile(sc.Text())
+	for line := range strings.Lines(string(sums)) {
+		file, err := proxyFile(line)
 		if err != nil {
 			return "", err
 		}
