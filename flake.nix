@@ -21,6 +21,7 @@
       packages.${system} = images // {
         default = stages.ukl;
         linux = stages.linux-objects;
+        linux-process = stages.process-kernel;
         inherit (stages)
           ukl
           stage0

@@ -5,7 +5,8 @@
 #      program   instead of it a static ELF file, with its name
 #      go        store path of the Go toolchain, and
 #      checkout  path of this repository: needed only where stage0 itself must be built
-# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image}
+# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image};
+#      for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,
@@ -52,8 +53,12 @@ let
   # Strings are absolute paths of a command line.
   file = path: if builtins.isString path then /. + path else path;
 
-  chain = run: manifest: app: rec {
+  process-source = import ./process-source.nix { inherit run script; deb = deb pins.sources.linux; };
+  process-kernel = import ./process-kernel.nix { inherit run script; source = process-source; };
+
+  chain = run: manifest: source: app: rec {
     inherit manifest app;
+    process-root = import ./process-root.nix { inherit run script source app manifest; };
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
     image = import ./image.nix { run = within tools; inherit script link manifest; objects = linux-objects; source = linux-source; };
   };
@@ -62,7 +67,7 @@ let
     let
       manifest = { inherit name; prebuilt = path; linked = true; calls = "gate"; };
     in
-    chain run manifest (import ./prebuilt.nix { inherit run script manifest; });
+    chain run manifest null (import ./prebuilt.nix { inherit run script manifest; });
   unikernel =
     dir:
     let
@@ -81,7 +86,7 @@ let
             }
           );
     in
-    chain run manifest (
+    chain run manifest source (
       if manifest.prebuilt != null then
         import ./prebuilt.nix { inherit run script manifest; }
       else if manifest.linked then
@@ -105,6 +110,8 @@ in
     linux-objects
     glibc-source
     glibc
+    process-source
+    process-kernel
     unikernel
     prebuilt
     check-go
@@ -114,9 +121,9 @@ in
 }
 // (
   if app != null then
-    { inherit (unikernel (file app)) app link image; }
+    { inherit (unikernel (file app)) app link image process-root; }
   else if program != null then
-    { inherit (prebuilt name (file program)) app link image; }
+    { inherit (prebuilt name (file program)) app link image process-root; }
   else
     { }
 )

@@ -82,6 +82,9 @@ func (t *tool) build(c *cli.Context) error {
 		if err := copyOut(i, dir); err != nil {
 			return err
 		}
+		if err := writeMaterials(a, i, dir); err != nil {
+			return err
+		}
 		out.Output, where = dir, dir
 	}
 	if c.Bool("json") {
@@ -121,6 +124,19 @@ func copyOut(i *image.Image, dir string) error {
 		}
 	}
 	return nil
+}
+
+// writeMaterials puts the list of what the image was made of beside it.
+func writeMaterials(a apps.App, i *image.Image, dir string) error {
+	list, err := materials(a, i)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, "sbom.spdx.json"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(printJSON(f, list.SPDX()), f.Close())
 }
 
 // findApp returns the application that a word means.

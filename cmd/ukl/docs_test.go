@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,5 +74,32 @@ func TestDocumentedManifest(t *testing.T) {
 	}
 	if len(documented) > 0 {
 		t.Errorf("documented, but no keys: %v", documented)
+	}
+}
+
+// The schema for editors knows the same keys.
+func TestSchema(t *testing.T) {
+	type node struct {
+		Properties map[string]struct {
+			Properties map[string]any
+			Items      struct{ Properties map[string]any }
+		}
+	}
+	var schema node
+	if err := json.Unmarshal([]byte(page(t, "ukl.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(schema.Properties)); !slices.Equal(got, manifest.Keys()) {
+		t.Errorf("the schema has %q\nukl.toml has %q", got, manifest.Keys())
+	}
+	for _, part := range []struct {
+		table string
+		have  map[string]any
+	}{{"[[test]]", schema.Properties["test"].Items.Properties}, {"[unikernel]", schema.Properties["unikernel"].Properties}} {
+		for key := range part.have {
+			if _, err := manifest.Parse([]byte(part.table+"\n"+key+" = true\n"), manifest.Place{File: "x", Base: "x"}); strings.Contains(fmt.Sprint(err), "unknown key") {
+				t.Errorf("%s in the schema has %s: %v", part.table, key, err)
+			}
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"ukl/internal/exit"
 	"ukl/internal/guest"
 	"ukl/internal/image"
+	"ukl/internal/instance"
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
@@ -59,6 +60,7 @@ func classify(err error) *exit.Error {
 		there      *sample.There
 		stale      *pins.Stale
 		nopackage  *pins.NoPackage
+		noguest    *instance.Unknown
 		syntax     *pins.SyntaxError
 		mismatch   *pins.Mismatch
 		nowhere    *pins.Unavailable
@@ -92,6 +94,8 @@ func classify(err error) *exit.Error {
 	case errors.As(err, &none):
 		e.Code, e.Hint = exit.NoInput, "`ukl list` shows what comes along"
 	case errors.As(err, &unknown):
+		e.Code = exit.NoInput
+	case errors.As(err, &noguest):
 		e.Code = exit.NoInput
 	case errors.As(err, &nopackage):
 		e.Code = exit.NoInput

@@ -21,6 +21,7 @@ import (
 //	log TEXT      a line on the kernel's console        out TEXT, err TEXT   a line on the application's stdout, stderr
 //	args          print the application's arguments and environment, from the initrd
 //	append        print the kernel's command line       machine              print QEMU's own arguments
+//	mounts        print the volumes, from the initrd
 //	cat           copy stdin to stdout until it ends    flood N              N MiB on stdout
 //	sleep TIME    hang                                  deaf                 ignore SIGTERM
 //	echo          serve one connection on the first forwarded port, in the background
@@ -109,6 +110,13 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 				g.say("ukl.stdout", "%s %q\n", name, item)
 			}
 		}
+	case "mounts":
+		archive, err := os.ReadFile(g.options["-initrd"])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1, true
+		}
+		g.say("ukl.stdout", "%s", member(archive, "ukl/mounts"))
 	case "append":
 		g.say("ukl.stdout", "%s\n", g.options["-append"])
 	case "machine":

@@ -17,6 +17,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 
 	"ukl/internal/exit"
+	"ukl/internal/instance"
 	"ukl/internal/pins"
 	"ukl/internal/suggest"
 )
@@ -28,7 +29,7 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is the whole program. It keeps no state between calls.
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
-	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr}
+	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr, own: instance.Inherited()}
 	// A write to a closed pipe must be an error like others, not the end of a process that has a guest to stop.
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
@@ -41,7 +42,11 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return t.report(err)
+	code := t.report(err)
+	if t.own != nil {
+		t.own.End(code)
+	}
+	return code
 }
 
 // tool is one invocation of ukl: its streams and its command line.
@@ -49,11 +54,15 @@ type tool struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
 	line           line
+	own            *instance.Own // nil in the foreground
 }
 
 func (t *tool) app() *cli.App {
 	commands := []*cli.Command{
-		t.runCommand(), t.buildCommand(), t.testCommand(), t.initCommand(), t.listCommand(), t.clientCommand(), t.doctorCommand(), pinsCommand(),
+		t.runCommand(), t.buildCommand(), t.testCommand(), t.initCommand(), t.listCommand(),
+		t.psCommand(), t.logsCommand(), t.stopCommand(),
+		t.inspectCommand(), t.sbomCommand(),
+		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.completionCommand(),
 	}
 	for _, c := range commands {
 		t.finish("ukl", c)

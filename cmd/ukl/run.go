@@ -33,10 +33,15 @@ examples:
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
+			&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
 			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
 			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the guest running in the background and print its name: see ps, logs, stop"},
+			&cli.StringFlag{Name: "name", Usage: "with -d: `NAME` of the guest; the application's unless that is taken"},
 			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+			&cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"},
+			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb has come to this `PORT` of 127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
 			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
@@ -44,6 +49,12 @@ examples:
 		Action: t.run,
 	}
 }
+
+// Values of --mode.
+const (
+	unikernel = "unikernel"
+	process   = "process"
+)
 
 // appendEnv adds words to the kernel's command line, for kernel developers.
 const appendEnv = "UKL_APPEND"
@@ -71,12 +82,20 @@ func (t *tool) run(c *cli.Context) error {
 	if err := t.accelerate(c, host, choice, &o); err != nil {
 		return err
 	}
+	if err := t.halt(c, &o.Machine); err != nil {
+		return err
+	}
 	if c.Bool("dry-run") {
 		s, err := guest.Shell(o)
 		if err == nil {
 			_, err = fmt.Fprintln(t.stdout, s)
 		}
 		return err
+	}
+	if t.own != nil {
+		o.Started = func() { t.own.Ready(portsOf(o.Machine)) }
+	} else if c.Bool("detach") {
+		return t.detach(c, a, o)
 	}
 	v, err := guest.Run(c.Context, o)
 	switch {
@@ -90,6 +109,28 @@ func (t *tool) run(c *cli.Context) error {
 	return exit.Status(v.Status)
 }
 
+// halt makes the machine wait for gdb, and says how to start that.
+func (t *tool) halt(c *cli.Context, m *qemu.Machine) error {
+	if !c.IsSet("gdb") {
+		return nil
+	}
+	f, err := qemu.ParseForward(fmt.Sprint(c.Int("gdb")))
+	if err != nil || f.Host == 0 {
+		return exit.Errorf(exit.Usage, "--gdb %d: want a port", c.Int("gdb"))
+	}
+	if _, err := qemu.Reserve([]qemu.Forward{f}); err != nil {
+		return err
+	}
+	m.Extra = append(m.Extra, "-gdb", "tcp:"+f.HostPort(), "-S")
+	// The program has its symbols beside the kernel; both are linked at fixed addresses.
+	words := []string{"gdb", filepath.Join(filepath.Dir(m.Kernel), "app"), "-ex", "add-symbol-file " + m.Kernel, "-ex", "target remote " + f.HostPort()}
+	if _, err := os.Stat(words[1]); err != nil {
+		words = []string{"gdb", m.Kernel, "-ex", "target remote " + f.HostPort()}
+	}
+	t.note(c, "the machine waits for gdb: %s", quoted(words))
+	return nil
+}
+
 // reserve makes sure of the machine's ports, and says which it took where any would do.
 func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 	wanted := m.Forwards
@@ -98,7 +139,7 @@ func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 		return err
 	}
 	for i, f := range m.Forwards {
-		if wanted[i].Host == 0 {
+		if wanted[i].Host == 0 && (t.own != nil || !c.Bool("detach")) { // in the background it will be another one
 			t.note(c, "%s leads to the guest's port %d", f.HostPort(), f.Guest)
 		}
 	}
@@ -111,7 +152,7 @@ func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 		right := slices.Concat([]string{"ukl", "run"}, t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
 		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
 	}
-	if c.IsSet("kernel") {
+	if c.IsSet("kernel") && c.String("mode") != process {
 		name := c.Args().First()
 		if name == "" {
 			name = "kernel"
@@ -146,6 +187,11 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			return o, err
 		}
 	}
+	volumes, err := volumes(a, c.StringSlice("volume"))
+	if err != nil {
+		return o, err
+	}
+	o.Machine.Volumes = volumes
 	env, err := environment(c.StringSlice("env"), os.LookupEnv)
 	if err != nil {
 		return o, err
@@ -162,33 +208,74 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			return o, exit.Errorf(exit.Usage, "--cpus: %v", err)
 		}
 	}
+	if m := c.String("mode"); c.IsSet("mode") && m != unikernel && m != process {
+		return o, exit.Errorf(exit.Usage, "--mode %q: want %s or %s", m, unikernel, process)
+	}
 	if c.IsSet("timeout") && o.Timeout <= 0 {
 		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
 	}
 	return o, nil
 }
 
+// volumes are the directories that the guest sees: those of the manifest, relative to its directory, and of the command line.
+func volumes(a apps.App, list []string) ([]qemu.Volume, error) {
+	var all []qemu.Volume
+	for _, v := range a.Volumes {
+		if !filepath.IsAbs(v.Host) {
+			v.Host = filepath.Join(a.Dir, v.Host)
+		}
+		all = append(all, v)
+	}
+	for _, s := range list {
+		v, err := qemu.ParseVolume(s)
+		if err != nil {
+			return nil, exit.Errorf(exit.Usage, "--%v", err)
+		}
+		if v.Host, err = filepath.Abs(v.Host); err != nil {
+			return nil, err
+		}
+		all = slices.DeleteFunc(all, func(w qemu.Volume) bool { return w.Guest == v.Guest })
+		all = append(all, v)
+	}
+	for _, v := range all {
+		fi, err := os.Stat(v.Host)
+		if err == nil && !fi.IsDir() {
+			err = fmt.Errorf("volume %s: %s is no directory", v, v.Host)
+		}
+		if err != nil {
+			return nil, &exit.Error{Code: exit.NoInput, Err: err}
+		}
+	}
+	return all, nil
+}
+
 // provide builds what is missing: the image, unless a kernel was given, and QEMU, unless the environment names one.
 func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	b, done := t.builder(c)
 	defer done()
+	var err error
 	o.Machine.Kernel = c.String("kernel")
-	if o.Machine.Kernel == "" {
-		var err error
-		if o.Machine.Kernel, err = b.Kernel(c.Context, a); err != nil {
-			return err
-		}
-	} else if _, err := os.Stat(o.Machine.Kernel); err != nil {
+	mode := c.String("mode")
+	switch {
+	case o.Machine.Kernel != "":
+		_, err = os.Stat(o.Machine.Kernel)
+	case mode == process:
+		o.Machine.Kernel, err = b.ProcessKernel(c.Context, a)
+	default:
+		o.Machine.Kernel, err = b.Kernel(c.Context, a)
+	}
+	if err == nil && mode == process {
+		o.Root, err = b.ProcessRoot(c.Context, a)
+	}
+	if err != nil {
 		return err
 	}
 	tree, override := "", os.Getenv(qemu.Env)
 	if override == "" {
-		var err error
 		if tree, err = b.QEMU(c.Context); err != nil {
 			return err
 		}
 	}
-	var err error
 	o.Program, err = qemu.Find(tree, override)
 	return err
 }

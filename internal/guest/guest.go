@@ -25,6 +25,7 @@ type Options struct {
 	Program qemu.Program
 	// Machine is complete but for Initrd, Append and Backends, which Run sets.
 	Machine qemu.Machine
+	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Argv    []string // the application's, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
 	TSC     int      // kHz of the host's time stamp counter; used under TCG only
@@ -34,6 +35,7 @@ type Options struct {
 	Verbose        bool          // the kernel's log goes to Stderr as well
 	StateDir       string        // keeps the kernel's log; "" keeps none
 	Timeout        time.Duration // 0 is none
+	Started        func()        // called once when the machine has started; may be nil
 }
 
 // Verdict is how the application ended.
@@ -101,8 +103,17 @@ func (o *Options) cmdline() string {
 	return strings.Join(words, " ")
 }
 
-// Initrd is the archive with the application's arguments and environment.
-func (o *Options) Initrd() []byte { return initrd(o.Argv, environ(defaultEnv(), o.Env)) }
+// Initrd is the archive with the application's arguments, environment and volumes, behind that of the root file system if there is one.
+func (o *Options) Initrd() ([]byte, error) {
+	var root []byte
+	if o.Root != "" {
+		var err error
+		if root, err = os.ReadFile(o.Root); err != nil {
+			return nil, err
+		}
+	}
+	return append(root, initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine.Mounts())...), nil
+}
 
 // Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive is
 // written into StateDir for it.
@@ -111,7 +122,11 @@ func Shell(o Options) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(o.StateDir, "args.cpio")
-	if err := os.WriteFile(path, o.Initrd(), 0o600); err != nil {
+	archive, err := o.Initrd()
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(path, archive, 0o600); err != nil {
 		return "", err
 	}
 	m := o.Machine
@@ -181,13 +196,17 @@ func (r *run) openLog() error {
 
 // writeArguments puts the archive into memory only; QEMU opens it through its own descriptor.
 func (r *run) writeArguments() error {
+	archive, err := r.Initrd()
+	if err != nil {
+		return err
+	}
 	fd, err := unix.MemfdCreate("ukl-arguments", unix.MFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("memfd_create: %w", err)
 	}
 	r.archive = os.NewFile(uintptr(fd), "arguments")
 	r.undos = append(r.undos, func() { r.archive.Close() })
-	_, err = r.archive.Write(r.Initrd())
+	_, err = r.archive.Write(archive)
 	return err
 }
 
@@ -214,6 +233,9 @@ func (r *run) start() error {
 	r.qemu = p
 	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
+	if r.Options.Started != nil {
+		r.Options.Started()
+	}
 	go func() { _ = p.Widen(m.Forwards) }() // without it many connections at once are slow to come up
 	log := io.Writer(r.journal)
 	if r.log != nil {

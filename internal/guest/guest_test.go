@@ -13,14 +13,14 @@ import (
 
 // The archive, against a reader of the format that is not ours where there is one.
 func TestInitrd(t *testing.T) {
-	b := initrd([]string{"app", "", "two words\n"}, []string{"A=1"})
+	b := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, "")
 	if len(b)%4 != 0 || !bytes.HasPrefix(b, []byte("070701")) {
 		t.Fatalf("%d bytes beginning with %.6q", len(b), b)
 	}
 	if !bytes.Contains(b, []byte("app\x00\x00two words\n\x00")) || !bytes.Contains(b, []byte("A=1\x00")) {
 		t.Error("the data is not in it")
 	}
-	if !bytes.Equal(b, initrd([]string{"app", "", "two words\n"}, []string{"A=1"})) {
+	if !bytes.Equal(b, initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, "")) {
 		t.Error("equal arguments, different archives")
 	}
 	cpio, err := exec.LookPath("cpio")

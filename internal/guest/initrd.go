@@ -6,13 +6,16 @@ import (
 	"strings"
 )
 
-// initrd is a newc cpio archive that holds the application's arguments and environment, where the kernel looks for them before
-// it starts the application.
-func initrd(argv, env []string) []byte {
+// initrd is a newc cpio archive that holds the application's arguments and environment, and what is to be mounted, where the
+// kernel looks for them before it starts the application.
+func initrd(argv, env []string, mounts string) []byte {
 	var b bytes.Buffer
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(argv))
 	entry(&b, "ukl/env", 0o100600, terminated(env))
+	if mounts != "" {
+		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
+	}
 	entry(&b, "TRAILER!!!", 0, nil)
 	return b.Bytes()
 }

@@ -128,11 +128,52 @@ func (b *Builder) Kernel(ctx context.Context, a apps.App) (string, error) {
 	return vmlinux, nil
 }
 
+// ProcessKernel returns the vmlinux of process mode, which is the same for all applications.
+func (b *Builder) ProcessKernel(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, attrProcessKernel, "vmlinux")
+}
+
+// ProcessRoot returns an initramfs in which an application is an ordinary process.
+func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, attrProcessRoot, "root.cpio")
+}
+
+// Linked returns the application as it is linked into the image, with its symbols.
+func (b *Builder) Linked(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, attrLink, "app")
+}
+
+// file returns a file of what an attribute makes.
+func (b *Builder) file(ctx context.Context, a apps.App, attr, name string) (string, error) {
+	key, err := b.key(a)
+	if err != nil {
+		return "", err
+	}
+	if path := b.recall(a, attr, key); path != "" {
+		if file := filepath.Join(nix.Physical(path), name); exists(file) {
+			return file, nil
+		}
+	}
+	path, err := b.realise(ctx, a, attr, b.root(a, attr))
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(nix.Physical(path), name)
+	if !exists(file) {
+		return "", fmt.Errorf("%s holds no %s", path, name)
+	}
+	b.remember(a, attr, key, path)
+	return file, nil
+}
+
 // Attributes of nixexprs/default.nix that this package asks for by name.
 const (
 	attrImage = "image" // all files
 	attrLink  = "link"  // vmlinux only
 	attrQEMU  = "qemu"
+
+	attrProcessKernel = "process-kernel"
+	attrProcessRoot   = "process-root"
 )
 
 func exists(path string) bool {
@@ -201,7 +242,7 @@ func (e *Differs) Error() string { return fmt.Sprintf("%s: two builds differ", e
 func (b *Builder) Check(ctx context.Context, a apps.App, all bool) ([]string, error) {
 	var checked []string
 	for _, s := range stage.All {
-		if !s.App && !all || s.Fixed {
+		if !s.App && !all || s.Fixed || s.Mode {
 			continue
 		}
 		drv, err := b.instantiate(ctx, a, s.Attr, "")
@@ -330,6 +371,7 @@ func space() map[string]uint64 {
 		"linux-source": 1600e6, "linux-objects": 900e6,
 		"glibc-source": 400e6, "glibc": 800e6,
 		"app": 50e6, "link": 300e6, "image": 200e6,
+		"process-source": 1600e6, "process-kernel": 900e6, "root": 50e6,
 	}
 }
 

@@ -34,13 +34,15 @@ type Manifest struct {
 	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
-	Args   []string // of the application, unless the command line gives some
-	Env    []string // NAME=VALUE, sorted by name
-	Ports  []qemu.Forward
-	Memory int // MiB
-	CPUs   int
-	Calls  Calls
-	Tests  []Test
+	Args  []string // of the application, unless the command line gives some
+	Env   []string // NAME=VALUE, sorted by name
+	Ports []qemu.Forward
+	// Volumes are directories of the host, by paths that may be relative to the manifest's directory.
+	Volumes []qemu.Volume
+	Memory  int // MiB
+	CPUs    int
+	Calls   Calls
+	Tests   []Test
 }
 
 // Calls is the way from the application into the kernel.
@@ -142,11 +144,12 @@ func (r *reader) manifest(p Place) *Manifest {
 		LDFlags:  r.list("ldflags"),
 		Libs:     r.list("libs"),
 
-		Args:   r.list("args"),
-		Env:    r.env("env"),
-		Ports:  r.ports("ports"),
-		Memory: r.memory("memory"),
-		CPUs:   r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
+		Args:    r.list("args"),
+		Env:     r.env("env"),
+		Ports:   r.ports("ports"),
+		Volumes: r.volumes("volumes"),
+		Memory:  r.memory("memory"),
+		CPUs:    r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
 	r.names(m)
 	switch {
@@ -237,6 +240,19 @@ func (r *reader) ports(key string) []qemu.Forward {
 		ports = append(ports, f)
 	}
 	return ports
+}
+
+func (r *reader) volumes(key string) []qemu.Volume {
+	var volumes []qemu.Volume
+	for _, s := range r.list(key) {
+		v, err := qemu.ParseVolume(s)
+		if err != nil {
+			r.fault(key, "%v", err)
+			continue
+		}
+		volumes = append(volumes, v)
+	}
+	return volumes
 }
 
 func (r *reader) memory(key string) int {

@@ -92,6 +92,9 @@ func (o *Own) Write(dir string) error {
 	return os.Rename(tmp.Name(), filepath.Join(dir, OwnFile))
 }
 
+// All is as the method of Lock.
+func (o *Own) All() []Pin { return (&Lock{Packages: o.Packages}).All() }
+
 // InPlan is as the method of Lock.
 func (o *Own) InPlan(drvs []string) []Pin { return (&Lock{Packages: o.Packages}).InPlan(drvs) }
 

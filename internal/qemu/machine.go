@@ -42,6 +42,7 @@ type Machine struct {
 	Memory   int    // MiB
 	CPUs     int
 	Forwards []Forward
+	Volumes  []Volume
 	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3".
 	Backends [Channels]string
 	Extra    []string // appended as they are
@@ -97,6 +98,9 @@ func (m Machine) Args() []string {
 		args = append(args, "-device", fmt.Sprintf("virtserialport,nr=%d,chardev=%s,name=%[2]s", int(c)+1, c.Name()))
 	}
 	args = append(args, "-netdev", netdev(m.Forwards), "-device", "virtio-net-device,netdev=net0")
+	for n, v := range m.Volumes {
+		args = append(args, v.args(n)...)
+	}
 	return append(args, m.Extra...)
 }
 

@@ -18,6 +18,7 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
+	Mode  bool   // of process mode, not of a unikernel
 }
 
 // All are the stages in the order in which data passes through them.
@@ -32,6 +33,9 @@ var All = []Stage{
 	{Attr: "app", Name: "app", Title: "app", App: true},
 	{Attr: "link", Name: "link", Title: "link", App: true},
 	{Attr: "image", Name: "image", Title: "image", App: true},
+	{Attr: "process-source", Name: "process-source", Title: "process mode's Linux source", Mode: true},
+	{Attr: "process-kernel", Name: "process-kernel", Title: "process mode's Linux", Mode: true},
+	{Attr: "process-root", Name: "root", Title: "process", App: true, Mode: true},
 }
 
 // Of finds the stage of a derivation by its name. Packages and other inputs are no stage.

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/apps"
+	"ukl/internal/exit"
+	"ukl/internal/guest"
+	"ukl/internal/instance"
+	"ukl/internal/manifest"
+	"ukl/internal/qemu"
+)
+
+// instances are the guests in the background. No application's name begins with a dot.
+func instances() instance.Store { return instance.Store{Dir: stateDir(".running")} }
+
+// detach starts the same run in the background, where all that could be missing is there now, and prints its name.
+func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
+	if name := c.String("name"); name != "" && name != manifest.NameOf(name) {
+		return exit.Errorf(exit.Usage, "--name %q: want letters, digits and +._-", name)
+	}
+	info := instance.Info{App: a.Name, Ports: portsOf(o.Machine)}
+	args := t.line.args[1:]
+	if t.line.dashes {
+		args = append(append(args, "--"), t.line.rest...)
+	}
+	info, err := instances().Start(c.String("name"), info, args)
+	var failed *instance.Failed
+	if errors.As(err, &failed) { // it has said why
+		fmt.Fprint(t.stderr, failed.Output)
+		return exit.Status(failed.Code)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(t.stdout, info)
+	}
+	_, err = fmt.Fprintln(t.stdout, info.Name)
+	return err
+}
+
+// portsOf lists a machine's ports as people write them.
+func portsOf(m qemu.Machine) []string {
+	ports := []string{}
+	for _, f := range m.Forwards {
+		ports = append(ports, f.String())
+	}
+	return ports
+}
+
+func (t *tool) psCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "ps",
+		Usage:     "show the guests in the background",
+		UsageText: "ukl ps [--json]",
+		Action:    t.ps,
+	}
+}
+
+func (t *tool) ps(c *cli.Context) error {
+	if _, err := t.words(c, 0); err != nil {
+		return err
+	}
+	list, err := instances().List()
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(t.stdout, list)
+	}
+	w := tabwriter.NewWriter(t.stdout, 0, 0, 3, ' ', 0)
+	for _, i := range list {
+		state := "killed"
+		switch {
+		case i.Running:
+			state = "running"
+		case i.Status != nil:
+			state = fmt.Sprintf("ended with %d", *i.Status)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Name, i.App, state, i.Started.Format(time.DateTime), strings.Join(i.Ports, " "))
+	}
+	return w.Flush()
+}
+
+func (t *tool) logsCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "logs",
+		Usage:       "print what a guest in the background has written",
+		UsageText:   "ukl logs [-f] NAME",
+		Description: "Prints stdout and stderr, as they came. With -v the kernel's log instead.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the guest ends"},
+		},
+		Action: t.logs,
+	}
+}
+
+// follows is how often a growing file is looked at.
+const follows = 100 * time.Millisecond
+
+func (t *tool) logs(c *cli.Context) error {
+	words, err := t.words(c, 1)
+	if err != nil {
+		return err
+	}
+	name := words[0]
+	file, err := instances().Output(name)
+	if err != nil {
+		return err
+	}
+	if c.Bool("verbose") {
+		i, err := instances().Get(name)
+		if err != nil {
+			return err
+		}
+		file = filepath.Join(stateDir(i.App), "kernel.log")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		i, gerr := instances().Get(name) // before the copy: what was written until it ended is then copied
+		if _, err := io.Copy(t.stdout, f); err != nil {
+			return err
+		}
+		if !c.Bool("follow") || gerr != nil || !i.Running {
+			return nil
+		}
+		select {
+		case <-c.Context.Done():
+			return context.Cause(c.Context)
+		case <-time.After(follows):
+		}
+	}
+}
+
+func (t *tool) stopCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "stop",
+		Usage:       "end guests in the background",
+		UsageText:   "ukl stop NAME...",
+		Description: "What has ended is forgotten: `ukl ps` shows it no longer.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Usage: "end all of them"},
+		},
+		Action: t.stop,
+	}
+}
+
+func (t *tool) stop(c *cli.Context) error {
+	names := c.Args().Slice()
+	if c.Bool("all") {
+		list, err := instances().List()
+		if err != nil {
+			return err
+		}
+		for _, i := range list {
+			names = append(names, i.Name)
+		}
+	} else if len(names) == 0 {
+		return exit.Errorf(exit.Usage, "which guest?").WithHint("ukl stop NAME, or --all; `ukl ps` shows them")
+	}
+	var errs []error
+	for _, n := range names {
+		if err := instances().Stop(n); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

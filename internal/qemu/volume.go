@@ -1,0 +1,77 @@
+package qemu
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Volume is a directory of the host that the guest sees, over 9P.
+type Volume struct {
+	Host, Guest string
+	ReadOnly    bool
+}
+
+// ParseVolume reads HOST:GUEST[:ro|:rw]. It does not look whether HOST is there.
+func ParseVolume(s string) (Volume, error) {
+	bad := func(why string) (Volume, error) {
+		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:ro]", s, why)
+	}
+	v := Volume{}
+	rest := s
+	if before, ok := strings.CutSuffix(rest, ":ro"); ok {
+		rest, v.ReadOnly = before, true
+	} else if before, ok := strings.CutSuffix(rest, ":rw"); ok {
+		rest = before
+	}
+	at := strings.LastIndex(rest, ":/")
+	switch {
+	case at < 0:
+		return bad("no absolute path in the guest")
+	case at == 0:
+		return bad("no directory of the host")
+	case strings.ContainsAny(rest, "\n\x00"):
+		return bad("a line break")
+	}
+	v.Host, v.Guest = rest[:at], path.Clean(rest[at+1:])
+	if v.Guest == "/" {
+		return bad("the guest's root is its own")
+	}
+	return v, nil
+}
+
+// String is v as ParseVolume reads it.
+func (v Volume) String() string {
+	s := v.Host + ":" + v.Guest
+	if v.ReadOnly {
+		s += ":ro"
+	}
+	return s
+}
+
+// tag is the name by which guest and QEMU know the nth volume.
+func tag(n int) string { return fmt.Sprintf("volume%d", n) }
+
+func (v Volume) args(n int) []string {
+	mode := ""
+	if v.ReadOnly {
+		mode = ",readonly=on"
+	}
+	return []string{
+		"-fsdev", fmt.Sprintf("local,id=%s,path=%s,security_model=none,multidevs=remap%s", tag(n), Value(v.Host), mode),
+		"-device", fmt.Sprintf("virtio-9p-device,fsdev=%s,mount_tag=%[1]s", tag(n)),
+	}
+}
+
+// Mounts are the volumes as the guest's kernel reads them: type, source, mode, options, directory; one a line.
+func (m Machine) Mounts() string {
+	var b strings.Builder
+	for n, v := range m.Volumes {
+		mode := "rw"
+		if v.ReadOnly {
+			mode = "ro"
+		}
+		fmt.Fprintf(&b, "9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.Guest)
+	}
+	return b.String()
+}

@@ -1,0 +1,46 @@
+package qemu
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseVolume(t *testing.T) {
+	for s, want := range map[string]Volume{
+		"/srv:/data":      {"/srv", "/data", false},
+		".:/data/x/:ro":   {".", "/data/x", true},
+		"a:b:/c d:rw":     {"a:b", "/c d", false},
+		"/a,b:/c":         {"/a,b", "/c", false},
+		"/srv/:/ro":       {"/srv/", "/ro", false},
+		"/x:/y/../../z":   {"/x", "/z", false},
+		"C:/x:/y:ro":      {"C:/x", "/y", true},
+		"/with:/colon:/d": {"/with:/colon", "/d", false},
+	} {
+		if got, err := ParseVolume(s); got != want || err != nil {
+			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "/srv", "/srv:data", ":/data", "/srv:/", "/srv:/a\nb", "/srv:/x/.."} {
+		if got, err := ParseVolume(s); err == nil {
+			t.Errorf("ParseVolume(%q) = %+v", s, got)
+		}
+	}
+}
+
+func TestVolumeArgs(t *testing.T) {
+	m := Machine{Volumes: []Volume{{"/a,b", "/d", true}, {"/x", "/y z", false}}}
+	args := m.Args()
+	for _, want := range []string{"local,id=volume0,path=/a,,b,security_model=none,multidevs=remap,readonly=on", "virtio-9p-device,fsdev=volume1,mount_tag=volume1"} {
+		if !slices.Contains(args, want) {
+			t.Errorf("%s is not in\n%s", want, strings.Join(args, "\n"))
+		}
+	}
+	want := "9p volume0 ro trans=virtio,version=9p2000.L,msize=524288,cache=mmap /d\n9p volume1 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /y z\n"
+	if got := m.Mounts(); got != want {
+		t.Errorf("Mounts = %q", got)
+	}
+	if strings.Contains(strings.Join(Machine{}.Args(), " "), "9p") {
+		t.Error("a machine without volumes has 9P")
+	}
+}
