@@ -74,19 +74,15 @@ let
       manifest = import ./manifest.nix dir;
       source = import ./app-source.nix dir;
       # An app with packages of its own is compiled and linked in a tree of its own.
-      run =
-        if manifest.packages == { } then
-          within tools
-        else
-          within (
-            import ./packages.nix {
-              inherit system stage0;
-              inherit (manifest) name;
-              debs = map deb pins.trees.tools.packages ++ map pinned (builtins.attrValues manifest.packages);
-            }
-          );
+      packages = import ./packages.nix {
+        inherit system stage0;
+        inherit (manifest) name;
+        debs = map deb pins.trees.tools.packages ++ map pinned (builtins.attrValues manifest.packages);
+      };
+      run = within (if manifest.packages == { } then tools else packages);
     in
-    chain run manifest source (
+    { inherit packages; }
+    // chain run manifest source (
       if manifest.prebuilt != null then
         import ./prebuilt.nix { inherit run script manifest; }
       else if manifest.linked then
@@ -121,7 +117,7 @@ in
 }
 // (
   if app != null then
-    { inherit (unikernel (file app)) app link image process-root; }
+    { inherit (unikernel (file app)) packages app link image process-root; }
   else if program != null then
     { inherit (prebuilt name (file program)) app link image process-root; }
   else

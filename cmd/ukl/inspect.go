@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -57,6 +58,9 @@ func (t *tool) inspect(c *cli.Context) error {
 	if out.Program, err = anatomy.Dissect(program, largest); err != nil {
 		return err
 	}
+	if out.Program.Kernel, err = known(out.Program.Kernel, i.SystemMap); err != nil {
+		return err
+	}
 	config, err := nixexprs.FS.ReadFile("linux/config")
 	if err != nil {
 		return err
@@ -106,6 +110,21 @@ func (t *tool) inspect(c *cli.Context) error {
 	fmt.Fprintf(w, "\ncalls of the kernel\t%s\nkernel series\t%d patches\nconfiguration\ttinyconfig and %d lines\npins\t%d\n",
 		calls, len(out.Patches), len(out.Config), out.Pins)
 	return w.Flush()
+}
+
+// known are those of the names that the kernel has; libc has others for the same addresses.
+func known(names []string, systemMap string) ([]string, error) {
+	text, err := os.ReadFile(systemMap)
+	if err != nil {
+		return nil, err
+	}
+	has := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 {
+			has[f[2]] = true
+		}
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return !has[n] }), nil
 }
 
 // builtApp builds the application of the command line and returns it with its image and its linked program.

@@ -104,6 +104,7 @@ func (t *tool) run(c *cli.Context) error {
 	case err != nil:
 		return err
 	case v.Signal != 0:
+		t.explain(c, a, o.Machine.Kernel, v)
 		return exit.Status(exit.Signalled(v.Signal))
 	}
 	return exit.Status(v.Status)

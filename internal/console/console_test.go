@@ -148,6 +148,8 @@ func TestJournal(t *testing.T) {
 		{"ukl: app exited with status 7\n", Verdict{Known: true, Status: 7}},
 		{"[    0.712345] ukl: app exited with status 0\r\n", Verdict{Known: true}},
 		{"[    0.7] ukl: app killed by signal 11\n[    0.8] reboot: machine restart\n", Verdict{Known: true, Signal: 11}},
+		{"[ 0.7] ukl: crash signal 8\r\n[ 0.7] usb: x\n[ 0.7] ukl: crash stack\n[ 0.7] ukl: app killed by signal 8\n", Verdict{Known: true, Signal: 8, Crash: "[ 0.7] ukl: crash signal 8\n[ 0.7] ukl: crash stack"}},
+		{strings.Repeat("ukl: crash\nukl: crash x\n", 3*crashLines) + "ukl: app killed by signal 8\n", Verdict{Known: true, Signal: 8, Crash: strings.TrimSuffix(strings.Repeat("ukl: crash x\n", crashLines), "\n")}},
 		{"ukl: app exited with status 1\nukl: app exited with status 2", Verdict{Known: true, Status: 2}},
 		{"ukl: app exited with status 300\n", Verdict{}},
 		{"ukl: app exited with status 99999999999999999999\n", Verdict{}},

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"ukl/internal/crash"
 )
 
 // The guest kernel's last words, in the contract between the kernel and ukl. They are looked for in every line of every log.
@@ -33,6 +35,7 @@ type Verdict struct {
 	Signal int  // that killed the application; 0 is none
 	Status int
 	Panic  string // the kernel's own death; it overrides the rest
+	Crash  string // the lines of the kernel's reports of crashes, before the status; package crash reads them
 }
 
 // Journal is the kernel's log as it comes: it keeps the tail, finds the status and hands everything on. It is safe for use by
@@ -42,6 +45,7 @@ type Journal struct {
 	dying   chan struct{}
 	partial []byte
 	tail    []string
+	crash   []string
 	verdict Verdict
 }
 
@@ -54,6 +58,8 @@ func (j *Journal) Dying() <-chan struct{} { return j.dying }
 const (
 	tailLines = 25
 	longest   = 4 << 10 // a line is cut there
+	// crashLines are those of some reports: more threads than that do not crash at once.
+	crashLines = 200
 )
 
 // Write takes a piece of the log, of any length.
@@ -81,9 +87,12 @@ func (j *Journal) line(s string) {
 		j.tail = slices.Delete(j.tail, 0, 1)
 	}
 	j.tail = append(j.tail, s)
+	if strings.Contains(s, crash.Mark) && len(j.crash) < crashLines {
+		j.crash = append(j.crash, s)
+	}
 	if what, n, ok := ending(s); ok {
 		// The last one counts: an application may write such a line into the log too, but not after its own end.
-		j.verdict = Verdict{Known: true, Panic: j.verdict.Panic}
+		j.verdict = Verdict{Known: true, Panic: j.verdict.Panic, Crash: strings.Join(j.crash, "\n")}
 		if what == killed {
 			j.verdict.Signal = n
 		} else {

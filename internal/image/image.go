@@ -242,7 +242,7 @@ func (e *Differs) Error() string { return fmt.Sprintf("%s: two builds differ", e
 func (b *Builder) Check(ctx context.Context, a apps.App, all bool) ([]string, error) {
 	var checked []string
 	for _, s := range stage.All {
-		if !s.App && !all || s.Fixed || s.Mode {
+		if !s.App && !all || s.Fixed || s.Aside {
 			continue
 		}
 		drv, err := b.instantiate(ctx, a, s.Attr, "")
@@ -372,6 +372,7 @@ func space() map[string]uint64 {
 		"glibc-source": 400e6, "glibc": 800e6,
 		"app": 50e6, "link": 300e6, "image": 200e6,
 		"process-source": 1600e6, "process-kernel": 900e6, "root": 50e6,
+		"packages": 1000e6,
 	}
 }
 

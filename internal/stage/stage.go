@@ -18,7 +18,7 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
-	Mode  bool   // of process mode, not of a unikernel
+	Aside bool   // not every image needs it: process mode, packages of an app
 }
 
 // All are the stages in the order in which data passes through them.
@@ -30,12 +30,13 @@ var All = []Stage{
 	{Attr: "linux-objects", Name: "linux-objects", Title: "Linux objects"},
 	{Attr: "glibc-source", Name: "glibc-source", Title: "glibc source"},
 	{Attr: "glibc", Name: "glibc", Title: "glibc"},
+	{Attr: "packages", Name: "packages", Title: "packages", App: true, Aside: true},
 	{Attr: "app", Name: "app", Title: "app", App: true},
 	{Attr: "link", Name: "link", Title: "link", App: true},
 	{Attr: "image", Name: "image", Title: "image", App: true},
-	{Attr: "process-source", Name: "process-source", Title: "process mode's Linux source", Mode: true},
-	{Attr: "process-kernel", Name: "process-kernel", Title: "process mode's Linux", Mode: true},
-	{Attr: "process-root", Name: "root", Title: "process", App: true, Mode: true},
+	{Attr: "process-source", Name: "process-source", Title: "process mode's Linux source", Aside: true},
+	{Attr: "process-kernel", Name: "process-kernel", Title: "process mode's Linux", Aside: true},
+	{Attr: "process-root", Name: "root", Title: "process", App: true, Aside: true},
 }
 
 // Of finds the stage of a derivation by its name. Packages and other inputs are no stage.
