@@ -1,0 +1,113 @@
+package crash
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Frame is one line of a backtrace.
+type Frame struct {
+	Address  uint64
+	Function string // "" is unknown
+	Offset   uint64 // from the function's begin; only where File is ""
+	File     string // "" is unknown
+	Line     int
+	Signal   bool // here the kernel called a handler
+	Nowhere  bool // no code is there
+}
+
+// Trace is a crash that has been looked into.
+type Trace struct {
+	*Report
+	Frames []Frame // the innermost first
+	End    string  // why the frames end before the first function; "" if they do not
+}
+
+// deepestTrace is more frames than a report can hold.
+const deepestTrace = 512
+
+// Look makes the backtrace of a report. p may be nil.
+func (p *Program) Look(r *Report) *Trace {
+	t := &Trace{Report: r}
+	if p == nil {
+		t.Frames = []Frame{{Address: r.regs[rip]}}
+		t.End = "there is no file with the application's symbols"
+		return t
+	}
+	u := &unwinder{Report: r, table: p.table, code: p.isCode, bytes: p.before, exact: true}
+	u.regs.value = r.regs
+	for len(t.Frames) < deepestTrace {
+		pc, ip := u.pc(), u.regs.value[rip]
+		signal, ok, end := u.next()
+		if signal {
+			t.Frames = append(t.Frames, Frame{Address: ip, Signal: true})
+		} else {
+			t.Frames = append(t.Frames, p.frames(ip, pc)...)
+		}
+		if !ok {
+			t.End = end
+			break
+		}
+	}
+	if t.End != "" && len(r.stack) == 0 {
+		t.End = "nothing is mapped at the stack pointer: the stack may be full, from endless recursion or a large array"
+	}
+	return t
+}
+
+// frames are the functions at an address: several if the compiler has put one into another. ip is what is shown for those
+// without a line.
+func (p *Program) frames(ip, pc uint64) []Frame {
+	if pc >= kernelHalf {
+		name, offset := nearest(p.kernel, pc)
+		if name != "" {
+			name = "kernel: " + name
+		}
+		return []Frame{{Address: ip, Function: name, Offset: offset}}
+	}
+	if !p.isCode(pc) {
+		return []Frame{{Address: ip, Nowhere: true}}
+	}
+	var list []Frame
+	for _, at := range p.places(pc) {
+		list = append(list, Frame{Address: ip, Function: at.function, File: at.file, Line: at.line})
+	}
+	if len(list) == 0 || len(list) == 1 && list[0].File == "" {
+		name, offset := nearest(p.symbols, pc)
+		return []Frame{{Address: ip, Function: name, Offset: offset + ip - pc}}
+	}
+	return list
+}
+
+// String is the frame without its number.
+func (f Frame) String() string {
+	switch {
+	case f.Signal:
+		return "<signal handler called>"
+	case f.Nowhere:
+		return fmt.Sprintf("%#x (no code is there)", f.Address)
+	case f.File != "":
+		return fmt.Sprintf("%-24s %s:%d", f.Function, f.File, f.Line)
+	case f.Function != "":
+		return fmt.Sprintf("%s+%#x", f.Function, f.Offset)
+	case f.Address >= kernelHalf:
+		return fmt.Sprintf("%#x (an address of the kernel)", f.Address)
+	}
+	return fmt.Sprintf("%#x", f.Address)
+}
+
+// Lines are the trace for people.
+func (t *Trace) Lines() []string {
+	who := "the application"
+	if t.Thread != 1 {
+		who = fmt.Sprintf("thread %d of the application", t.Thread)
+	}
+	lines := []string{who + " was killed by " + t.Cause()}
+	for i, f := range t.Frames {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  #%-2d %s", i, f), " "))
+	}
+	if t.End != "" {
+		lines = append(lines, "  backtrace ends here: "+t.End)
+	}
+	return lines
+}
