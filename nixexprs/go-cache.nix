@@ -19,6 +19,7 @@ import ./go-build.nix {
     "./cmd/stage0"
     "archive/tar"
     "compress/gzip"
+    "debug/elf"
     "embed"
     "encoding/json"
     "net/http"

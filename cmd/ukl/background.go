@@ -115,16 +115,12 @@ func (t *tool) logs(c *cli.Context) error {
 		return err
 	}
 	name := words[0]
-	file, err := instances().Output(name)
+	file, dir, err := instances().Output(name)
 	if err != nil {
 		return err
 	}
 	if c.Bool("verbose") {
-		i, err := instances().Get(name)
-		if err != nil {
-			return err
-		}
-		file = filepath.Join(stateDir(i.App), "kernel.log")
+		file = filepath.Join(dir, "kernel.log")
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -93,6 +93,7 @@ func (t *tool) run(c *cli.Context) error {
 		return err
 	}
 	if t.own != nil {
+		o.StateDir = t.own.Dir()
 		o.Started = func() { t.own.Ready(portsOf(o.Machine)) }
 	} else if c.Bool("detach") {
 		return t.detach(c, a, o)

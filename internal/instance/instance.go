@@ -200,6 +200,9 @@ func Inherited() *Own {
 	return &Own{dir, os.NewFile(readyFD, "ready")}
 }
 
+// Dir is where the guest may leave its files.
+func (o *Own) Dir() string { return o.dir }
+
 // Ready tells whoever started the instance that its guest runs, and which ports it has.
 func (o *Own) Ready(ports []string) {
 	var i Info
@@ -256,10 +259,11 @@ func (s Store) Get(name string) (Info, error) {
 	return i, nil
 }
 
-// Output is the file that has what an instance wrote.
-func (s Store) Output(name string) (string, error) {
-	_, err := s.Get(name)
-	return filepath.Join(s.Dir, name, outputFile), err
+// Output is the file that has what an instance wrote, and where it may have left others.
+func (s Store) Output(name string) (file, dir string, err error) {
+	_, err = s.Get(name)
+	dir = filepath.Join(s.Dir, name)
+	return filepath.Join(dir, outputFile), dir, err
 }
 
 // Times of Stop.
