@@ -1,7 +1,7 @@
 # commands.sh: makes an app's program with its own commands, in a copy of its directory.
 # env  /build/src  the app's directory      build   commands of a shell, one a line      result  the program they make
 #      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh
-# out  $out/program
+# out  $out/program, $out/symbols   the same with its debugging information, for backtraces
 # why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
 
 cp -R /build/src/. /build/obj
@@ -27,3 +27,4 @@ result=$result
 program=/build/obj/$result
 # shellcheck disable=SC1090
 . "$finish"
+cp "$program" "$out/symbols"

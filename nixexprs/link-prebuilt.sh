@@ -1,16 +1,17 @@
 # link-prebuilt.sh: linux/link.sh for a finished program: where that links the app, this one copies it.
-# env  app          the stage of prebuilt.sh      linux_link  linux/link.sh      objects  the linux-objects stage
+# env  app          the stage of prebuilt.sh or commands.sh      linux_link  linux/link.sh      objects  the linux-objects stage
 # out  as linux/link.sh
 # why  the kernel's part of the link is the same; only the two commands that make the app and what goes into the image differ
 
 mkdir /tmp/bin
 cat >/tmp/bin/g++ <<'END'
 #!/bin/sh
+if [ -f "$app/symbols" ]; then exec cp "$app/symbols" app; fi
 exec cp "$app/program" app
 END
 cat >/tmp/bin/objcopy <<'END'
 #!/bin/sh
-exec cp "$2" "$3"
+exec cp "$app/program" "$3"
 END
 chmod +x /tmp/bin/g++ /tmp/bin/objcopy
 PATH=/tmp/bin:$PATH

@@ -75,7 +75,7 @@ func (u *unwinder) enter(ip, sp uint64) {
 const kernelDepth = 64
 
 // byTop takes the return address from the top of the stack, where a call through a bad pointer has left it. A kernel function
-// may have put words on top.
+// may have put words on top, and leftovers of earlier calls among them: the caller must have a caller.
 func (u *unwinder) byTop(deep bool) bool {
 	n := 1
 	if deep {
@@ -88,8 +88,14 @@ func (u *unwinder) byTop(deep bool) bool {
 			return false
 		}
 		sp += 8
-		if u.returns(ret) {
-			u.enter(ret, sp)
+		if !u.returns(ret) {
+			continue
+		}
+		try := *u
+		try.enter(ret, sp)
+		caller := try
+		if _, ok, end := try.next(); ok || end == "" || !deep {
+			*u = caller
 			return true
 		}
 	}
