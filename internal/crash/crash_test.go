@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,7 +21,10 @@ func build(t *testing.T, flags ...string) string {
 	if err := os.WriteFile(filepath.Join(dir, "crash.c"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"-static", "-no-pie", "-fno-pie", "-fno-stack-protector", "-w", "-o", "crash", "crash.c"}, flags...)
+	if !slices.Contains(flags, "-static-pie") {
+		flags = append(flags, "-static", "-no-pie", "-fno-pie")
+	}
+	args := append([]string{"-fno-stack-protector", "-w", "-o", "crash", "crash.c"}, flags...)
 	cmd := exec.Command("gcc", args...)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -168,6 +172,23 @@ func TestHandler(t *testing.T) {
 		if s := chain(got); !strings.HasPrefix(s, begin) || !strings.HasSuffix(s, " raise crash_here handle"+startup) || got.End != "" {
 			t.Errorf("%s: frames %q, %s", flags, s, got.End)
 		}
+	}
+}
+
+// A position-independent program is somewhere else each time.
+func TestMoving(t *testing.T) {
+	file := build(t, "-static-pie", "-fPIE", "-O2", "-g")
+	for range 10 {
+		for what, want := range map[string]string{"null": "store crash_here handle" + startup, "call": "0x0 crash_here handle" + startup} {
+			got := crashed(t, file, what, 11)
+			if s := chain(got); s != want || got.End != "" {
+				t.Errorf("%s: frames %q, %s; want %q", what, s, got.End, want)
+			}
+		}
+	}
+	got := crashed(t, file, "overflow", 11)
+	if len(got.Frames) != 1 || !strings.Contains(got.End, "position-independent") {
+		t.Errorf("without a stack: %q", got.Lines())
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 // Program is what is known of an application's code. A nil one knows nothing.
 type Program struct {
+	moves   bool // it is position-independent: somewhere else at each start
 	table   table
 	symbols []symbol // by address
 	code    []segment
@@ -41,10 +42,10 @@ func Open(file, systemMap string) (*Program, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC {
-		return nil, errors.New("no x86-64 program with fixed addresses")
+	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
+		return nil, errors.New("the application's file is no x86-64 program")
 	}
-	p := &Program{}
+	p := &Program{moves: f.Type == elf.ET_DYN}
 	for _, l := range f.Progs {
 		if l.Type == elf.PT_LOAD && l.Flags&elf.PF_X != 0 {
 			if b, err := io.ReadAll(l.Open()); err == nil {

@@ -74,8 +74,7 @@ func TestSignalFrame(t *testing.T) {
 	r.stack = make([]byte, 256)
 	binary.LittleEndian.PutUint64(r.stack[0xa0:], 0x5000)
 	binary.LittleEndian.PutUint64(r.stack[0xa8:], 0x402000)
-	u := unwinder{Report: r, code: func(uint64) bool { return true }, table: parseTable(trampoline(), 0, true)}
-	u.regs.value = r.regs
+	u := (&Program{table: parseTable(trampoline(), 0, true)}).unwinder(r, 0)
 	u.regs.value[rip] = 0x401000
 	signal, ok, end := u.next()
 	if !signal || !ok || end != "" || u.regs.value[rip] != 0x402000 || u.regs.value[rsp] != 0x5000 || !u.exact {
@@ -89,14 +88,14 @@ func FuzzTable(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, addr uint64, eh bool, sp uint64) {
 		table := parseTable(data, addr, eh)
 		r := &Report{stack: data[:len(data)&^7]}
-		r.regs[rsp] = sp
+		r.regs[rsp], r.regs[rip] = sp, addr^sp
+		(&Program{moves: true, table: table, code: []segment{{addr, data}}}).Look(r)
 		for i, e := range table {
 			if i == 100 {
 				break
 			}
-			u := &unwinder{Report: r, table: table, exact: i%2 == 0,
-				code: func(uint64) bool { return true }, bytes: func(uint64) []byte { return []byte{0xe8, 1, 2, 3, 4} }}
-			u.regs.value = r.regs
+			u := (&Program{table: table, code: []segment{{e.start, data}}}).unwinder(r, 0)
+			u.exact = i%2 == 0
 			u.regs.value[rip] = e.start + uint64(i)%(e.end-e.start)
 			for range 600 {
 				if _, ok, _ := u.next(); !ok {

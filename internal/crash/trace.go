@@ -34,15 +34,20 @@ func (p *Program) Look(r *Report) *Trace {
 		t.End = "there is no file with the application's symbols"
 		return t
 	}
-	u := &unwinder{Report: r, table: p.table, code: p.isCode, bytes: p.before, exact: true}
-	u.regs.value = r.regs
+	bias, ok := p.bias(r)
+	if !ok {
+		t.Frames = []Frame{{Address: r.regs[rip]}}
+		t.End = "the application is position-independent, and the report does not tell where it was"
+		return t
+	}
+	u := p.unwinder(r, bias)
 	for len(t.Frames) < deepestTrace {
 		pc, ip := u.pc(), u.regs.value[rip]
 		signal, ok, end := u.next()
 		if signal {
 			t.Frames = append(t.Frames, Frame{Address: ip, Signal: true})
 		} else {
-			t.Frames = append(t.Frames, p.frames(ip, pc)...)
+			t.Frames = append(t.Frames, p.frames(ip, pc, bias)...)
 		}
 		if !ok {
 			t.End = end
@@ -57,7 +62,7 @@ func (p *Program) Look(r *Report) *Trace {
 
 // frames are the functions at an address: several if the compiler has put one into another. ip is what is shown for those
 // without a line.
-func (p *Program) frames(ip, pc uint64) []Frame {
+func (p *Program) frames(ip, pc, bias uint64) []Frame {
 	if pc >= kernelHalf {
 		name, offset := nearest(p.kernel, pc)
 		if name != "" {
@@ -65,15 +70,15 @@ func (p *Program) frames(ip, pc uint64) []Frame {
 		}
 		return []Frame{{Address: ip, Function: name, Offset: offset}}
 	}
-	if !p.isCode(pc) {
+	if !p.isCode(pc - bias) {
 		return []Frame{{Address: ip, Nowhere: true}}
 	}
 	var list []Frame
-	for _, at := range p.places(pc) {
+	for _, at := range p.places(pc - bias) {
 		list = append(list, Frame{Address: ip, Function: at.function, File: at.file, Line: at.line})
 	}
 	if len(list) == 0 || len(list) == 1 && list[0].File == "" {
-		name, offset := nearest(p.symbols, pc)
+		name, offset := nearest(p.symbols, pc-bias)
 		return []Frame{{Address: ip, Function: name, Offset: offset + ip - pc}}
 	}
 	return list

@@ -31,12 +31,20 @@ const (
 // unwinder goes from the crash to the callers.
 type unwinder struct {
 	*Report
-	table table
-	code  func(pc uint64) bool   // is there an instruction of the application?
-	bytes func(at uint64) []byte // what the application's file has before an address, at most 8
-	regs  registerSet
-	exact bool // the ip is an instruction's own address, not that behind a call
+	program *Program
+	bias    uint64 // what addresses have more than the program's file says
+	regs    registerSet
+	exact   bool // the ip is an instruction's own address, not that behind a call
 }
+
+func (p *Program) unwinder(r *Report, bias uint64) *unwinder {
+	u := &unwinder{Report: r, program: p, bias: bias, exact: true}
+	u.regs.value = r.regs
+	return u
+}
+
+// code tells whether there is an instruction of the application.
+func (u *unwinder) code(pc uint64) bool { return u.program.isCode(pc - u.bias) }
 
 // pc is an address inside the instruction that the frame is at.
 func (u *unwinder) pc() uint64 {
@@ -49,7 +57,7 @@ func (u *unwinder) pc() uint64 {
 // next goes to the caller. end tells why that is impossible; "" at the first function of all. signal is the kind of the frame
 // that was left, which is known only now.
 func (u *unwinder) next() (signal, ok bool, end string) {
-	if e := u.table.find(u.pc()); e != nil {
+	if e := u.program.table.find(u.pc() - u.bias); e != nil {
 		return u.byTable(e)
 	}
 	ip, sp := u.regs.value[rip], u.regs.value[rsp]
@@ -123,7 +131,7 @@ func (u *unwinder) returns(ret uint64) bool {
 	if ret == 0 || !u.code(ret-1) {
 		return false
 	}
-	b := u.bytes(ret)
+	b := u.program.before(ret - u.bias)
 	n := len(b)
 	if n >= 5 && b[n-5] == 0xe8 {
 		return true
@@ -139,7 +147,7 @@ func (u *unwinder) returns(ret uint64) bool {
 
 // byTable follows the table.
 func (u *unwinder) byTable(e *entry) (signal, ok bool, end string) {
-	row, err := e.row(u.pc())
+	row, err := e.row(u.pc() - u.bias)
 	if err != nil {
 		return e.signal, false, err.Error()
 	}
