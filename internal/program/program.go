@@ -110,7 +110,7 @@ func static(e *elf.File) string {
 	}
 	if s := e.Section(".comment"); s != nil {
 		if b, err := s.Data(); err == nil && strings.Contains(string(b), "rustc") {
-			return "link it statically: cargo build --target x86_64-unknown-linux-musl"
+			return "link it statically: rustc -C target-feature=+crt-static, or cargo's target x86_64-unknown-linux-musl"
 		}
 	}
 	return "link it statically: gcc -static, g++ -static, clang -static; or give its sources in a ukl.toml"
