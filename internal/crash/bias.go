@@ -31,7 +31,8 @@ func (p *Program) bias(r *Report) (bias uint64, ok bool) {
 	return bias, ok
 }
 
-// sense measures a backtrace: two for each caller that stands behind a call, one more if it reaches the first function.
+// sense measures a backtrace: two for each caller that stands behind a call, or is the trampoline of a signal handler; one more if
+// it reaches the first function.
 func (p *Program) sense(r *Report, bias uint64) int {
 	u := p.unwinder(r, bias)
 	for n := 0; n < 2*deepestTrace; n += 2 {
@@ -39,7 +40,10 @@ func (p *Program) sense(r *Report, bias uint64) int {
 		if !ok && end == "" {
 			return n + 1
 		}
-		if !ok || !u.exact && !u.returns(u.regs.value[rip]) {
+		if !ok {
+			return n
+		}
+		if e := p.table.find(u.pc() - bias); !u.exact && !u.returns(u.regs.value[rip]) && (e == nil || !e.signal) {
 			return n
 		}
 	}

@@ -186,7 +186,11 @@ func TestMoving(t *testing.T) {
 			}
 		}
 	}
-	got := crashed(t, file, "overflow", 11)
+	got := crashed(t, file, "signal", 11)
+	if s := chain(got); !strings.HasPrefix(s, "store crash_here on_usr1 SIGNAL ") {
+		t.Errorf("signal: frames %q, %s", s, got.End)
+	}
+	got = crashed(t, file, "overflow", 11)
 	if len(got.Frames) != 1 || !strings.Contains(got.End, "position-independent") {
 		t.Errorf("without a stack: %q", got.Lines())
 	}
