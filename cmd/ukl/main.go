@@ -61,7 +61,7 @@ func (t *tool) app() *cli.App {
 	commands := []*cli.Command{
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
-		t.inspectCommand(), t.sbomCommand(),
+		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
 		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.completionCommand(),
 	}
 	for _, c := range commands {

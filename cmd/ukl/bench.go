@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/accel"
+	"ukl/internal/apps"
+	"ukl/internal/bench"
+	"ukl/internal/exit"
+	"ukl/internal/guest"
+	"ukl/internal/manifest"
+	"ukl/internal/qemu"
+)
+
+func (t *tool) benchCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "bench",
+		Usage:     "compare an application in ring 0 with the same one as an ordinary process",
+		UsageText: "ukl bench [OPTIONS] [APP|DIR]",
+		Description: `Runs the application in turn as a process of the unpatched kernel, and in ring 0 with both kinds of system calls. Without a name
+it is the collection of microbenchmarks that comes along. Instructions are exact numbers; times are those of this machine now.
+
+An application of your own prints a line "ring N" (its privilege level, the low two bits of CS), then a line for each operation:
+name, how many of them a sample has, the nanoseconds of each sample by CLOCK_MONOTONIC.
+
+examples:
+  ukl bench
+  ukl bench --only getppid --only pipe/1 --svg ratios.svg
+  ukl bench --json > results.json`,
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "only", Usage: "measure the operation called `NAME`; repeatable"},
+			&cli.IntFlag{Name: "samples", Value: 7, Usage: "take `N` samples of each operation in each run"},
+			&cli.IntFlag{Name: "rounds", Value: 3, Usage: "measure times in `N` runs of each mode, in turn; 0 measures none"},
+			&cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"},
+			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "measure times with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+		},
+		Action: t.bench,
+	}
+}
+
+// Limit of one run: software emulation that counts instructions is slow on a loaded machine.
+const benchLimit = 20 * time.Minute
+
+func (t *tool) bench(c *cli.Context) error {
+	words, err := t.words(c, 1)
+	if err != nil {
+		return err
+	}
+	if words[0] == "" {
+		words[0] = "bench"
+	}
+	a, err := findApp(words[0])
+	if err != nil {
+		return err
+	}
+	if c.Int("samples") < 1 || c.Int("samples") > 99 {
+		return exit.Errorf(exit.Usage, "--samples %d: want 1 to 99", c.Int("samples"))
+	}
+	if c.Int("rounds") < 0 {
+		return exit.Errorf(exit.Usage, "--rounds %d: want 0 or more", c.Int("rounds"))
+	}
+	host := accel.Local(cacheDir())
+	choice := accel.Choice(c.String("accel"))
+	if err := possible(host, choice); err != nil {
+		return err
+	}
+	machines, err := t.benchMachines(c, a)
+	if err != nil {
+		return err
+	}
+	r := bench.Report{Version: 1, Application: a.Name, Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds")}
+	if r.KernelConfig, err = hashOf(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config")); err != nil {
+		return err
+	}
+	for _, m := range bench.Modes() {
+		o := machines[m]
+		o.TSC = host.TSC()
+		o.Machine.Extra = append(slices.Clone(o.Machine.Extra), "-icount", "shift=0,sleep=off")
+		run, err := t.measure(c, m, o, "instructions")
+		if err != nil {
+			return err
+		}
+		r.AddInstructions(m, run)
+	}
+	for round := range c.Int("rounds") {
+		for _, m := range bench.Modes() {
+			o := machines[m]
+			if err := t.accelerate(c, host, choice, &o); err != nil {
+				return err
+			}
+			if o.Machine.KVM {
+				r.Accelerator = "KVM"
+			}
+			run, err := t.measure(c, m, o, fmt.Sprintf("times, round %d", round+1))
+			if err != nil {
+				return err
+			}
+			r.AddTimes(m, run)
+		}
+	}
+	if file := c.String("svg"); file != "" {
+		if err := writeWhole(file, r.SVG); err != nil {
+			return err
+		}
+	}
+	if c.Bool("json") {
+		return printJSON(t.stdout, r)
+	}
+	return r.Table(t.stdout)
+}
+
+// benchMachines builds what the three modes need.
+func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.Options, error) {
+	if a.Program != "" || a.Prebuilt != "" {
+		return nil, exit.Errorf(exit.Usage, "%s is a finished program: it has no gate to choose", a.Name).WithHint("ukl run --mode process runs it in ring 3")
+	}
+	b, done := t.builder(c)
+	defer done()
+	tree, override := "", os.Getenv(qemu.Env)
+	all := map[bench.Mode]guest.Options{}
+	for _, m := range bench.Modes() {
+		own := *a.Manifest
+		mine := a
+		mine.Manifest = &own
+		var o guest.Options
+		var err error
+		switch m {
+		case bench.Process:
+			if o.Machine.Kernel, err = b.ProcessKernel(c.Context, mine); err == nil {
+				o.Root, err = b.ProcessRoot(c.Context, mine)
+			}
+		default:
+			own.Calls = manifest.Calls(m)
+			o.Machine.Kernel, err = b.Kernel(c.Context, mine)
+		}
+		if err == nil && tree == "" && override == "" {
+			tree, err = b.QEMU(c.Context)
+		}
+		if err == nil {
+			o.Program, err = qemu.Find(tree, override)
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.Argv = append([]string{a.Name, strconv.Itoa(c.Int("samples"))}, c.StringSlice("only")...)
+		o.Env, o.StateDir, o.Timeout = a.Env, stateDir(a.Name), benchLimit
+		o.Machine.Memory, o.Machine.CPUs = a.Memory, 1
+		all[m] = o
+	}
+	return all, nil
+}
+
+// measure runs the application once and reads what it printed.
+func (t *tool) measure(c *cli.Context, m bench.Mode, o guest.Options, what string) (bench.Run, error) {
+	if !c.Bool("quiet") {
+		fmt.Fprintf(t.stderr, "[%s] %s\n", m, what)
+	}
+	var out bytes.Buffer
+	o.Stdout, o.Stderr = &out, t.stderr
+	v, err := guest.Run(c.Context, o)
+	switch {
+	case errors.Is(err, guest.ErrTimeout):
+		return bench.Run{}, exit.Errorf(exit.Timeout, "%s: %v after %s", m, err, o.Timeout)
+	case err != nil:
+		return bench.Run{}, err
+	case v.Signal != 0:
+		return bench.Run{}, exit.Errorf(exit.No, "%s: the application was killed by signal %d", m, v.Signal)
+	case v.Status != 0:
+		return bench.Run{}, exit.Errorf(exit.No, "%s: the application exited with status %d", m, v.Status)
+	}
+	run, err := bench.Parse(out.Bytes())
+	if err == nil && run.Ring != m.Ring() {
+		err = fmt.Errorf("it ran in ring %d", run.Ring)
+	}
+	if err != nil {
+		return run, exit.Errorf(exit.No, "%s: the application's output: %v", m, err)
+	}
+	return run, nil
+}
+
+// hostCPU is the name that Linux gives the processor (proc(5)).
+func hostCPU() string {
+	info, _ := os.ReadFile("/proc/cpuinfo") // without it the name is unknown
+	for line := range strings.Lines(string(info)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "an unknown processor"
+}
+
+func hashOf(file string) (string, error) {
+	b, err := os.ReadFile(file)
+	return fmt.Sprintf("%x", sha256.Sum256(b)), err
+}
+
+// writeWhole writes a file completely or not at all.
+func writeWhole(file string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".ukl-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = errors.Join(write(f), f.Chmod(0o644), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}
