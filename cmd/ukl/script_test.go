@@ -19,7 +19,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ukl/internal/image"
 	"ukl/internal/qemu"
 )
 
@@ -135,15 +134,8 @@ func home(e *testscript.Env, cache string) {
 	}
 }
 
-// condition is true for [exists:FILE] if the file exists, and for [built:ATTRIBUTE] if that attribute of nixexprs is in the store.
+// condition is true for [exists:FILE] if the file exists.
 func condition(c string) (bool, error) {
-	if attr, ok := strings.CutPrefix(c, "built:"); ok {
-		drv, err := exec.Command("nix-instantiate", "../../nixexprs", "--attr", attr).Output()
-		if err != nil {
-			return false, nil // no Nix, nothing built
-		}
-		return image.Built(strings.TrimSpace(string(drv))), nil
-	}
 	file, ok := strings.CutPrefix(c, "exists:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", c)
