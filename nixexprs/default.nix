@@ -3,6 +3,7 @@
 #
 # in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
 #      program   instead of it a static ELF file, with its name
+#      calls     gate or bypass, instead of what the ukl.toml says
 #      go        store path of the Go toolchain, and
 #      checkout  path of this repository: needed only where stage0 itself must be built
 # out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image};
@@ -12,6 +13,7 @@
   app ? null,
   program ? null,
   name ? null,
+  calls ? null,
   go ? null,
   checkout ? null,
 }@args:
@@ -71,7 +73,7 @@ let
   unikernel =
     dir:
     let
-      manifest = import ./manifest.nix dir;
+      manifest = import ./manifest.nix dir // (if calls == null then { } else { inherit calls; });
       source = import ./app-source.nix dir;
       # An app with packages of its own is compiled and linked in a tree of its own.
       packages = import ./packages.nix {

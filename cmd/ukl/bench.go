@@ -131,18 +131,15 @@ func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.O
 	tree, override := "", os.Getenv(qemu.Env)
 	all := map[bench.Mode]guest.Options{}
 	for _, m := range bench.Modes() {
-		own := *a.Manifest
-		mine := a
-		mine.Manifest = &own
 		var o guest.Options
 		var err error
-		switch m {
-		case bench.Process:
-			if o.Machine.Kernel, err = b.ProcessKernel(c.Context, mine); err == nil {
-				o.Root, err = b.ProcessRoot(c.Context, mine)
+		if m == bench.Process {
+			if o.Machine.Kernel, err = b.ProcessKernel(c.Context, a); err == nil {
+				o.Root, err = b.ProcessRoot(c.Context, a)
 			}
-		default:
-			own.Calls = manifest.Calls(m)
+		} else {
+			mine := a
+			mine.Entry = manifest.Calls(m)
 			o.Machine.Kernel, err = b.Kernel(c.Context, mine)
 		}
 		if err == nil && tree == "" && override == "" {

@@ -28,6 +28,8 @@ type App struct {
 	Bundled bool
 	// Program is the absolute path of a finished program; "" for one that is compiled.
 	Program string
+	// Entry is used instead of the manifest's Calls; "" is none.
+	Entry manifest.Calls
 }
 
 // Catalogue is the bundled applications.
@@ -149,11 +151,15 @@ func own(place string) (App, error) {
 
 // Arguments are what the expressions, extracted to nixexprs, get for the application.
 func (a App) Arguments(nixexprs string) map[string]string {
+	args := map[string]string{"app": a.Dir}
 	switch {
 	case a.Bundled:
-		return map[string]string{"app": filepath.Join(nixexprs, folder, a.Short)}
+		args["app"] = filepath.Join(nixexprs, folder, a.Short)
 	case a.Dir == "":
-		return map[string]string{"program": a.Program, "name": a.Name}
+		args = map[string]string{"program": a.Program, "name": a.Name}
 	}
-	return map[string]string{"app": a.Dir}
+	if a.Entry != "" {
+		args["calls"] = string(a.Entry)
+	}
+	return args
 }

@@ -38,6 +38,10 @@ func TestFind(t *testing.T) {
 	if got := a.Arguments("/x"); !reflect.DeepEqual(got, map[string]string{"app": "/x/apps/printing"}) {
 		t.Errorf("Arguments = %q", got)
 	}
+	a.Entry = manifest.Bypass
+	if got := a.Arguments("/x"); got["calls"] != "bypass" {
+		t.Errorf("an application with an entry of its own: %v", got)
+	}
 	var u *Unknown
 	if _, err := c.Find("multi"); !errors.As(err, &u) || u.Suggestion != "multithreaded" {
 		t.Errorf("Find(multi): %v, suggestion %+v", err, u)

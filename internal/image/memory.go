@@ -30,6 +30,9 @@ func (b *Builder) folder(a apps.App) string {
 	case a.Dir == "":
 		place = a.Program
 	}
+	if a.Entry != "" {
+		place += " " + string(a.Entry)
+	}
 	sum := sha256.Sum256([]byte(place))
 	return filepath.Join(b.Cache, "images", a.Name+"-"+hex.EncodeToString(sum[:6]))
 }
