@@ -63,10 +63,6 @@ func (v Volume) args(n int) []string {
 	}
 }
 
-// page is what the kernel's mount takes options for, wherever they end: it sets the last byte to 0. Empty lines behind the last
-// volume leave it room.
-const page = 4096
-
 // Mounts are the volumes as the guest's kernel reads them: type, source, mode, options, directory; one a line. "" without volumes.
 func (m Machine) Mounts() string {
 	if len(m.Volumes) == 0 {
@@ -80,5 +76,5 @@ func (m Machine) Mounts() string {
 		}
 		fmt.Fprintf(&b, "9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.Guest)
 	}
-	return b.String() + strings.Repeat("\n", page)
+	return b.String()
 }
