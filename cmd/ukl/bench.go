@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,12 +14,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/accel"
+	"ukl/internal/anatomy"
 	"ukl/internal/apps"
 	"ukl/internal/bench"
 	"ukl/internal/exit"
 	"ukl/internal/guest"
 	"ukl/internal/manifest"
 	"ukl/internal/qemu"
+	"ukl/internal/replace"
 )
 
 func (t *tool) benchCommand() *cli.Command {
@@ -81,9 +81,11 @@ func (t *tool) bench(c *cli.Context) error {
 		return err
 	}
 	r := bench.Report{Version: 1, Application: a.Name, Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds")}
-	if r.KernelConfig, err = hashOf(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config")); err != nil {
+	config, err := anatomy.Look(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config"))
+	if err != nil {
 		return err
 	}
+	r.KernelConfig = config.SHA256
 	for _, m := range bench.Modes() {
 		o := machines[m]
 		o.TSC = host.TSC()
@@ -94,15 +96,20 @@ func (t *tool) bench(c *cli.Context) error {
 		}
 		r.AddInstructions(m, run)
 	}
+	var timed guest.Options // how all times are measured
+	if c.Int("rounds") > 0 {
+		timed.Program = machines[bench.Process].Program
+		if err := t.accelerate(c, host, choice, &timed); err != nil {
+			return err
+		}
+		if timed.Machine.KVM {
+			r.Accelerator = "KVM"
+		}
+	}
 	for round := range c.Int("rounds") {
 		for _, m := range bench.Modes() {
 			o := machines[m]
-			if err := t.accelerate(c, host, choice, &o); err != nil {
-				return err
-			}
-			if o.Machine.KVM {
-				r.Accelerator = "KVM"
-			}
+			o.TSC, o.Machine.KVM, o.Machine.CPU = timed.TSC, timed.Machine.KVM, timed.Machine.CPU
 			run, err := t.measure(c, m, o, fmt.Sprintf("times, round %d", round+1))
 			if err != nil {
 				return err
@@ -111,7 +118,11 @@ func (t *tool) bench(c *cli.Context) error {
 		}
 	}
 	if file := c.String("svg"); file != "" {
-		if err := writeWhole(file, r.SVG); err != nil {
+		var svg bytes.Buffer
+		if err := r.SVG(&svg); err != nil {
+			return err
+		}
+		if err := replace.File(file, svg.Bytes(), 0o644); err != nil {
 			return err
 		}
 	}
@@ -196,23 +207,4 @@ func hostCPU() string {
 		}
 	}
 	return "an unknown processor"
-}
-
-func hashOf(file string) (string, error) {
-	b, err := os.ReadFile(file)
-	return fmt.Sprintf("%x", sha256.Sum256(b)), err
-}
-
-// writeWhole writes a file completely or not at all.
-func writeWhole(file string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".ukl-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	err = errors.Join(write(f), f.Chmod(0o644), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
 }

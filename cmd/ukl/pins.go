@@ -19,6 +19,7 @@ import (
 	"ukl/internal/nix"
 	"ukl/internal/pins"
 	"ukl/internal/progress"
+	"ukl/internal/replace"
 	"ukl/nixexprs"
 )
 
@@ -245,7 +246,7 @@ func pinsAdd(c *cli.Context) error {
 		return err
 	}
 	if edited != string(text) {
-		if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
+		if err := replace.File(file, []byte(edited), 0o644); err != nil {
 			return err
 		}
 	}

@@ -71,15 +71,7 @@ func (t *tool) run(c *cli.Context) error {
 	if err := t.reserve(c, &o.Machine); err != nil {
 		return err
 	}
-	host := accel.Local(cacheDir())
-	choice := accel.Choice(c.String("accel"))
-	if err := possible(host, choice); err != nil {
-		return err
-	}
-	if err := t.provide(c, a, &o); err != nil {
-		return err
-	}
-	if err := t.accelerate(c, host, choice, &o); err != nil {
+	if err := t.prepare(c, a, &o); err != nil {
 		return err
 	}
 	if err := t.halt(c, &o.Machine); err != nil {
@@ -109,6 +101,19 @@ func (t *tool) run(c *cli.Context) error {
 		return exit.Status(exit.Signalled(v.Signal))
 	}
 	return exit.Status(v.Status)
+}
+
+// prepare builds what the run needs, and chooses how it is accelerated.
+func (t *tool) prepare(c *cli.Context, a apps.App, o *guest.Options) error {
+	host := accel.Local(cacheDir())
+	choice := accel.Choice(c.String("accel"))
+	if err := possible(host, choice); err != nil {
+		return err
+	}
+	if err := t.provide(c, a, o); err != nil {
+		return err
+	}
+	return t.accelerate(c, host, choice, o)
 }
 
 // halt makes the machine wait for gdb, and says how to start that.

@@ -64,15 +64,7 @@ func (t *tool) test(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	host := accel.Local(cacheDir())
-	choice := accel.Choice(c.String("accel"))
-	if err := possible(host, choice); err != nil {
-		return err
-	}
-	if err := t.provide(c, a, &o); err != nil {
-		return err
-	}
-	if err := t.accelerate(c, host, choice, &o); err != nil {
+	if err := t.prepare(c, a, &o); err != nil {
 		return err
 	}
 	out := tested{App: a.Name, Tests: []trial.Result{}}

@@ -104,54 +104,35 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 
 // Kernel returns the vmlinux of an application: the same as in its image, but there sooner, since nothing is compressed.
 func (b *Builder) Kernel(ctx context.Context, a apps.App) (string, error) {
-	key, err := b.key(a)
-	if err != nil {
-		return "", err
-	}
-	for _, attr := range []string{attrLink, attrImage} {
-		if path := b.recall(a, attr, key); path != "" {
-			if vmlinux := newImage(path).Vmlinux; exists(vmlinux) {
-				return vmlinux, nil
-			}
-		}
-	}
-	path, err := b.realise(ctx, a, attrLink, b.root(a, attrLink))
-	if err != nil {
-		return "", err
-	}
-	vmlinux := newImage(path).Vmlinux
-	if !exists(vmlinux) {
-		return "", fmt.Errorf("%s holds no kernel", path)
-	}
-	b.remember(a, attrLink, key, path)
-	b.keep(ctx)
-	return vmlinux, nil
+	return b.file(ctx, a, "vmlinux", attrLink, attrImage)
 }
 
 // ProcessKernel returns the vmlinux of process mode, which is the same for all applications.
 func (b *Builder) ProcessKernel(ctx context.Context, a apps.App) (string, error) {
-	return b.file(ctx, a, attrProcessKernel, "vmlinux")
+	return b.file(ctx, a, "vmlinux", attrProcessKernel)
 }
 
 // ProcessRoot returns an initramfs in which an application is an ordinary process.
 func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
-	return b.file(ctx, a, attrProcessRoot, "root.cpio")
+	return b.file(ctx, a, "root.cpio", attrProcessRoot)
 }
 
 // Linked returns the application as it is linked into the image, with its symbols.
 func (b *Builder) Linked(ctx context.Context, a apps.App) (string, error) {
-	return b.file(ctx, a, attrLink, "app")
+	return b.file(ctx, a, "app", attrLink)
 }
 
-// file returns a file of what an attribute makes.
-func (b *Builder) file(ctx context.Context, a apps.App, attr, name string) (string, error) {
+// file returns a file of what an attribute makes. What others have made that hold the same one will do as well.
+func (b *Builder) file(ctx context.Context, a apps.App, name, attr string, others ...string) (string, error) {
 	key, err := b.key(a)
 	if err != nil {
 		return "", err
 	}
-	if path := b.recall(a, attr, key); path != "" {
-		if file := filepath.Join(nix.Physical(path), name); exists(file) {
-			return file, nil
+	for _, made := range append([]string{attr}, others...) {
+		if path := b.recall(a, made, key); path != "" {
+			if file := filepath.Join(nix.Physical(path), name); exists(file) {
+				return file, nil
+			}
 		}
 	}
 	path, err := b.realise(ctx, a, attr, b.root(a, attr))
@@ -163,6 +144,7 @@ func (b *Builder) file(ctx context.Context, a apps.App, attr, name string) (stri
 		return "", fmt.Errorf("%s holds no %s", path, name)
 	}
 	b.remember(a, attr, key, path)
+	b.keep(ctx)
 	return file, nil
 }
 

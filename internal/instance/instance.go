@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ukl/internal/replace"
 )
 
 // Info is what is known of an instance.
@@ -178,8 +180,7 @@ func write(file string, v any) error {
 	if err != nil {
 		return err
 	}
-	tmp := file + ".new"
-	return errors.Join(os.WriteFile(tmp, b, 0o600), os.Rename(tmp, file))
+	return replace.File(file, b, 0o600)
 }
 
 // Own is the instance that this process is.

@@ -13,11 +13,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ukl/internal/replace"
 )
 
 // Version is the lock format that this package writes.
@@ -313,16 +314,7 @@ func (l *Lock) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, "."+File+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(text)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), filepath.Join(dir, File))
+	return replace.File(filepath.Join(dir, File), text, 0o644)
 }
 
 // FromSRI turns "sha256-<base64>" into the raw hash.

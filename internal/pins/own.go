@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"ukl/internal/replace"
 )
 
 // OwnFile is the lock of one application's packages, beside its ukl.toml.
@@ -80,16 +82,7 @@ func (o *Own) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, "."+OwnFile+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(text, '\n'))
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), filepath.Join(dir, OwnFile))
+	return replace.File(filepath.Join(dir, OwnFile), append(text, '\n'), 0o644)
 }
 
 // All is as the method of Lock.
