@@ -26,6 +26,8 @@ type App struct {
 	// It is "" too for a program without a manifest.
 	Dir     string
 	Bundled bool
+	// Files is the directory's content; nil for a program without a manifest.
+	Files fs.FS
 	// Program is the absolute path of a finished program; "" for one that is compiled.
 	Program string
 	// Entry is used instead of the manifest's Calls; "" is none.
@@ -73,7 +75,7 @@ func (c Catalogue) List() ([]App, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, App{Manifest: m, Short: e.Name(), Bundled: true})
+		list = append(list, App{Manifest: m, Short: e.Name(), Bundled: true, Files: sub})
 	}
 	return list, nil
 }
@@ -141,7 +143,7 @@ func own(place string) (App, error) {
 	if err != nil {
 		return App{}, err
 	}
-	a := App{Manifest: m, Short: m.Name, Dir: abs}
+	a := App{Manifest: m, Short: m.Name, Dir: abs, Files: os.DirFS(abs)}
 	if m.Prebuilt != "" {
 		a.Program = filepath.Join(abs, m.Prebuilt)
 		err = program.Check(filepath.Join(place, m.Prebuilt))

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"ukl/internal/manifest"
+	"ukl/internal/pins"
 	"ukl/internal/program"
 	"ukl/nixexprs"
 )
@@ -144,6 +145,9 @@ func TestBundled(t *testing.T) {
 	for _, a := range list {
 		if a.Summary == "" {
 			t.Errorf("%s has no summary", a.Short)
+		}
+		if _, err := pins.LoadOwn(a.Files, a.Short, a.Packages); err != nil {
+			t.Errorf("%s: %v", a.Short, err)
 		}
 	}
 	for alias, short := range map[string]string{

@@ -280,7 +280,7 @@ func (b *Builder) instantiate(ctx context.Context, a apps.App, attr, root string
 	}
 	r := nix.Request{Expr: expr, Attr: attr, Root: root}
 	if a.Manifest != nil {
-		if _, err := pins.LoadOwn(a.Dir, a.Packages); err != nil { // the expressions would say it worse
+		if _, err := pins.LoadOwn(a.Files, a.Dir, a.Packages); err != nil { // the expressions would say it worse
 			return "", err
 		}
 		r.Args = a.Arguments(expr)
@@ -316,7 +316,7 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	}
 	missing := lock.InPlan(plan)
 	if a.Manifest != nil {
-		own, err := pins.LoadOwn(a.Dir, a.Packages)
+		own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages)
 		if err != nil {
 			return "", err
 		}

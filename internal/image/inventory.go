@@ -20,7 +20,7 @@ func Inventory(a apps.App) ([]sbom.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := pins.LoadOwn(a.Dir, a.Packages)
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages)
 	if err != nil {
 		return nil, err
 	}

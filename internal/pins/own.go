@@ -43,14 +43,15 @@ func (e *Stale) Error() string { return fmt.Sprintf("%s has no pin of %s", e.Fil
 // Hint is the line that helps.
 func (e *Stale) Hint() string { return "cd " + filepath.Dir(e.File) + " && ukl pins add" }
 
-// LoadOwn reads the lock of an application in dir that wants packages; without any there need be no lock.
-func LoadOwn(dir string, wanted []string) (*Own, error) {
+// LoadOwn reads the lock among an application's files, which wants packages; without any there need be no lock. Dir is what
+// messages call the files' directory.
+func LoadOwn(files fs.FS, dir string, wanted []string) (*Own, error) {
 	o := &Own{Packages: map[string]Package{}}
 	if len(wanted) == 0 {
 		return o, nil
 	}
 	file := filepath.Join(dir, OwnFile)
-	text, err := os.ReadFile(file)
+	text, err := fs.ReadFile(files, OwnFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Stale{file, wanted[0]}
 	}
