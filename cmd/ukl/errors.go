@@ -92,7 +92,7 @@ func classify(err error) *exit.Error {
 	case errors.As(err, &there):
 		e.Code = exit.No
 	case errors.As(err, &none):
-		e.Code, e.Hint = exit.NoInput, "`ukl list` shows what comes along"
+		e.Code, e.Hint = exit.NoInput, "`ukl init` makes one, for sources that are there as well; `ukl list` shows what comes along"
 	case errors.As(err, &unknown):
 		e.Code = exit.NoInput
 	case errors.As(err, &noguest):

@@ -18,7 +18,8 @@ func (t *tool) initCommand() *cli.Command {
 		Name:      "init",
 		Usage:     "make a new application: ukl.toml, a source, tests",
 		UsageText: "ukl init [--lang LANGUAGE] [DIR]",
-		Description: `Prints the files. Nothing is written over. Then, in DIR: ukl run, ukl test.
+		Description: `Prints the files. Nothing is written over. Then, in DIR: ukl run, ukl test. A directory that has sources already, or a
+configure script, a Makefile or a CMakeLists.txt, gets a ukl.toml for them and nothing else, unless --lang is given.
 
 examples:
   ukl init
@@ -47,9 +48,25 @@ func (t *tool) init(c *cli.Context) error {
 	if !slices.Contains(sample.Languages(), language) {
 		return exit.Errorf(exit.Usage, "--lang %q: want %s", language, strings.Join(sample.Languages(), ", "))
 	}
-	files, err := sample.Write(dir, language)
+	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
+	}
+	var files []string
+	first := sample.Next(language, manifest.NameOf(filepath.Base(abs)))
+	if !c.IsSet("lang") {
+		file, next, err := sample.Adopt(dir)
+		if err != nil {
+			return err
+		}
+		if file != "" {
+			files, first = []string{file}, next
+		}
+	}
+	if len(files) == 0 {
+		if files, err = sample.Write(dir, language); err != nil {
+			return err
+		}
 	}
 	if c.Bool("json") {
 		return printJSON(t.stdout, made{files})
@@ -59,16 +76,12 @@ func (t *tool) init(c *cli.Context) error {
 			return err
 		}
 	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
 	var next []string
 	if dir != "." {
 		next = append(next, quoted([]string{"cd", dir}))
 	}
-	if n := sample.Next(language, manifest.NameOf(filepath.Base(abs))); n != "" {
-		next = append(next, n)
+	if first != "" {
+		next = append(next, first)
 	}
 	t.note(c, "next: %s", strings.Join(append(next, "ukl run"), " && "))
 	return nil

@@ -117,6 +117,9 @@ func (c Catalogue) Find(word string) (App, error) {
 	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil || program.Is(word) {
 		return own(word)
 	}
+	if fi, err := os.Stat(word); err == nil && fi.Mode().IsRegular() {
+		return App{}, program.Check(word) // a source, most likely, and no name
+	}
 	for _, a := range list {
 		names = append(append(names, a.Name), a.Aliases...)
 	}

@@ -160,7 +160,7 @@ func (r *reader) manifest(p Place) *Manifest {
 	case r.has("program"):
 		r.fault("program", "program is what build makes, and there is no build")
 	case m.Sources == nil:
-		m.Sources = defaultSources()
+		m.Sources = DefaultSources()
 		if p.FS != nil && !anyFile(p.FS, m.Sources) {
 			r.fault("", "there is no source file here: %s", strings.Join(m.Sources, ", "))
 		}
@@ -277,8 +277,8 @@ func (r *reader) memory(key string) int {
 	}
 }
 
-// defaultSources are the same as in nixexprs/manifest.nix.
-func defaultSources() []string { return []string{"*.c", "*.cc", "*.cpp", "*.S"} }
+// DefaultSources are the patterns for sources of a manifest without `sources`, the same as in nixexprs/manifest.nix.
+func DefaultSources() []string { return []string{"*.c", "*.cc", "*.cpp", "*.S"} }
 
 func anyFile(dir fs.FS, patterns []string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {

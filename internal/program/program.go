@@ -52,7 +52,7 @@ func Check(file string) error {
 		if b := make([]byte, 2); reads(f, b) && string(b) == "#!" {
 			what = "a script: its interpreter is not in the image"
 		}
-		return unfit("a unikernel is made of a static x86-64 ELF program, or of sources with a ukl.toml", "%s", what)
+		return unfit("a unikernel is made of a static x86-64 ELF program, or of sources with a ukl.toml beside them, which `ukl init` makes", "%s", what)
 	}
 	e, err := elf.NewFile(f)
 	if err != nil {

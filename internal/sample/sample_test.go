@@ -40,6 +40,33 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// What is adopted is a valid manifest.
+func TestAdopt(t *testing.T) {
+	for _, mark := range []string{"CMakeLists.txt", "configure", "GNUmakefile", "x.cpp"} {
+		dir := filepath.Join(t.TempDir(), "my app")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if file, _, err := Adopt(dir); file != "" || err != nil {
+			t.Errorf("an empty directory: %q, %v", file, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, mark), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Adopt(dir); err != nil {
+			t.Errorf("%s: %v", mark, err)
+		}
+		m, err := manifest.Load(dir)
+		if err != nil || m.Name != "my-app" || (len(m.Build) > 0) == (mark == "x.cpp") {
+			t.Errorf("%s: %+v, %v", mark, m, err)
+		}
+		var there *There
+		if _, _, err := Adopt(dir); !errors.As(err, &there) {
+			t.Errorf("%s, twice: %v", mark, err)
+		}
+	}
+}
+
 // One file that is there is enough for none to be written.
 func TestAllOrNone(t *testing.T) {
 	dir := t.TempDir()

@@ -1,0 +1,66 @@
+package sample
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ukl/internal/manifest"
+)
+
+// way is how the programs of a kind of directory are made.
+type way struct {
+	marks []string // files, or patterns for them, of which one is there
+	lines string   // of the ukl.toml; NAME stands for the application's name
+	next  string
+}
+
+// ways come in the order in which they are looked for: a directory with a configure script has sources, too.
+var ways = []way{
+	{[]string{"CMakeLists.txt"}, `packages = ["cmake"]
+build = ["cmake -B out -DCMAKE_BUILD_TYPE=Release .", "cmake --build out"]
+program = "out/NAME"
+`, "ukl pins add"},
+	{[]string{"configure"}, `build = ["./configure", "make"]
+program = "NAME"
+`, ""},
+	{[]string{"Makefile", "makefile", "GNUmakefile"}, `build = ["make"]
+program = "NAME"
+`, ""},
+	{manifest.DefaultSources(), "", ""},
+}
+
+// Adopt writes a ukl.toml for what is in dir already: sources, or a build by cmake, configure and make. It returns its path, and
+// what must be done before the application can run. "" is no path: there is nothing that it knows.
+func Adopt(dir string) (file, next string, err error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", "", err
+	}
+	file = filepath.Join(dir, manifest.File)
+	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+		return "", "", &There{file}
+	}
+	here := os.DirFS(dir)
+	name := manifest.NameOf(filepath.Base(abs))
+	for _, w := range ways {
+		var found []string
+		for _, m := range w.marks {
+			if names, _ := fs.Glob(here, m); len(names) > 0 { // the patterns are right
+				found = append(found, m)
+			}
+		}
+		if len(found) == 0 {
+			continue
+		}
+		text := "# What these keys mean, and which others there are: docs/ukl-toml.md of ukl.\nname = \"NAME\"\n" + w.lines
+		if w.lines == "" {
+			text += fmt.Sprintf("sources = [\"%s\"]\n", strings.Join(found, `", "`))
+		}
+		return file, w.next, create(file, strings.ReplaceAll(text, "NAME", name))
+	}
+	return "", "", nil
+}
