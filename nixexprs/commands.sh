@@ -4,7 +4,9 @@
 # out  $out/program, $out/symbols   the same with its debugging information, for backtraces
 # why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
 
-cp -R /build/src/. /build/obj
+# All files are of the same time, as in the store: to make, none is older than what it was made from. Copied one after the other,
+# a released configure script would seem to need autoconf.
+cp -R --preserve=timestamps /build/src/. /build/obj
 chmod -R u+w /build/obj
 cd /build/obj
 
@@ -23,7 +25,12 @@ result=$result
         sh -euc "$command" </dev/null || { printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2; exit 1; }
     done
 )
-[ -f "$result" ] || { printf 'error: the commands made no file %s\n' "$result" >&2; exit 1; }
+if [ ! -f "$result" ]; then
+    printf 'error: the commands made no file %s\n' "$result" >&2
+    made=$(find . -type f -perm -100 -exec sh -c 'head -c 4 "$1" | grep -q ELF && printf " %s" "${1#./}"' sh {} \;)
+    printf 'error: programs that they made:%s\n' "${made:- none}" >&2
+    exit 1
+fi
 program=/build/obj/$result
 # shellcheck disable=SC1090
 . "$finish"
