@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"ukl/internal/manifest"
@@ -33,6 +34,9 @@ program = "NAME"
 	{manifest.DefaultSources(), "", ""},
 }
 
+// version is what the directory of a release has behind its name.
+var version = regexp.MustCompile(`-v?[0-9]+(\.[0-9]+)+.*$`)
+
 // Adopt writes a ukl.toml for what is in dir already: sources, or a build by cmake, configure and make. It returns its path, and
 // what must be done before the application can run. "" is no path: there is nothing that it knows.
 func Adopt(dir string) (file, next string, err error) {
@@ -45,7 +49,7 @@ func Adopt(dir string) (file, next string, err error) {
 		return "", "", &There{file}
 	}
 	here := os.DirFS(dir)
-	name := manifest.NameOf(filepath.Base(abs))
+	name := manifest.NameOf(version.ReplaceAllString(filepath.Base(abs), ""))
 	for _, w := range ways {
 		var found []string
 		for _, m := range w.marks {

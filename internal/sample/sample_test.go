@@ -43,7 +43,7 @@ func TestWrite(t *testing.T) {
 // What is adopted is a valid manifest.
 func TestAdopt(t *testing.T) {
 	for _, mark := range []string{"CMakeLists.txt", "configure", "GNUmakefile", "x.cpp"} {
-		dir := filepath.Join(t.TempDir(), "my app")
+		dir := filepath.Join(t.TempDir(), "my app-1.11.1-rc1")
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
