@@ -31,12 +31,12 @@ func pinsCommand() *cli.Command {
 		Usage: "the lock of external inputs, and bringing them here",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "print every pin", Action: pinsList},
-			{Name: "fetch", Usage: "bring everything that a build needs into the store", Action: pinsFetch},
+			{Name: "fetch", Usage: "bring everything that a build needs into the store, with the packages of these applications", ArgsUsage: "[APP|DIR...]", Action: pinsFetch},
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
 			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
 			{Name: "add", Usage: "pin Debian packages for the application in this directory, and what they need", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
-			{Name: "export", Usage: "write the pins to a folder that --seeds takes", ArgsUsage: "DIR", Action: pinsExport},
-			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "DIR", Action: pinsImport},
+			{Name: "export", Usage: "write the pins to a folder that --seeds takes, with those of these applications", ArgsUsage: "FOLDER [APP|DIR...]", Action: pinsExport},
+			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "FOLDER [APP|DIR...]", Action: pinsImport},
 		},
 	}
 }
@@ -90,6 +90,56 @@ func fetchPins(c *cli.Context, n *nix.Client, missing []pins.Pin, o pins.Options
 	return pins.Fetch(c.Context, n, missing, o, d.Fetch)
 }
 
+// ownPins are the pins that applications have themselves, each once, without those of the lock.
+func ownPins(l *pins.Lock, words []string) ([]pins.Pin, error) {
+	var own []pins.Pin
+	have := map[string]bool{}
+	for _, p := range l.All() {
+		have[p.SHA256] = true
+	}
+	for _, w := range words {
+		a, err := findApp(w)
+		if err != nil {
+			return nil, err
+		}
+		o, err := pins.LoadOwn(a.Files, a.Dir, a.Packages)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range o.All() {
+			if !have[p.SHA256] {
+				have[p.SHA256] = true
+				own = append(own, p)
+			}
+		}
+	}
+	return own, nil
+}
+
+// absent are those of the pins that are not in the store.
+func absent(c *cli.Context, n *nix.Client, all []pins.Pin) ([]pins.Pin, error) {
+	var paths []string
+	for _, p := range all {
+		paths = append(paths, p.StorePath())
+	}
+	invalid, err := n.Invalid(c.Context, paths)
+	return slices.DeleteFunc(slices.Clone(all), func(p pins.Pin) bool { return !slices.Contains(invalid, p.StorePath()) }), err
+}
+
+// wanting are the pins that must be fetched before everything of the lock and of these applications can be built.
+func wanting(c *cli.Context, l *pins.Lock, n *nix.Client, apps []string) ([]pins.Pin, error) {
+	own, err := ownPins(l, apps)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := l.Missing(c.Context, n)
+	if err != nil {
+		return nil, err
+	}
+	own, err = absent(c, n, own)
+	return append(missing, own...), err
+}
+
 func pinsFetch(c *cli.Context) error {
 	l, n, err := openPins()
 	if err != nil {
@@ -101,7 +151,7 @@ func pinsFetch(c *cli.Context) error {
 			return err
 		}
 	}
-	missing, err := l.Missing(c.Context, n)
+	missing, err := wanting(c, l, n, c.Args().Slice())
 	if err != nil {
 		return err
 	}
@@ -261,18 +311,18 @@ func pinsAdd(c *cli.Context) error {
 	return nil
 }
 
-// oneFolder returns the command's only argument.
-func oneFolder(c *cli.Context) (string, error) {
-	if c.NArg() != 1 {
-		return "", fmt.Errorf("%w: ukl pins %s DIR", errFolder, c.Command.Name)
+// folderFirst returns the command's first argument.
+func folderFirst(c *cli.Context) (string, error) {
+	if c.NArg() == 0 {
+		return "", fmt.Errorf("%w: ukl pins %s FOLDER [APP|DIR...]", errFolder, c.Command.Name)
 	}
 	return filepath.Abs(c.Args().First())
 }
 
-var errFolder = errors.New("one folder is needed")
+var errFolder = errors.New("a folder is needed")
 
 func pinsExport(c *cli.Context) error {
-	dir, err := oneFolder(c)
+	dir, err := folderFirst(c)
 	if err != nil {
 		return err
 	}
@@ -280,11 +330,19 @@ func pinsExport(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	// Packages of trees that are built may be gone; a bundle holds them all the same.
-	if err := fetchAll(c, l, n); err != nil {
+	own, err := ownPins(l, c.Args().Tail())
+	if err != nil {
 		return err
 	}
-	files, err := pins.Export(c.Context, n, l, dir)
+	// Packages of trees that are built may be gone; a bundle holds them all the same.
+	missing, err := absent(c, n, slices.Concat(l.All(), own))
+	if err != nil {
+		return err
+	}
+	if err := fetchPins(c, n, missing, pinOptions(c)); err != nil {
+		return err
+	}
+	files, err := pins.Export(c.Context, n, l, own, dir)
 	if err != nil {
 		return err
 	}
@@ -298,23 +356,8 @@ func pinsExport(c *cli.Context) error {
 	return err
 }
 
-// fetchAll brings every package into the store, needed or not.
-func fetchAll(c *cli.Context, l *pins.Lock, n *nix.Client) error {
-	all := l.All()
-	var paths []string
-	for _, p := range all {
-		paths = append(paths, p.StorePath())
-	}
-	invalid, err := n.Invalid(c.Context, paths)
-	if err != nil {
-		return err
-	}
-	all = slices.DeleteFunc(all, func(p pins.Pin) bool { return !slices.Contains(invalid, p.StorePath()) })
-	return fetchPins(c, n, all, pinOptions(c))
-}
-
 func pinsImport(c *cli.Context) error {
-	dir, err := oneFolder(c)
+	dir, err := folderFirst(c)
 	if err != nil {
 		return err
 	}
@@ -325,7 +368,7 @@ func pinsImport(c *cli.Context) error {
 	if err := pins.ImportNars(c.Context, n, l, dir); err != nil {
 		return err
 	}
-	missing, err := l.Missing(c.Context, n)
+	missing, err := wanting(c, l, n, c.Args().Tail())
 	if err != nil {
 		return err
 	}

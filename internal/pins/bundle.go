@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ukl/internal/nix"
 )
@@ -19,15 +20,16 @@ func (l *Lock) nars() map[string]string {
 	}
 }
 
-// Export writes every pin that the store holds to the folder dir as sha256/<hex>, and the Go toolchain, the Go modules and
-// stage0 as NAR files beside them. It returns the number of files. Such a folder is what Options.Seeds takes.
-func Export(ctx context.Context, c *nix.Client, l *Lock, dir string) (int, error) {
+// Export writes every pin of the lock and of own, the locks of applications, to the folder dir as sha256/<hex>, and the Go
+// toolchain, the Go modules and stage0, if the store has them, as NAR files beside them. It returns the number of files. Such a
+// folder is what Options.Seeds takes.
+func Export(ctx context.Context, c *nix.Client, l *Lock, own []Pin, dir string) (int, error) {
 	folder := filepath.Join(dir, "sha256")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return 0, err
 	}
 	n := 0
-	for _, p := range l.All() {
+	for _, p := range slices.Concat(l.All(), own) {
 		to := filepath.Join(folder, p.SHA256)
 		if verify(p, to, to) == nil {
 			n++
