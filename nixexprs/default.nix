@@ -4,6 +4,7 @@
 # in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
 #      program   instead of it a static ELF file, with its name
 #      calls     gate or bypass, instead of what the ukl.toml says
+#      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      go        store path of the Go toolchain, and
 #      checkout  path of this repository: needed only where stage0 itself must be built
 # out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image};
@@ -14,6 +15,7 @@
   program ? null,
   name ? null,
   calls ? null,
+  flavour ? null,
   go ? null,
   checkout ? null,
 }@args:
@@ -48,7 +50,8 @@ let
   qemu = tree "qemu";
 
   linux-source = import ./linux-source.nix { inherit run script; deb = deb pins.sources.linux; };
-  linux-objects = import ./linux-objects.nix { inherit run script; source = linux-source; };
+  linux-objects = linux "";
+  linux = additions: import ./linux-objects.nix { inherit run script additions; source = linux-source; };
   glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
 
@@ -56,10 +59,16 @@ let
   file = path: if builtins.isString path then /. + path else path;
 
   process-source = import ./process-source.nix { inherit run script; deb = deb pins.sources.linux; };
-  process-kernel = import ./process-kernel.nix { inherit run script; source = process-source; };
+  process-kernel = process-linux "";
+  process-linux = additions: import ./process-kernel.nix { inherit run script additions; source = process-source; };
+
+  # Lines of configuration that a flavour and an app add.
+  additions = manifest: (if flavour == null then "" else builtins.readFile (./linux + "/${flavour}.config")) + manifest.kernel;
 
   chain = run: manifest: source: app: rec {
     inherit manifest app;
+    linux-objects = linux (additions manifest);
+    process-kernel = process-linux (additions manifest);
     process-root = import ./process-root.nix { inherit run script source app manifest; };
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
     image = import ./image.nix { run = within tools; inherit script link manifest; objects = linux-objects; source = linux-source; };
@@ -67,7 +76,7 @@ let
   prebuilt =
     name: path:
     let
-      manifest = { inherit name; prebuilt = path; linked = true; calls = "gate"; };
+      manifest = { inherit name; prebuilt = path; linked = true; calls = "gate"; kernel = ""; };
     in
     chain run manifest null (import ./prebuilt.nix { inherit run script manifest; });
   unikernel =
@@ -119,9 +128,9 @@ in
 }
 // (
   if app != null then
-    { inherit (unikernel (file app)) packages app link image process-root; }
+    { inherit (unikernel (file app)) packages app link image linux-objects process-root process-kernel; }
   else if program != null then
-    { inherit (prebuilt name (file program)) app link image process-root; }
+    { inherit (prebuilt name (file program)) app link image linux-objects process-root process-kernel; }
   else
     { }
 )

@@ -1,12 +1,13 @@
 # linux-objects.nix: the kernel compiled once, without any app.
-# in   source (patched), linux/config, linux/gates (names of functions), linux/objects.sh
+# in   source (patched), linux/{config,configure.sh,gates,objects.sh}; additions: more lines of configuration
 # out  obj: all that link.nix needs; config; gates: the kernel functions that an app may call
-# why  no field of ukl.toml may reach this file, so an edited app never rebuilds the kernel
-{ run, script, source }:
+# why  of ukl.toml only [kernel] may reach this file, so an edited app never rebuilds the kernel
+{ run, script, source, additions }:
 run {
   name = "linux-objects";
   script = script ./linux/objects.sh;
-  inherit source;
+  configure = script ./linux/configure.sh;
   config = script ./linux/config;
   gates = script ./linux/gates;
+  inherit source additions;
 }

@@ -1,5 +1,5 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
-# in   dir      out  name, prebuilt, linked, build, result, sources, include, cflags, cxxflags, ldflags, libs, calls; packages, of ukl.lock
+# in   dir      out  name, prebuilt, linked, build, result, sources, include, cflags, cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
@@ -21,4 +21,5 @@ in
   ldflags = lines "ldflags" [ ];
   libs = lines "libs" [ ];
   calls = (toml.unikernel or { }).calls or "gate";
+  kernel = builtins.concatStringsSep "\n" ((toml.kernel or { }).config or [ ]);
 }

@@ -38,6 +38,7 @@ examples:
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`"},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages once more and compare every byte"},
 			&cli.BoolFlag{Name: "check-all", Usage: "do so with all stages, kernel and libc too"},
+			debugKernel(),
 			&cli.BoolFlag{Name: "print-nix", Usage: "show the derivation that Nix gets instead of building it"},
 		},
 		Action: t.build,
@@ -61,6 +62,7 @@ func (t *tool) build(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	a = flavoured(c, a)
 	b, done := t.builder(c)
 	defer done()
 	if c.Bool("print-nix") {

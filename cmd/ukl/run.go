@@ -41,6 +41,7 @@ examples:
 			&cli.StringFlag{Name: "name", Usage: "with -d: `NAME` of the guest; the application's unless that is taken"},
 			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
 			&cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"},
+			debugKernel(),
 			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb has come to this `PORT` of 127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
@@ -167,7 +168,27 @@ func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 		m := &manifest.Manifest{Name: filepath.Base(name), Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs}
 		return apps.App{Manifest: m, Short: m.Name}, nil
 	}
-	return findApp(c.Args().First())
+	a, err := findApp(c.Args().First())
+	if err != nil {
+		return a, err
+	}
+	return flavoured(c, a), nil
+}
+
+// flavoured is the application with the kernel that the command line asks for.
+func flavoured(c *cli.Context, a apps.App) apps.App {
+	if c.Bool("debug-kernel") {
+		a.Flavour = apps.Debug
+		a.Memory = max(a.Memory, debugMemory)
+	}
+	return a
+}
+
+// debugMemory is what KASAN's shadow, its quarantine and a kernel of 30 MB need beside a small application, in MiB.
+const debugMemory = 512
+
+func debugKernel() cli.Flag {
+	return &cli.BoolFlag{Name: "debug-kernel", Usage: "with a kernel that looks for its own mistakes (lockdep, KASAN): slow, another kernel to compile"}
 }
 
 // options are the run as the command line and the manifest describe it. What needs a build or a look at the machine is not

@@ -156,6 +156,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"taken":   taken,
 		"port":    port,
 		"serving": serving,
+		"sweep":   sweep,
 	}
 }
 

@@ -32,7 +32,15 @@ type App struct {
 	Program string
 	// Entry is used instead of the manifest's Calls; "" is none.
 	Entry manifest.Calls
+	// Flavour is a variant of the kernel; "" is none. Debug is one that looks for its own mistakes.
+	Flavour Flavour
 }
+
+// Flavour names a file of the expressions, linux/FLAVOUR.config.
+type Flavour string
+
+// Debug is the kernel with lockdep, KASAN and checks of sleeping in atomic context: slow, and some 15 MiB bigger.
+const Debug Flavour = "debug"
 
 // Catalogue is the bundled applications.
 type Catalogue struct {
@@ -165,6 +173,9 @@ func (a App) Arguments(nixexprs string) map[string]string {
 	}
 	if a.Entry != "" {
 		args["calls"] = string(a.Entry)
+	}
+	if a.Flavour != "" {
+		args["flavour"] = string(a.Flavour)
 	}
 	return args
 }

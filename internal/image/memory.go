@@ -33,6 +33,9 @@ func (b *Builder) folder(a apps.App) string {
 	if a.Entry != "" {
 		place += " " + string(a.Entry)
 	}
+	if a.Flavour != "" {
+		place += " " + string(a.Flavour)
+	}
 	sum := sha256.Sum256([]byte(place))
 	return filepath.Join(b.Cache, "images", a.Name+"-"+hex.EncodeToString(sum[:6]))
 }

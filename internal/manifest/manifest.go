@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,7 +43,9 @@ type Manifest struct {
 	Memory  int // MiB
 	CPUs    int
 	Calls   Calls
-	Tests   []Test
+	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
+	Kernel []string
+	Tests  []Test
 }
 
 // Calls is the way from the application into the kernel.
@@ -172,6 +175,10 @@ func (r *reader) manifest(p Place) *Manifest {
 	u := r.table("unikernel")
 	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
 	u.done()
+	k := r.table("kernel")
+	m.Kernel = k.list("config")
+	k.configuration("config", m.Kernel)
+	k.done()
 	for _, t := range r.tables("test") {
 		port := 0
 		if len(m.Ports) > 0 {
@@ -361,6 +368,22 @@ func (r *reader) packages(key string, names []string) {
 	for _, n := range names {
 		if !IsPackage(n) {
 			r.fault(key, "%q is no name of a Debian package", n)
+		}
+	}
+}
+
+// option is a line of kernel configuration. Modules (=m) have no file system to be loaded from.
+var option = regexp.MustCompile(`^CONFIG_[A-Z0-9_]+=(y|n|-?[0-9]+|0x[0-9a-fA-F]+|"[^"\\]*")$`)
+
+func (r *reader) configuration(key string, lines []string) {
+	for _, l := range lines {
+		switch {
+		case strings.HasSuffix(l, "=m"):
+			r.fault(key, "%s: a module cannot be loaded here: want =y", l)
+		case !option.MatchString(l):
+			r.fault(key, "%q is no line of kernel configuration: want CONFIG_NAME=y, n, a number, or a \"string\"", l)
+		case l == "CONFIG_RING0_PROCESS=n":
+			r.fault(key, "%s: without it there is no unikernel; to compare, run --mode process", l)
 		}
 	}
 }

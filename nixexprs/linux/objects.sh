@@ -1,36 +1,16 @@
 # linux/objects.sh: compile the kernel once, without an application.
 # env  source   the patched source, at /build/src as well
-#      config   the lines in which our configuration differs from tinyconfig
+#      configure config additions   linux/configure.sh and what it reads
 #      gates    names of the kernel functions that an application may call, one a line
 # out  config   the complete configuration
 #      gates    "name address" of each of those functions
 #      obj      what link.sh and image.sh need: vmlinux.o (all objects in one), the linker script, tools, boot objects
 #      link.env the exported variables of the kernel's Makefile
-# why  fixed paths, user, host and time, so that the same source gives the same bits; the environment's own variables
-#      of those names must not reach make
+# why  fixed paths, so that the same source gives the same bits
 
-differences=$config
-unset config source
-export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:01 UTC 1970' KBUILD_BUILD_USER=ukl KBUILD_BUILD_HOST=ukl KBUILD_BUILD_VERSION=1
-make="make -s -C /build/src O=/build/obj -j$NIX_BUILD_CORES"
 cd /build/obj
-
-# tinyconfig, then our differences, then the defaults of what these bring along. An option that did not take effect is an
-# error: a kernel that silently lacks what was asked for is worse than none.
-$make tinyconfig
-cat "$differences" >>.config
-$make olddefconfig
-lost=
-while read -r line; do
-    case $line in
-    CONFIG_*=n) grep -q "^${line%=n}=" .config && lost="$lost $line" ;;
-    CONFIG_*) grep -qxF "$line" .config || lost="$lost $line" ;;
-    esac
-done <"$differences"
-if [ -n "$lost" ]; then
-    echo "error: options that do not take effect:$lost" >&2
-    exit 1
-fi
+# shellcheck disable=SC1090
+. "$configure"
 
 # V=0 and no -s: the names of the files compiled are the progress that ukl shows.
 make -C /build/src O=/build/obj -j"$NIX_BUILD_CORES" bzImage

@@ -4,6 +4,7 @@
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fenv.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -12,6 +13,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -503,4 +505,52 @@ TEST(cpu, sleep_and_cpu_time)
 		;
 	CHECK(cpu_time() - before > 1000000);
 	CHECK(times(&ignored) != (clock_t)-1);
+}
+
+static volatile bool tired;
+
+static void *busy(void *unused)
+{
+	while (!tired)
+		syscall(SYS_getppid);
+	return unused;
+}
+
+static bool set_online(int cpu, bool online)
+{
+	char path[60];
+	int fd;
+	bool done;
+
+	snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return false;
+	done = write(fd, online ? "1" : "0", 1) == 1;
+	close(fd);
+	return done;
+}
+
+/* A processor goes and comes back under a process that uses both. */
+TEST(cpu, leaves_and_returns)
+{
+	pthread_t threads[3];
+
+	if (cpus() < 2 || !set_online(1, true))
+		tap_skip("no processor that could leave");
+	for (int i = 0; i < 3; i++)
+		OK(pthread_create(threads + i, NULL, busy, NULL));
+	for (int i = 0; i < 5; i++) {
+		CHECK(set_online(1, false));
+		CHECK(!pin(1));
+		sleep_ms(5);
+		CHECK(set_online(1, true));
+		CHECK(pin(1));
+		CHECK(getppid() > 0);
+		CHECK_EQ(sched_getcpu(), 1);
+		CHECK(pin(0));
+	}
+	tired = true;
+	for (int i = 0; i < 3; i++)
+		OK(pthread_join(threads[i], NULL));
 }

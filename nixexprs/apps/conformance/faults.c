@@ -270,6 +270,30 @@ TEST(faults, single_step)
 	CHECK_AT(seen.ip, single_step_trap);
 }
 
+/* Sets TF, calls FUNCTION, clears TF; what TF was after the call. */
+long single_step_call(void *function);
+__asm__(".text; single_step_call: sub $8, %rsp; pushfq; orq $0x100, (%rsp); popfq; call *%rdi\n"
+	"	pushfq; pop %rax; and $0x100, %eax; pushfq; andq $~0x100, (%rsp); popfq; add $8, %rsp; ret");
+
+static volatile int steps;
+
+static void count_step(int signal)
+{
+	(void)signal;
+	steps++;
+}
+
+/* A process that steps itself is still stepped after a system call. */
+TEST(faults, single_step_over_calls)
+{
+	on_signal(SIGTRAP, count_step, 0);
+	CHECK_EQ(single_step_call(getppid), 0x100);
+	CHECK(steps >= 8);
+	steps = 0;
+	CHECK_EQ(single_step_call(getpid), 0x100);
+	CHECK(steps >= 8);
+}
+
 /* GCC sees that this never returns, which is the point. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winfinite-recursion"

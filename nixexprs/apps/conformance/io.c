@@ -527,3 +527,35 @@ TEST(io, io_uring_fixed_buffer)
 	CHECK_EQ(completion->res, 17);
 	CHECK(strcmp(buffer, "through the ring") == 0);
 }
+
+/* The kernel sends from the process's own pages: a global, the stack, the heap. */
+TEST(io, send_without_copying)
+{
+	static char global[3 * PAGE];
+	char stack[3 * PAGE], *heap = malloc(3 * PAGE), *sources[] = { global, stack, heap }, got[3 * PAGE];
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof address;
+	int listener = MUST(socket(AF_INET, SOCK_STREAM, 0)), client = MUST(socket(AF_INET, SOCK_STREAM, 0)), server, on = 1;
+
+	MUST(bind(listener, (void *)&address, sizeof address));
+	MUST(listen(listener, 1));
+	MUST(getsockname(listener, (void *)&address, &length));
+	MUST(connect(client, (void *)&address, sizeof address));
+	server = MUST(accept(listener, NULL, NULL));
+	if (setsockopt(client, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on) < 0)
+		tap_skip("no MSG_ZEROCOPY here");
+	for (int i = 0; i < 3; i++) {
+		char control[200];
+		struct msghdr message = { .msg_control = control, .msg_controllen = sizeof control };
+		struct pollfd done = { .fd = client };
+
+		memset(sources[i], 'a' + i, sizeof got);
+		CHECK_EQ(send(client, sources[i], sizeof got, MSG_ZEROCOPY), sizeof got);
+		CHECK_EQ(recv(server, got, sizeof got, MSG_WAITALL), sizeof got);
+		CHECK(memcmp(got, sources[i], sizeof got) == 0);
+		CHECK_EQ(poll(&done, 1, 5000), 1);
+		CHECK(done.revents & POLLERR);
+		MUST(recvmsg(client, &message, MSG_ERRQUEUE));
+	}
+	free(heap);
+}

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -372,4 +373,28 @@ TEST(memory, system_calls_fault_pages_in)
 	fd = MUST(open("/dev/zero", O_RDONLY));
 	CHECK_EQ(read(fd, memory, 2 * PAGE), PAGE);
 	FAILS(read(fd, memory + PAGE, PAGE), EFAULT);
+}
+
+static int take_all(void *unused)
+{
+	int fd = MUST(open("/proc/self/oom_score_adj", O_WRONLY));
+
+	(void)unused;
+	CHECK_EQ(write(fd, "1000", 4), 4);
+	for (int i = 0; i < 1024; i++)
+		MUST(mmap(NULL, 16 << 20, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE, -1, 0));
+	return 1;
+}
+
+/* A child that takes all memory is killed for it, and nobody else. */
+TEST(memory, out_of_memory)
+{
+	struct sysinfo info;
+
+	MUST(sysinfo(&info));
+	if (info.totalram > 2ull << 30)
+		tap_skip("a machine with so much memory takes too long");
+	CHECK_EQ(reap(spawn(take_all, NULL)), -SIGKILL);
+	memset(map_anonymous(1 << 20), 1, 1 << 20);
 }

@@ -685,3 +685,46 @@ TEST(processes, attack_ptrace_registers)
 	MUST(ptrace(PTRACE_CONT, child, 0, 0));
 	CHECK_EQ(reap(child), REPORTED_RING + 3);
 }
+
+/* A selector that cannot be loaded, of the empty GDT entries for threads: the fault is the kernel's, with the process's GS. */
+static void run_with_stale_gs(int (*traced_child)(void *), int expected)
+{
+	struct user_regs_struct registers;
+	pid_t child;
+	int status;
+
+	write_program("helper", &helper, sizeof helper);
+	child = spawn(traced_child, NULL);
+	CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+	CHECK(WIFSTOPPED(status));
+	for (int i = 0; i < 20; i++) {
+		MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
+		registers.gs = 0x63;
+		MUST(ptrace(PTRACE_SETREGS, child, 0, &registers));
+		MUST(ptrace(PTRACE_SINGLESTEP, child, 0, 0));
+		CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+		if (WIFEXITED(status))
+			break;
+		CHECK(WIFSTOPPED(status));
+	}
+	if (!WIFEXITED(status)) {
+		MUST(ptrace(PTRACE_CONT, child, 0, 0));
+		CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
+	}
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), expected);
+}
+
+static int stop_and_spin(void *unused)
+{
+	(void)unused;
+	MUST(ptrace(PTRACE_TRACEME, 0, 0, 0));
+	raise(SIGSTOP);
+	for (volatile int i = 0; i < 1000; i++)
+		;
+	return 5;
+}
+
+TEST(processes, stale_gs_selector) { run_with_stale_gs(stop_and_spin, 5); }
+
+TEST(processes, stale_gs_selector_in_ring_3) { run_with_stale_gs(spin_ring_3, REPORTED_RING + 3); }
