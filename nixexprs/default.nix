@@ -7,7 +7,7 @@
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      go        store path of the Go toolchain, and
 #      checkout  path of this repository: needed only where stage0 itself must be built
-# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc; app link image of `app`; apps.<name>.{app,link,image};
+# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot; app link image of `app`; apps.<name>.{app,link,image};
 #      for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
@@ -54,6 +54,8 @@ let
   linux = additions: import ./linux-objects.nix { inherit run script additions; source = linux-source; };
   glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
+
+  boot = import ./boot.nix { inherit run script; };
 
   # Strings are absolute paths of a command line.
   file = path: if builtins.isString path then /. + path else path;
@@ -119,6 +121,7 @@ in
     glibc
     process-source
     process-kernel
+    boot
     unikernel
     prebuilt
     check-go

@@ -16,10 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukl/internal/apps"
+	"ukl/internal/exit"
+	"ukl/internal/format"
 	"ukl/internal/image"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
 	"ukl/internal/progress"
+	"ukl/internal/replace"
 	"ukl/nixexprs"
 )
 
@@ -28,14 +31,18 @@ func (t *tool) buildCommand() *cli.Command {
 		Name:      "build",
 		Usage:     "build the image of an application",
 		UsageText: "ukl build [OPTIONS] [APP|DIR|PROGRAM]",
-		Description: `Prints the directory that holds bzImage, vmlinux, System.map and config.
+		Description: `Prints the directory that holds bzImage, vmlinux, System.map and config. With --format it writes one file that other machines
+boot, with the arguments and environment of ukl.toml in it, into the current directory, and prints its name.
 
 examples:
   ukl build multithreaded
   ukl build -o out ./server
+  ukl build --format qcow2 ./server
   ukl build --check multithreaded`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`; with --format: write to this file or directory"},
+			&cli.StringFlag{Name: "format", Usage: "write a kernel, a CD, a disk or a container image: `" + format.Names("|") + "`"},
+			&cli.StringFlag{Name: "append", Usage: "with --format iso, qcow2 or raw: add `WORDS` to the kernel's command line"},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages once more and compare every byte"},
 			&cli.BoolFlag{Name: "check-all", Usage: "do so with all stages, kernel and libc too"},
 			debugKernel(),
@@ -49,12 +56,17 @@ examples:
 type built struct {
 	App string `json:"app"`
 	*image.Image
-	Output  string   `json:"output,omitempty"`  // of -o
+	Format  string   `json:"format,omitempty"`  // of --format
+	Output  string   `json:"output,omitempty"`  // of -o and --format
 	Checked []string `json:"checked,omitempty"` // stages that were built twice
 }
 
 func (t *tool) build(c *cli.Context) error {
 	words, err := t.words(c, 1)
+	if err != nil {
+		return err
+	}
+	kind, err := wantedFormat(c)
 	if err != nil {
 		return err
 	}
@@ -78,9 +90,14 @@ func (t *tool) build(c *cli.Context) error {
 			return err
 		}
 	}
-	done()
 	where := i.Path
-	if dir := c.String("output"); dir != "" {
+	switch dir := c.String("output"); {
+	case kind != "":
+		if where, err = t.writeFormat(c, b, kind, a, i); err != nil {
+			return err
+		}
+		out.Format, out.Output = string(kind), where
+	case dir != "":
 		if err := copyOut(i, dir); err != nil {
 			return err
 		}
@@ -89,6 +106,7 @@ func (t *tool) build(c *cli.Context) error {
 		}
 		out.Output, where = dir, dir
 	}
+	done()
 	if c.Bool("json") {
 		return printJSON(t.stdout, out)
 	}
@@ -97,6 +115,47 @@ func (t *tool) build(c *cli.Context) error {
 	}
 	_, err = fmt.Fprintln(t.stdout, where)
 	return err
+}
+
+// wantedFormat is what --format says, "" without it.
+func wantedFormat(c *cli.Context) (format.Format, error) {
+	var kind format.Format
+	var err error
+	if c.IsSet("format") {
+		if kind, err = format.Parse(c.String("format")); err != nil {
+			return "", exit.Errorf(exit.Usage, "%v", err)
+		}
+	}
+	if c.IsSet("append") && !kind.Boots() {
+		return "", exit.Errorf(exit.Usage, "--append is for files that boot by themselves").WithHint("--format iso, qcow2 or raw")
+	}
+	return kind, nil
+}
+
+// writeFormat writes the image as one file and returns its name.
+func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format, a apps.App, i *image.Image) (string, error) {
+	in := format.Inputs{App: a.Manifest, Image: i, Append: c.String("append")}
+	if kind.Boots() {
+		var err error
+		if in.Boot, err = b.BootSector(c.Context, a); err != nil {
+			return "", err
+		}
+	}
+	file := c.String("output")
+	if fi, err := os.Stat(file); file == "" || strings.HasSuffix(file, "/") || err == nil && fi.IsDir() {
+		file = filepath.Join(file, kind.File(a.Name))
+	}
+	text, err := kind.Make(in)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", err
+	}
+	if kind != format.BzImage && kind != format.Vmlinux && len(a.Volumes) > 0 {
+		t.note(c, "the volumes of ukl.toml are directories of this host: %s has none", file)
+	}
+	return file, replace.File(file, text, 0o644)
 }
 
 func (t *tool) printNix(c *cli.Context, b *image.Builder, a apps.App) error {

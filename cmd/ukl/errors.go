@@ -16,6 +16,7 @@ import (
 	"ukl/internal/instance"
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
+	"ukl/internal/oci"
 	"ukl/internal/pins"
 	"ukl/internal/program"
 	"ukl/internal/qemu"
@@ -68,6 +69,7 @@ func classify(err error) *exit.Error {
 		differs    *image.Differs
 		evaluation *nix.CommandError
 		twice      *qemu.Twice
+		unsayable  *oci.Unsayable
 	)
 	switch {
 	case errors.As(err, &stop):
@@ -99,7 +101,7 @@ func classify(err error) *exit.Error {
 		e.Code = exit.NoInput
 	case errors.As(err, &nopackage):
 		e.Code = exit.NoInput
-	case errors.As(err, &syntax), errors.As(err, &unfit), errors.As(err, &stale):
+	case errors.As(err, &syntax), errors.As(err, &unfit), errors.As(err, &stale), errors.As(err, &unsayable):
 		e.Code = exit.Input
 	case errors.As(err, &mismatch), errors.As(err, &nowhere):
 		e.Code = exit.Pin

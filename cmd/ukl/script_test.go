@@ -19,7 +19,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ukl/internal/nix"
+	"ukl/internal/pins"
 	"ukl/internal/qemu"
+	"ukl/nixexprs"
 )
 
 // scripts is where all testscript files are. Those that begin with boot_ build images and boot them.
@@ -150,6 +153,7 @@ type verb = func(ts *testscript.TestScript, neg bool, args []string)
 func verbs(boots *atomic.Int64) map[string]verb {
 	return map[string]verb{
 		"exits":   exits(boots),
+		"machine": machine(boots),
 		"signals": signals(boots),
 		"closes":  closes,
 		"alone":   alone,
@@ -259,6 +263,34 @@ func signals(boots *atomic.Int64) verb {
 		}
 		demand(ts, args[1], err)
 		count(boots, args[2:], err)
+	}
+}
+
+// machine ARGS... runs the pinned QEMU until it ends, on a machine that ukl knows nothing of, with its first serial port on stdout. @FILE
+// is what is in the file.
+func machine(boots *atomic.Int64) verb {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) == 0 {
+			ts.Fatalf("usage: machine ARGS...")
+		}
+		lock, err := pins.Load(nixexprs.FS)
+		ts.Check(err)
+		p, err := qemu.Find(nix.Physical(lock.TreePath("qemu")), "")
+		ts.Check(err)
+		for _, kv := range p.Env {
+			k, v, _ := strings.Cut(kv, "=")
+			ts.Setenv(k, v)
+		}
+		words := append(append([]string{"300"}, p.Argv...), "-no-user-config", "-nodefaults", "-no-reboot", "-display", "none",
+			"-accel", "tcg", "-m", "64", "-serial", "stdio", "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile=") // its boot ROM is not pinned
+		for _, a := range args {
+			if file, ok := strings.CutPrefix(a, "@"); ok {
+				a = strings.TrimSpace(ts.ReadFile(file))
+			}
+			words = append(words, a)
+		}
+		ts.Check(ts.Exec("timeout", words...))
+		boots.Add(1)
 	}
 }
 

@@ -92,7 +92,7 @@ func (o *Options) cmdline() string {
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
 	words = append(words,
-		fmt.Sprintf("ip=%s::%s:%s:ukl:eth0:off", qemu.GuestAddress, qemu.HostAddress, qemu.Netmask),
+		address(),
 		"ukl.stdio=vport")
 	if !o.Verbose {
 		words = append(words, "quiet")

@@ -117,6 +117,11 @@ func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "root.cpio", attrProcessRoot)
 }
 
+// BootSector returns the boot sector of disks and CDs, which is the same for all applications.
+func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, "boot.bin", attrBoot)
+}
+
 // Linked returns the application as it is linked into the image, with its symbols.
 func (b *Builder) Linked(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "app", attrLink)
@@ -156,6 +161,8 @@ const (
 
 	attrProcessKernel = "process-kernel"
 	attrProcessRoot   = "process-root"
+
+	attrBoot = "boot"
 )
 
 func exists(path string) bool {

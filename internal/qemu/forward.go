@@ -16,6 +16,14 @@ type Forward struct {
 	UDP   bool
 }
 
+// Exposed is the guest's port as container images have it: 80/tcp.
+func (f Forward) Exposed() string {
+	if f.UDP {
+		return fmt.Sprintf("%d/udp", f.Guest)
+	}
+	return fmt.Sprintf("%d/tcp", f.Guest)
+}
+
 // ParseForward reads [ADDR:]HOST:GUEST[/udp], or PORT for the same port on both sides. The address is 127.0.0.1 unless it is
 // given; an IPv6 address stands in brackets.
 func ParseForward(s string) (Forward, error) {
