@@ -62,7 +62,7 @@ func (t *tool) app() *cli.App {
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
 		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
-		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.completionCommand(),
+		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(),
 	}
 	for _, c := range commands {
 		t.finish("ukl", c)

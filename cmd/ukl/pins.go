@@ -187,14 +187,7 @@ func pinsVerify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var paths []string
-	for _, p := range l.All() {
-		paths = append(paths, p.StorePath())
-	}
-	for t := range l.Trees {
-		paths = append(paths, l.TreePath(t))
-	}
-	paths = append(paths, l.Stage0Path(), l.GoPath(), l.ModulesPath())
+	paths := l.Paths()
 	slices.Sort(paths)
 	invalid, err := n.Invalid(c.Context, paths)
 	if err != nil {

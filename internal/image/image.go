@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"ukl/internal/apps"
+	"ukl/internal/cache"
 	"ukl/internal/difference"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
@@ -24,6 +25,7 @@ type Store interface {
 	pins.Store
 	Instantiate(context.Context, nix.Request) (string, error)
 	Plan(ctx context.Context, drv string) ([]string, error)
+	Outputs(ctx context.Context, drv string) ([]string, error)
 	Realise(ctx context.Context, drv, root string, events func(nix.Event)) (string, error)
 	Check(ctx context.Context, drv string, events func(nix.Event)) error
 }
@@ -86,7 +88,7 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := newImage(b.recall(a, attrImage, key)); i.there() {
+	if i := newImage(recall(b.memo(a, attrImage), key)); i.there() {
 		return i, nil
 	}
 	path, err := b.realise(ctx, a, attrImage, b.root(a, attrImage))
@@ -134,7 +136,7 @@ func (b *Builder) file(ctx context.Context, a apps.App, name, attr string, other
 		return "", err
 	}
 	for _, made := range append([]string{attr}, others...) {
-		if path := b.recall(a, made, key); path != "" {
+		if path := recall(b.memo(a, made), key); path != "" {
 			if file := filepath.Join(nix.Physical(path), name); exists(file) {
 				return file, nil
 			}
@@ -170,35 +172,95 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// kept are the stages that took long and that every application shares.
-func kept() []string { return []string{"tools", "linux-objects", "glibc"} }
+// kept are the stages that every application's build and run needs. What they are made from is not: it can be had again.
+func kept() []string {
+	return []string{"stage0", "tools", attrQEMU, "linux-source", "linux-objects", "glibc"}
+}
 
-// keep makes roots for the shared stages, which an image does not refer to: a garbage collection would cost minutes. It does so once
-// for each version of the expressions, and best effort: nothing depends on it.
+// keep makes roots for the shared stages, which an image does not refer to: a garbage collection would cost minutes. Nix is asked
+// for their paths once for each version of the expressions. It is best effort: nothing depends on it.
 func (b *Builder) keep(ctx context.Context) {
-	dir := filepath.Join(b.Cache, "stages")
-	mark := filepath.Join(dir, "version")
-	if v, err := os.ReadFile(mark); err == nil && string(v) == nixexprs.Hash() {
-		return
-	}
+	dir := filepath.Join(b.Cache, stages)
 	if os.MkdirAll(dir, 0o755) != nil {
 		return
 	}
 	for _, attr := range kept() {
 		root := filepath.Join(dir, attr)
-		drv, err := b.instantiate(ctx, apps.App{}, attr, root)
-		if err != nil {
-			return
+		path := recall(root+memoSuffix, nixexprs.Hash())
+		if path == "" {
+			var err error
+			if path, err = b.output(ctx, apps.App{}, attr, root); err != nil {
+				return
+			}
+			remember(root+memoSuffix, nixexprs.Hash(), path)
 		}
-		// Built it is, unless this very program was just told that the whole chain is already there.
-		if plan, err := b.store.Plan(ctx, drv); err != nil || len(plan) > 0 {
+		if held, err := os.Readlink(root); err == nil && held == path || !exists(nix.Physical(path)) {
 			continue
 		}
-		if _, err := b.store.Realise(ctx, drv, root, func(nix.Event) {}); err != nil {
+		if _, err := b.store.Realise(ctx, path, root, func(nix.Event) {}); err != nil {
 			return
 		}
 	}
-	_ = os.WriteFile(mark, []byte(nixexprs.Hash()), 0o644)
+}
+
+// stages is the folder of the cache with the roots of the shared stages.
+const stages = "stages"
+
+// output returns the path that an attribute is or will be at.
+func (b *Builder) output(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	drv, err := b.instantiate(ctx, a, attr, root)
+	if err != nil {
+		return "", err
+	}
+	paths, err := b.store.Outputs(ctx, drv)
+	if err != nil {
+		return "", err
+	}
+	if len(paths) == 0 {
+		return "", fmt.Errorf("%s has no output", drv)
+	}
+	return paths[0], nil
+}
+
+// Pieces are what an image is made of, and the images of applications: what a cache is for.
+func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, error) {
+	var pieces []cache.Piece
+	add := func(a apps.App, attr string) error {
+		path, err := b.output(ctx, a, attr, "")
+		if err != nil {
+			return err
+		}
+		p := cache.Piece{Title: attr, Path: path}
+		if slices.ContainsFunc(pieces, func(have cache.Piece) bool { return have.Path == path }) {
+			return nil
+		}
+		if s, ok := stage.Of(nix.Name(path)); ok {
+			p.Title = s.Title
+		}
+		if a.Manifest != nil {
+			p.Title += " of " + a.Name
+		}
+		pieces = append(pieces, p)
+		return nil
+	}
+	for _, attr := range kept() {
+		if err := add(apps.App{}, attr); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range list {
+		// An application's kernel may be one of its own.
+		attrs := []string{"linux-objects", "app", attrLink, attrImage}
+		if len(a.Packages) > 0 {
+			attrs = append([]string{"packages"}, attrs...)
+		}
+		for _, attr := range attrs {
+			if err := add(a, attr); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pieces, nil
 }
 
 // QEMU returns the tree that holds the pinned QEMU.
@@ -211,7 +273,7 @@ func (b *Builder) QEMU(ctx context.Context) (string, error) {
 	if exists(nix.Physical(path)) {
 		return nix.Physical(path), nil
 	}
-	if path, err = b.realise(ctx, apps.App{}, attrQEMU, filepath.Join(b.Cache, "stages", attrQEMU)); err != nil {
+	if path, err = b.realise(ctx, apps.App{}, attrQEMU, filepath.Join(b.Cache, stages, attrQEMU)); err != nil {
 		return "", err
 	}
 	return nix.Physical(path), nil

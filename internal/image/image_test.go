@@ -26,6 +26,7 @@ type fake struct {
 	build error
 	check error
 	args  map[string]string // of the last image
+	named bool              // each derivation has an output of its own
 }
 
 func (f *fake) call(s string) { f.calls = append(f.calls, s) }
@@ -53,6 +54,14 @@ func (f *fake) Instantiate(_ context.Context, r nix.Request) (string, error) {
 
 func (f *fake) Plan(context.Context, string) ([]string, error) { f.call("plan"); return f.plan, nil }
 
+func (f *fake) Outputs(_ context.Context, drv string) ([]string, error) {
+	f.call("outputs")
+	if f.named {
+		return []string{strings.TrimSuffix(drv, ".drv")}, nil
+	}
+	return []string{filepath.Join(f.dir, "out")}, nil
+}
+
 func (f *fake) Realise(_ context.Context, drv, root string, events func(nix.Event)) (string, error) {
 	f.call("realise")
 	if f.build != nil {
@@ -65,6 +74,12 @@ func (f *fake) Realise(_ context.Context, drv, root string, events func(nix.Even
 			return "", err
 		}
 		if err := os.WriteFile(filepath.Join(out, name), []byte(name), 0o444); err != nil {
+			return "", err
+		}
+	}
+	if root != "" {
+		_ = os.Remove(root)
+		if err := os.Symlink(out, root); err != nil {
 			return "", err
 		}
 	}
@@ -132,8 +147,11 @@ func TestBuild(t *testing.T) {
 	if err != nil || filepath.Base(i.Vmlinux) != "vmlinux" {
 		t.Fatalf("Build = %+v, %v", i, err)
 	}
-	f.took(t, "open, invalid, instantiate image, plan, realise, "+
-		"instantiate tools, plan, realise, instantiate linux-objects, plan, realise, instantiate glibc, plan, realise")
+	want := "open, invalid, instantiate image, plan, realise"
+	for _, attr := range kept() {
+		want += ", instantiate " + attr + ", outputs, realise"
+	}
+	f.took(t, want)
 	if !reflect.DeepEqual(f.args, map[string]string{"app": a.Dir}) {
 		t.Errorf("the expressions got %v", f.args)
 	}
@@ -186,6 +204,10 @@ func TestBuild(t *testing.T) {
 func TestKernel(t *testing.T) {
 	b, f, a := setup(t)
 	ctx := context.Background()
+	if err := b.open(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f.dir, "out/vmlinux", "")
 	b.keep(ctx)
 	f.calls = nil
 	k, err := b.Kernel(ctx, a)
@@ -206,6 +228,69 @@ func TestKernel(t *testing.T) {
 		t.Error(err)
 	}
 	f.took(t, "") // the image's
+}
+
+// Roots of what is not there yet are made as soon as it is, without asking Nix for its path again.
+func TestKeep(t *testing.T) {
+	b, f, _ := setup(t)
+	if err := b.open(); err != nil {
+		t.Fatal(err)
+	}
+	b.keep(context.Background())
+	if strings.Contains(strings.Join(f.calls, " "), "realise") {
+		t.Errorf("what is not there was built: %q", f.calls)
+	}
+	write(t, f.dir, "out/vmlinux", "")
+	f.calls = nil
+	b.keep(context.Background())
+	f.took(t, strings.TrimSuffix(strings.Repeat("realise, ", len(kept())), ", "))
+	b.keep(context.Background())
+	f.took(t, "")
+}
+
+func TestForget(t *testing.T) {
+	b, _, a := setup(t)
+	ctx := context.Background()
+	other := filepath.Join(t.TempDir(), "other")
+	write(t, other, manifest.File, "")
+	write(t, other, "main.c", "int main;")
+	for _, app := range []apps.App{a, find(t, other)} {
+		if _, err := b.Build(ctx, app); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := b.Forget(false, false); err != nil || len(got) != 0 {
+		t.Errorf("Forget = %q, %v", got, err)
+	}
+	if err := os.RemoveAll(a.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got, err := b.Forget(false, true); err != nil || strings.Join(got, " ") != "app" {
+			t.Errorf("Forget = %q, %v", got, err)
+		}
+	}
+	if got, err := b.Forget(false, false); err != nil || strings.Join(got, " ") != "app" {
+		t.Errorf("Forget = %q, %v", got, err)
+	}
+	if _, err := os.Lstat(filepath.Join(b.Cache, stages, "glibc")); err != nil {
+		t.Error("the shared stages have no root")
+	}
+	if got, err := b.Forget(true, false); err != nil || strings.Join(got, " ") != "other" {
+		t.Errorf("Forget = %q, %v", got, err)
+	}
+	if _, err := os.Lstat(filepath.Join(b.Cache, stages)); err == nil {
+		t.Error("the shared stages still have roots")
+	}
+}
+
+func TestPieces(t *testing.T) {
+	b, f, a := setup(t)
+	f.named = true
+	got, err := b.Pieces(context.Background(), []apps.App{a})
+	if err != nil || len(got) != len(kept())+3 || got[len(got)-1].Title != "image of app" {
+		t.Errorf("Pieces = %+v, %v", got, err)
+	}
 }
 
 func TestBuildFails(t *testing.T) {

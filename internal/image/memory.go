@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 
 	"ukl/internal/apps"
 	"ukl/internal/manifest"
+	"ukl/internal/replace"
 	"ukl/internal/stage"
 	"ukl/nixexprs"
 )
@@ -43,11 +45,13 @@ func (b *Builder) folder(a apps.App) string {
 // root is the link that keeps a result from Nix's garbage collection.
 func (b *Builder) root(a apps.App, attr string) string { return filepath.Join(b.folder(a), attr) }
 
-func (b *Builder) memo(a apps.App, attr string) string { return b.root(a, attr) + ".json" }
+func (b *Builder) memo(a apps.App, attr string) string { return b.root(a, attr) + memoSuffix }
 
-// recall returns the store path that belongs to key, "" if it is not known.
-func (b *Builder) recall(a apps.App, attr, key string) string {
-	text, err := os.ReadFile(b.memo(a, attr))
+const memoSuffix = ".json"
+
+// recall returns the store path that a memo has for key, "" if it is not known.
+func recall(file, key string) string {
+	text, err := os.ReadFile(file)
 	var m memo
 	if err != nil || json.Unmarshal(text, &m) != nil || m.Key != key {
 		return ""
@@ -56,16 +60,50 @@ func (b *Builder) recall(a apps.App, attr, key string) string {
 }
 
 // remember is best effort: without it the next run asks Nix.
-func (b *Builder) remember(a apps.App, attr, key, path string) {
+func remember(file, key, path string) {
 	text, err := json.Marshal(memo{key, path})
 	if err != nil {
 		return
 	}
-	name := b.memo(a, attr)
-	tmp := fmt.Sprintf("%s.%d", name, os.Getpid())
-	if os.WriteFile(tmp, text, 0o644) != nil || os.Rename(tmp, name) != nil {
-		os.Remove(tmp)
+	_ = replace.File(file, text, 0o644)
+}
+
+// remember keeps the path of an application's attribute, and where the application is.
+func (b *Builder) remember(a apps.App, attr, key, path string) {
+	remember(b.memo(a, attr), key, path)
+	if a.Dir+a.Program != "" && !exists(b.root(a, placeFile)) {
+		_ = os.WriteFile(b.root(a, placeFile), []byte(cmp.Or(a.Dir, a.Program)), 0o644)
 	}
+}
+
+// placeFile is the file with the path of an application that did not come along.
+const placeFile = "place"
+
+// Forget drops what is remembered of applications that are not there any more, and returns their names; of all, and the shared
+// stages, if all is set. What they were built from and into is then for Nix to collect. pretend drops nothing.
+func (b *Builder) Forget(all, pretend bool) ([]string, error) {
+	folders, err := filepath.Glob(filepath.Join(b.Cache, "images", "*"))
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, f := range folders {
+		if where, err := os.ReadFile(filepath.Join(f, placeFile)); !all && (err != nil || exists(string(where))) {
+			continue
+		}
+		name := filepath.Base(f)
+		names = append(names, name[:max(0, strings.LastIndexByte(name, '-'))])
+		if pretend {
+			continue
+		}
+		if err := os.RemoveAll(f); err != nil {
+			return names, err
+		}
+	}
+	if all && !pretend {
+		return names, os.RemoveAll(filepath.Join(b.Cache, stages))
+	}
+	return names, nil
 }
 
 // key names everything that an image is made from: the expressions, and with them the lock; the first builder; the

@@ -128,7 +128,6 @@ func (c *Client) settings() []string {
 		"sandbox-paths", "",
 		"extra-sandbox-paths", "",
 		"pre-build-hook", "",
-		"builders", "",
 		"keep-going", "false",
 		"cores", strconv.Itoa(c.Cores),
 		"max-jobs", strconv.Itoa(jobs),

@@ -2,6 +2,7 @@ package nix
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -326,5 +327,48 @@ func TestPlanAndInstantiate(t *testing.T) {
 	var b *BuildError
 	if !errors.As(err, &b) || b.Stage != "a-w" || b.Code != 100 {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Both shapes that `nix path-info --json` has had.
+func TestPathInfo(t *testing.T) {
+	for _, text := range []string{
+		`[{"path":"/a","narSize":1},{"path":"/b","valid":false}]`,
+		`[{"path":"/a","valid":true},{"path":"/b","valid":false}]`,
+		`{"/a":{"narSize":1},"/b":null}`,
+	} {
+		got, err := pathInfo([]byte(text))
+		if err != nil || !got["/a"] || got["/b"] {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	if got, err := pathInfo([]byte("no")); err == nil {
+		t.Errorf("no JSON: %v", got)
+	}
+}
+
+// Builders that the user configured are Nix's to use; what makes a build hermetic is not the user's to change.
+func TestBuildersPass(t *testing.T) {
+	c, err := Find()
+	if errors.As(err, new(NotFound)) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NIX_CONFIG", "builders = ssh://builder x86_64-linux\nsandbox-fallback = true")
+	out, err := c.run(context.Background(), "nix", "--extra-experimental-features", "nix-command", "show-config", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conf map[string]struct{ Value any }
+	if err := json.Unmarshal(out, &conf); err != nil {
+		t.Fatal(err)
+	}
+	if got := conf["builders"].Value; got != "ssh://builder x86_64-linux" {
+		t.Errorf("builders = %v", got)
+	}
+	if got := conf["sandbox-fallback"].Value; got != false {
+		t.Errorf("sandbox-fallback = %v", got)
 	}
 }

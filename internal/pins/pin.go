@@ -60,6 +60,18 @@ func (l *Lock) Of(group string) []Pin {
 	return slices.DeleteFunc(l.All(), func(p Pin) bool { return !slices.Contains(p.Groups, group) })
 }
 
+// Paths are the store paths of everything that the lock names.
+func (l *Lock) Paths() []string {
+	var paths []string
+	for _, p := range l.All() {
+		paths = append(paths, p.StorePath())
+	}
+	for t := range l.Trees {
+		paths = append(paths, l.TreePath(t))
+	}
+	return append(paths, l.Stage0Path(), l.GoPath(), l.ModulesPath())
+}
+
 // TreePath is the store path of an unpacked tree.
 func (l *Lock) TreePath(tree string) string { return narPath(l.Trees[tree].NarHash, "tree-"+tree) }
 

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/apps"
+	"ukl/internal/cache"
+	"ukl/internal/exit"
+	"ukl/internal/nix"
+)
+
+// cacheCommand brings finished stages to other machines.
+func (t *tool) cacheCommand() *cli.Command {
+	const about = `URL is a store as Nix knows them: file:///media/stick, ssh://host, s3://bucket?region=eu-west-1, https://host.
+What is copied are the shared stages (tools, QEMU, kernel, libc) and the images of the applications that are named.`
+	return &cli.Command{
+		Name:  "cache",
+		Usage: "finished stages from and to other machines, by Nix's own copying",
+		Subcommands: []*cli.Command{
+			{
+				Name: "push", Usage: "copy what is built here to a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]", Description: about,
+				Action: t.cachePush,
+			},
+			{
+				Name: "pull", Usage: "copy what is built elsewhere from a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]",
+				Description: about + "\nNix takes only what is signed by a key that nix.conf trusts, or pinned by the hash of its content.",
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "no-check-sigs", Usage: "take what nobody signed: whoever can write there decides what your images hold"},
+				},
+				Action: t.cachePull,
+			},
+		},
+	}
+}
+
+func (t *tool) cachePush(c *cli.Context) error {
+	return t.copyPieces(c, "pushed", func(n *nix.Client, url string, pieces []cache.Piece) ([]cache.Piece, error) {
+		return cache.Push(c.Context, n, url, pieces)
+	})
+}
+
+func (t *tool) cachePull(c *cli.Context) error {
+	return t.copyPieces(c, "pulled", func(n *nix.Client, url string, pieces []cache.Piece) ([]cache.Piece, error) {
+		return cache.Pull(c.Context, n, url, c.Bool("no-check-sigs"), pieces)
+	})
+}
+
+// copyPieces copies the pieces that the command line means, and prints those that were copied.
+func (t *tool) copyPieces(c *cli.Context, did string, do func(*nix.Client, string, []cache.Piece) ([]cache.Piece, error)) error {
+	if c.NArg() == 0 {
+		return exit.Errorf(exit.Usage, "a URL is needed").WithHint("ukl cache %s file:///media/stick", c.Command.Name)
+	}
+	var list []apps.App
+	for _, w := range c.Args().Tail() {
+		a, err := findApp(w)
+		if err != nil {
+			return err
+		}
+		list = append(list, a)
+	}
+	n, err := nix.Find()
+	if err != nil {
+		return err
+	}
+	b, done := t.builder(c)
+	defer done()
+	pieces, err := b.Pieces(c.Context, list)
+	if err != nil {
+		return err
+	}
+	copied, err := do(n, c.Args().First(), pieces)
+	var missing *cache.Missing
+	if err != nil && !errors.As(err, &missing) {
+		return err
+	}
+	if perr := t.printPieces(c, did, copied, missing); perr != nil {
+		return perr
+	}
+	return err
+}
+
+func (t *tool) printPieces(c *cli.Context, did string, copied []cache.Piece, missing *cache.Missing) error {
+	if c.Bool("json") {
+		out := struct {
+			Copied  []cache.Piece `json:"copied"`
+			Missing []cache.Piece `json:"missing"`
+		}{append([]cache.Piece{}, copied...), []cache.Piece{}}
+		if missing != nil {
+			out.Missing = missing.Pieces
+		}
+		return printJSON(t.stdout, out)
+	}
+	for _, p := range copied {
+		if _, err := fmt.Fprintf(t.stdout, "%s %s %s\n", did, p.Path, p.Title); err != nil {
+			return err
+		}
+	}
+	return nil
+}

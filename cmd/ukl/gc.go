@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/garbage"
+	"ukl/internal/nix"
+	"ukl/internal/pins"
+	"ukl/nixexprs"
+)
+
+// gcCommand frees disk space.
+func (t *tool) gcCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "gc",
+		Usage:     "delete what ukl has put into the Nix store and nothing needs any more",
+		UsageText: "ukl gc [--dry-run] [--all]",
+		Description: `What stays: the last build of each application whose directory is still there, the shared stages of this version of ukl (kernel,
+libc, tools, QEMU), its pins, and whatever a root of somebody else holds. What others built is never touched. All that is
+deleted can be built again.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be deleted instead"},
+			&cli.BoolFlag{Name: "all", Usage: "keep nothing: also the last builds, the shared stages and the pins"},
+		},
+		Action: t.gc,
+	}
+}
+
+// collected is what `ukl gc --json` prints.
+type collected struct {
+	Forgotten []string       `json:"forgotten"` // applications whose last builds need not stay
+	Paths     []garbage.Path `json:"paths"`
+	Bytes     int64          `json:"bytes"`
+	Deleted   bool           `json:"deleted"`
+}
+
+func (t *tool) gc(c *cli.Context) error {
+	if _, err := t.words(c, 0); err != nil {
+		return err
+	}
+	l, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return err
+	}
+	n, err := nix.Find()
+	if err != nil {
+		return err
+	}
+	b, done := t.builder(c)
+	defer done()
+	all, dry := c.Bool("all"), c.Bool("dry-run")
+	gone, err := b.Forget(all, dry)
+	if err != nil {
+		return err
+	}
+	found, err := garbage.Find(c.Context, n, l.Paths(), all)
+	if err != nil {
+		return err
+	}
+	if !dry {
+		if err := garbage.Delete(c.Context, n, found); err != nil {
+			return err
+		}
+	}
+	out := collected{Forgotten: gone, Paths: append([]garbage.Path{}, found...), Deleted: !dry}
+	for _, p := range found {
+		out.Bytes += p.Size
+	}
+	if c.Bool("json") {
+		return printJSON(t.stdout, out)
+	}
+	for _, p := range found {
+		if dry || c.Bool("verbose") {
+			if _, err := fmt.Fprintln(t.stdout, p.Path); err != nil {
+				return err
+			}
+		}
+	}
+	if !dry {
+		t.note(c, "%d paths deleted, %d MB", len(found), out.Bytes/1e6)
+		return nil
+	}
+	t.note(c, "%d paths to delete, %d MB", len(found), out.Bytes/1e6)
+	if len(gone) > 0 {
+		t.note(c, "and what only these hold: %s", strings.Join(gone, ", "))
+	}
+	return nil
+}
