@@ -16,6 +16,23 @@
       stages = import ./nixexprs { inherit go; checkout = ./.; };
       images = builtins.mapAttrs (_: app: app.image) stages.apps;
       program = name: { type = "app"; program = "${stages.ukl}/bin/${name}"; };
+
+      # The image, and the stages that it is made from: .app, .link, .image.
+      unikernel = stages: stages.image // { inherit (stages) app link image; };
+
+      # What `nix develop` enters: ukl, the first builder and Go are on PATH, and $tree is the pinned tree.
+      shell =
+        name: more:
+        derivation (
+          {
+            inherit name system;
+            builder = "${stages.shell}/bin/bash";
+            outputs = [ "out" ]; # a variable that Nix's script reads
+            tree = stages.tools;
+            PATH = "${stages.ukl}/bin:${stages.stage0}/bin:${go}/bin";
+          }
+          // more
+        );
     in
     {
       packages.${system} = images // {
@@ -31,6 +48,7 @@
           linux-objects
           glibc-source
           glibc
+          boot
           ;
       };
 
@@ -43,10 +61,27 @@
         go = stages.check-go;
       };
 
-      # The stages { app, link, image } of a directory with a ukl.toml, for other flakes.
-      lib.mkUnikernel = { src }: stages.unikernel src;
+      devShells.${system} = {
+        default = shell "ukl-shell" { };
+        # $linux is the patched source, $objects what it was compiled to.
+        kernel = shell "ukl-kernel-shell" {
+          linux = stages.linux-source;
+          objects = stages.linux-objects;
+        };
+      };
 
-      # The same of a static x86-64 ELF file.
-      lib.fromProgram = { name, program }: stages.prebuilt name program;
+      # For other flakes: the image of a directory with a ukl.toml, and that of a static x86-64 ELF file.
+      lib.mkUnikernel = { src }: unikernel (stages.unikernel src);
+      lib.fromProgram = { name, program }: unikernel (stages.prebuilt name program);
+
+      overlays.default = final: prev: {
+        inherit (self.packages.${system}) ukl;
+        inherit (self.lib) mkUnikernel;
+      };
+
+      templates.default = {
+        path = ./template;
+        description = "A C program as a unikernel";
+      };
     };
 }

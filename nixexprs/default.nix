@@ -7,7 +7,7 @@
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      go        store path of the Go toolchain, and
 #      checkout  path of this repository: needed only where stage0 itself must be built
-# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot; app link image of `app`; apps.<name>.{app,link,image};
+# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot shell; app link image of `app`; apps.<name>.{app,link,image};
 #      for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
@@ -56,6 +56,7 @@ let
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
 
   boot = import ./boot.nix { inherit run script; };
+  shell = import ./shell.nix { inherit run script; };
 
   # Strings are absolute paths of a command line.
   file = path: if builtins.isString path then /. + path else path;
@@ -122,6 +123,7 @@ in
     process-source
     process-kernel
     boot
+    shell
     unikernel
     prebuilt
     check-go

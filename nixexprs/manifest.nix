@@ -6,9 +6,15 @@ let
   toml = builtins.fromTOML (builtins.readFile (dir + "/ukl.toml"));
   lines = field: default: builtins.concatStringsSep "\n" (toml.${field} or default);
   lock = builtins.fromJSON (builtins.readFile (dir + "/ukl.lock"));
+  # Another flake's own directory is a store path, which is no name.
+  directory =
+    let
+      base = baseNameOf (toString dir);
+    in
+    if builtins.match "[0-9a-z]{32}-.*" base == null then base else throw "${base}/ukl.toml has no name, and neither has the flake: add name = \"...\"";
 in
 {
-  name = toml.name or (baseNameOf dir);
+  name = toml.name or directory;
   prebuilt = if toml ? prebuilt then dir + "/${toml.prebuilt}" else null;
   linked = toml ? prebuilt || toml ? build;
   build = lines "build" [ ];

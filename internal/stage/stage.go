@@ -37,6 +37,7 @@ var All = []Stage{
 	{Attr: "process-source", Name: "process-source", Title: "process mode's Linux source", Aside: true},
 	{Attr: "process-kernel", Name: "process-kernel", Title: "process mode's Linux", Aside: true},
 	{Attr: "boot", Name: "boot", Title: "boot sector", Aside: true},
+	{Attr: "shell", Name: "shell", Title: "shell", Aside: true},
 	{Attr: "process-root", Name: "root", Title: "process", App: true, Aside: true},
 }
 
