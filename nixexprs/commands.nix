@@ -1,10 +1,11 @@
 # commands.nix: the user's program, made by commands of its own (make, configure, cmake) in the tree.
-# in   source (app-source.nix), manifest (name, build, program, flags), commands.sh, prebuilt.sh      out  program
+# in   source (app-source.nix), manifest (name, build, program or objects, flags), commands.sh, prebuilt.sh
+# out  program, or objects/*.o as of app.nix
 { run, script, source, manifest }:
 run {
   name = "app-${manifest.name}";
   script = script ./commands.sh;
   inherit source;
-  inherit (manifest) build result cflags cxxflags ldflags;
+  inherit (manifest) build result results cflags cxxflags ldflags;
   finish = script ./prebuilt.sh;
 }

@@ -1,7 +1,8 @@
 # commands.sh: makes an app's program with its own commands, in a copy of its directory.
-# env  /build/src  the app's directory      build   commands of a shell, one a line      result  the program they make
+# env  /build/src  the app's directory      build   commands of a shell, one a line
+#      result   the program they make, or "" and results: patterns of the relocatable files they make, one a line
 #      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh
-# out  $out/program, $out/symbols   the same with its debugging information, for backtraces
+# out  $out/program, $out/symbols   the same with its debugging information, for backtraces; or $out/objects/*.o
 # why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
 
 # All files are of the same time, as in the store: to make, none is older than what it was made from. Copied one after the other,
@@ -12,19 +13,39 @@ cd /build/obj
 
 words() { printf '%s' "$1" | tr '\n' ' '; }
 flags="-O2 -g -ffile-prefix-map=/build/obj=."
+if [ -z "$result" ]; then flags="$flags -fno-pie"; fi
 export CC=gcc CXX=g++ CFLAGS="$flags $(words "$cflags")" CXXFLAGS="$flags $(words "$cxxflags")" LDFLAGS="-static $(words "$ldflags")"
 export MAKEFLAGS="-j$NIX_BUILD_CORES" CMAKE_BUILD_PARALLEL_LEVEL="$NIX_BUILD_CORES"
 
 # Nothing of this stage is the commands' business.
 commands=$build
-result=$result
 (
-    unset build cflags cxxflags ldflags source finish script
+    unset build result results cflags cxxflags ldflags source finish script
     printf '%s\n' "$commands" | while IFS= read -r command; do
         printf '+ %s\n' "$command"
         sh -euc "$command" </dev/null || { printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2; exit 1; }
     done
 )
+
+# relocatable FILE: an object of this machine
+relocatable() { readelf --file-header "$1" 2>/dev/null | awk '/Type:.*REL/ { r = 1 } /Machine:.*X86-64/ { m = 1 } END { exit !(r && m) }'; }
+
+if [ -z "$result" ]; then
+    mkdir -p "$out/objects"
+    printf '%s\n' "$results" | while IFS= read -r pattern; do
+        found=
+        IFS=
+        # shellcheck disable=SC2086 # it is a pattern
+        for file in $pattern; do
+            [ -f "$file" ] || continue
+            relocatable "$file" || { printf 'error: %s is no relocatable file of x86-64\n' "$file" >&2; exit 1; }
+            cp "$file" "$out/objects/$(printf '%s' "$file" | tr / @)"
+            found=1
+        done
+        [ "$found" ] || { printf 'error: the commands made no file %s\n' "$pattern" >&2; exit 1; }
+    done
+    exit
+fi
 if [ ! -f "$result" ]; then
     printf 'error: the commands made no file %s\n' "$result" >&2
     made=$(find . -type f -perm -100 -exec sh -c 'head -c 4 "$1" | grep -q ELF && printf " %s" "${1#./}"' sh {} \;)

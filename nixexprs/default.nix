@@ -79,7 +79,7 @@ let
   prebuilt =
     name: path:
     let
-      manifest = { inherit name; prebuilt = path; linked = true; calls = "gate"; kernel = ""; };
+      manifest = { inherit name; prebuilt = path; linked = true; build = ""; calls = "gate"; kernel = ""; };
     in
     chain run manifest null (import ./prebuilt.nix { inherit run script manifest; });
   unikernel =
@@ -99,7 +99,7 @@ let
     // chain run manifest source (
       if manifest.prebuilt != null then
         import ./prebuilt.nix { inherit run script manifest; }
-      else if manifest.linked then
+      else if manifest.build != "" then
         import ./commands.nix { inherit run script source manifest; }
       else
         import ./app.nix { inherit run script glibc source manifest; }

@@ -1,7 +1,7 @@
 # link.nix: the app's objects, libc and the kernel's objects become one program.
 # in   objects (linux-objects), glibc, app, linux/link.sh, ldflags, libs and calls of the manifest
 # out  app (static ELF), vmlinux, System.map, config
-# why  one that is prebuilt, or made by commands, is linked already: no libc is needed for it
+# why  one that is prebuilt, or a program made by commands, is linked already: no libc is needed for it
 { run, script, objects, glibc, app, manifest }:
 run (
   {

@@ -1,5 +1,6 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
-# in   dir      out  name, prebuilt, linked, build, result, sources, include, cflags, cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
+# in   dir
+# out  name, prebuilt, linked, build, result, results, sources, include, cflags, cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
@@ -16,9 +17,10 @@ in
 {
   name = toml.name or directory;
   prebuilt = if toml ? prebuilt then dir + "/${toml.prebuilt}" else null;
-  linked = toml ? prebuilt || toml ? build;
+  linked = toml ? prebuilt || toml ? program;
   build = lines "build" [ ];
-  result = toml.program or null;
+  result = toml.program or "";
+  results = lines "objects" [ ];
   packages = if toml.packages or [ ] == [ ] then { } else lock.packages;
   sources = lines "sources" [ "*.c" "*.cc" "*.cpp" "*.S" ];
   include = lines "include" [ ];

@@ -25,7 +25,7 @@ func Inventory(a apps.App) ([]sbom.Component, error) {
 		return nil, err
 	}
 	compiled := a.Program == ""
-	commands := len(a.Build) > 0
+	commands := len(a.Build) > 0 && len(a.Objects) == 0 // they link with the tools' libc
 	var list []sbom.Component
 	add := func(p pins.Pin, r sbom.Role) {
 		list = append(list, sbom.Component{Name: p.Name, Version: p.Version, SHA256: p.SHA256, Package: path.Base(p.Path), Role: r})

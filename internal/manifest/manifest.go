@@ -27,9 +27,11 @@ type Manifest struct {
 
 	// Prebuilt is a finished program in the directory, in place of all that is compiled; "" is none.
 	Prebuilt string
-	// Build are shell commands that make the program Result, in place of ukl's own compiling; none is that.
-	Build  []string
-	Result string
+	// Build are shell commands in place of ukl's own compiling; none is that. They make the program Result, or else relocatable
+	// files that fit the patterns Objects, which ukl links.
+	Build   []string
+	Result  string
+	Objects []string
 	// Packages are Debian packages that the build sees besides the usual tools; their pins are in ukl.lock.
 	Packages []string
 	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
@@ -139,6 +141,7 @@ func (r *reader) manifest(p Place) *Manifest {
 		Prebuilt: r.text("prebuilt", ""),
 		Build:    r.list("build"),
 		Result:   r.text("program", ""),
+		Objects:  r.list("objects"),
 		Packages: r.list("packages"),
 		Sources:  r.list("sources"),
 		Include:  r.list("include"),
@@ -162,6 +165,8 @@ func (r *reader) manifest(p Place) *Manifest {
 		r.commands(m)
 	case r.has("program"):
 		r.fault("program", "program is what build makes, and there is no build")
+	case r.has("objects"):
+		r.fault("objects", "objects are what build makes, and there is no build")
 	case m.Sources == nil:
 		m.Sources = DefaultSources()
 		if p.FS != nil && !anyFile(p.FS, m.Sources) {
@@ -312,7 +317,7 @@ func (r *reader) prebuilt(file string, dir fs.FS) {
 		}
 	}
 	r.without("a prebuilt program is neither compiled nor linked",
-		"build", "program", "packages", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
+		"build", "program", "objects", "packages", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
 }
 
 // commands checks an application that builds itself.
@@ -320,9 +325,23 @@ func (r *reader) commands(m *Manifest) {
 	if len(m.Build) == 0 {
 		r.fault("build", "build: want at least one command")
 	}
-	if m.Result == "" {
-		r.fault("build", "build needs program, the file that it makes")
-	} else {
+	switch {
+	case r.has("objects"):
+		r.inside("objects", m.Objects)
+		for _, o := range m.Objects {
+			if filepath.Ext(o) != ".o" {
+				r.fault("objects", "%q is no name of relocatable files, which end with .o: ld -r --whole-archive makes one of an archive", o)
+			}
+		}
+		if len(m.Objects) == 0 {
+			r.fault("objects", "objects: want at least one file or pattern")
+		}
+		r.without("ukl links the objects, so there is no program for build to make", "program")
+		r.without("build decides what is compiled", "sources", "include")
+		return
+	case m.Result == "":
+		r.fault("build", "build needs program, the file that it makes, or objects")
+	default:
 		r.inside("program", []string{m.Result})
 	}
 	r.without("build decides what is compiled and linked", "sources", "include", "libs", "unikernel")
