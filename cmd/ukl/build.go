@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -193,11 +194,11 @@ func writeMaterials(a apps.App, i *image.Image, dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(dir, "sbom.spdx.json"))
-	if err != nil {
+	var text bytes.Buffer
+	if err := printJSON(&text, list.SPDX()); err != nil {
 		return err
 	}
-	return errors.Join(printJSON(f, list.SPDX()), f.Close())
+	return replace.File(filepath.Join(dir, "sbom.spdx.json"), text.Bytes(), 0o644)
 }
 
 // findApp returns the application that a word means.
