@@ -1,6 +1,8 @@
 package crash
 
 import (
+	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -226,4 +228,79 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("Open(%s) took it", file)
 		}
 	}
+}
+
+// A broken program is an error or a shorter backtrace. The seed is a whole small one; what is fuzzed is written over it.
+func FuzzOpen(f *testing.F) {
+	f.Add(uint16(0x28), []byte{0xff, 0xff, 0xff}, uint64(0x401000))
+	f.Add(uint16(0x40), []byte{0}, uint64(0))
+	small := tiny()
+	file := filepath.Join(f.TempDir(), "tiny")
+	if err := os.WriteFile(file, small, 0o644); err != nil {
+		f.Fatal(err)
+	}
+	if p, err := Open(file, ""); err != nil || len(p.code) != 1 || len(p.table) != 1 || len(p.symbols) != 1 {
+		f.Fatalf("the seed is no program: %+v, %v", p, err)
+	}
+	f.Fuzz(func(t *testing.T, at uint16, over []byte, ip uint64) {
+		b := slices.Clone(small)
+		copy(b[int(at)%len(b):], over)
+		file := filepath.Join(t.TempDir(), "x")
+		if err := os.WriteFile(file, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Open(file, file)
+		if err != nil {
+			return
+		}
+		r := &Report{stack: b[:len(b)&^7]}
+		r.regs[rsp], r.regs[rip] = 0x7ff000, ip
+		if lines := p.Look(r).Lines(); len(lines) < 2 {
+			t.Errorf("%q", lines)
+		}
+	})
+}
+
+// tiny is a program with a function, its symbol and its entry for unwinding.
+func tiny() []byte {
+	const base = 0x401000
+	code, frames := []byte{0x90, 0x90, 0xe8, 0, 0, 0, 0, 0xc3}, trampoline()
+	names, sections := "\x00f\x00", "\x00.text\x00.eh_frame\x00.symtab\x00.strtab\x00.shstrtab\x00"
+	var b []byte
+	put := func(list ...any) {
+		for _, v := range list {
+			b, _ = binary.Append(b, binary.LittleEndian, v)
+		}
+	}
+	symbols := make([]byte, 48)
+	copy(symbols[24:], []byte{1, 0, 0, 0, 0x12, 0, 1, 0})
+	binary.LittleEndian.PutUint64(symbols[32:], base)
+	binary.LittleEndian.PutUint64(symbols[40:], uint64(len(code)))
+	parts := [][]byte{code, frames, symbols, []byte(names), []byte(sections)}
+	var offsets []uint64
+	at := uint64(64 + 56)
+	for _, p := range parts {
+		offsets = append(offsets, at)
+		at += uint64(len(p))
+	}
+	put([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9), uint16(elf.ET_EXEC), uint16(elf.EM_X86_64), uint32(1), uint64(base), uint64(64), at, uint32(0),
+		uint16(64), uint16(56), uint16(1), uint16(64), uint16(6), uint16(5))
+	put(uint32(elf.PT_LOAD), uint32(5), offsets[0], uint64(base), uint64(base), uint64(len(code)), uint64(len(code)), uint64(1))
+	for _, p := range parts {
+		put(p)
+	}
+	put(make([]byte, 64))
+	for i, s := range []struct {
+		name        string
+		kind        elf.SectionType
+		flags, addr uint64
+		link, info  uint32
+		each        uint64
+	}{
+		{".text", elf.SHT_PROGBITS, 6, base, 0, 0, 0}, {".eh_frame", elf.SHT_PROGBITS, 2, 0x400000, 0, 0, 0},
+		{".symtab", elf.SHT_SYMTAB, 0, 0, 4, 1, 24}, {".strtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0}, {".shstrtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0},
+	} {
+		put(uint32(strings.Index(sections, s.name+"\x00")), uint32(s.kind), s.flags, s.addr, offsets[i], uint64(len(parts[i])), s.link, s.info, uint64(1), s.each)
+	}
+	return b
 }

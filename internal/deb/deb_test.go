@@ -4,9 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -99,6 +102,8 @@ func TestDataRefuses(t *testing.T) {
 		{"cut header", "ends inside a member header", cut[:len(arMagic)+20]},
 		{"cut control", "archive ends inside", archive(version, member("control.tar", plain))[:200]},
 		{"cut data", "unexpected EOF", cut[:len(cut)-1600]},
+		{"declared too small", "unexpected EOF", archive(version, append(member("data.tar", plain[:300]), plain[300:]...))},
+		{"declared too large", "archive ends inside", append(archive(version), bytes.Replace(member("control.tar", nil), []byte("0         `"), []byte("9999999999`"), 1)...)},
 	} {
 		tr, err := Data(bytes.NewReader(c.in), 1<<20)
 		if err == nil {
@@ -112,15 +117,39 @@ func TestDataRefuses(t *testing.T) {
 	}
 }
 
+// 4 MiB of zeros are a few kilobytes. testdata/zeros.tar.xz was made by: truncate -s 4M zeros; tar -c zeros | xz -9e
 func TestDataStopsABomb(t *testing.T) {
-	bomb := gz(tarOf(t, "x", strings.Repeat("\x00", 4<<20)))
-	tr, err := Data(bytes.NewReader(archive(version, member("data.tar.gz", bomb))), 1<<20)
-	if err == nil {
-		if _, err = tr.Next(); err == nil {
-			_, err = io.Copy(io.Discard, tr)
+	plain := tarOf(t, "x", strings.Repeat("\x00", 4<<20))
+	xz, err := os.ReadFile("testdata/zeros.tar.xz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bomb := range map[string][]byte{"data.tar": plain, "data.tar.gz": gz(plain), "data.tar.zst": zst(plain), "data.tar.xz": xz} {
+		for limit, want := range map[int64]error{1 << 20: ErrTooBig, 8 << 20: nil} {
+			tr, err := Data(bytes.NewReader(archive(version, member(name, bomb))), limit)
+			if err == nil {
+				if _, err = tr.Next(); err == nil {
+					_, err = io.Copy(io.Discard, tr)
+				}
+			}
+			if !errors.Is(err, want) {
+				t.Errorf("%s: a member of %d bytes that holds 4 MiB, under a limit of %d: %v; want %v", name, len(bomb), limit, err, want)
+			}
 		}
 	}
-	if !errors.Is(err, ErrTooBig) {
-		t.Fatalf("a %d byte member became 4 MiB under a limit of 1 MiB: %v", len(bomb), err)
+}
+
+// A decompressor that would need more memory than any package does is refused before it takes it.
+func TestDataRefusesHugeWindows(t *testing.T) {
+	b := bytes.Clone(xzHello)
+	// The block header begins behind 12 bytes: size, flags, filter, size of its properties, dictionary size; its CRC-32 ends it.
+	b[12+4] = 40 // 4 GiB
+	binary.LittleEndian.PutUint32(b[12+8:], crc32.ChecksumIEEE(b[12:12+8]))
+	tr, err := Data(bytes.NewReader(archive(version, member("data.tar.xz", b))), 1<<20)
+	if err == nil {
+		_, err = tr.Next()
+	}
+	if err == nil || !strings.Contains(err.Error(), "dictionary") && !strings.Contains(err.Error(), "memory") {
+		t.Errorf("a dictionary of 4 GiB: %v", err)
 	}
 }

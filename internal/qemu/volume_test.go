@@ -47,3 +47,24 @@ func TestVolumeArgs(t *testing.T) {
 		t.Error("a machine without volumes has 9P")
 	}
 }
+
+func FuzzParseVolume(f *testing.F) {
+	for _, s := range []string{"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseVolume(s)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(a.Guest, "/") || a.Guest == "/" || a.Host == "" {
+			t.Errorf("ParseVolume(%q) = %+v", s, a)
+		}
+		if b, err := ParseVolume(a.String()); err != nil || a != b {
+			t.Errorf("%q is %+v, and that is %+v, %v", s, a, b, err)
+		}
+		if n := strings.Count(Machine{Volumes: []Volume{a}}.Mounts(), "\n"); n != 1 {
+			t.Errorf("%q makes %d lines for the kernel", s, n)
+		}
+	})
+}

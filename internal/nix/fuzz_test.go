@@ -1,0 +1,47 @@
+package nix
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Whatever a log says: stages begin before they do or end anything, and a failure has words.
+func FuzzLog(f *testing.F) {
+	for _, name := range []string{"ok.log", "dep.log", "check.log"} {
+		text, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Add("@nix {\"action\":\"result\",\"id\":1,\"type\":101,\"fields\":[7]}\n@nix {\"action\":\"stop\"}\nplain\x1b[")
+	f.Fuzz(func(t *testing.T, text string) {
+		begun := map[string]int{}
+		l := newLog(func(e Event) {
+			switch e.Kind {
+			case Start:
+				begun[e.Drv]++
+			case Stop:
+				begun[e.Drv]--
+			case Plan:
+				if e.Total < 1 {
+					t.Errorf("a plan of %d", e.Total)
+				}
+			}
+			if e.Kind != Plan && e.Kind != Stop && begun[e.Drv] < 1 || begun[e.Drv] < 0 {
+				t.Errorf("%+v, which has not begun", e)
+			}
+		})
+		l.read(strings.NewReader(text))
+		err := l.failure(&exec.Cmd{Args: []string{"nix-store"}}, errors.New("exit"))
+		if err == nil || strings.TrimSpace(err.Error()) == "" {
+			t.Errorf("a failure without words: %v", err)
+		}
+		if e := new(BuildError); errors.As(err, &e) && len(e.Lines) > tailLines {
+			t.Errorf("%d lines", len(e.Lines))
+		}
+	})
+}
