@@ -17,7 +17,7 @@ type line struct {
 }
 
 // handsOn tells whether what stands behind "--" belongs to the application and not to the command.
-func handsOn(command string) bool { return command == "run" }
+func handsOn(command string) bool { return command == "run" || command == "debug" }
 
 // arrange puts options before words, wherever they stood.
 func arrange(app *cli.App, args []string) line {

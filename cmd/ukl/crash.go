@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,31 +14,37 @@ import (
 	"ukl/internal/program"
 )
 
-// explain says where a signal killed the application, if the kernel has reported a crash. What it cannot find makes the trace
+// backtrace says where a signal killed the application; nil if nothing has reported a crash. What it cannot find makes the trace
 // shorter and is no error.
-func (t *tool) explain(c *cli.Context, a apps.App, kernel string, v guest.Verdict) {
+func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Verdict) []string {
 	r, ok := crash.Parse(v.Crash, v.Signal)
 	if !ok {
-		return
+		return nil
 	}
 	var p *crash.Program
 	var err error
-	if file := t.symbols(c, a, kernel); file != "" {
-		p, err = crash.Open(file, filepath.Join(filepath.Dir(kernel), "System.map"))
+	if file := t.symbols(c, a, o); file != "" {
+		p, err = crash.Open(file, filepath.Join(filepath.Dir(o.Machine.Kernel), "System.map"))
 	}
 	trace := p.Look(r)
 	if err != nil {
 		trace.End = err.Error()
 	}
-	fmt.Fprintf(t.stderr, "ukl: %s\n", strings.Join(trace.Lines(), "\n"))
+	return trace.Lines()
 }
 
 // symbols is the file that has the application's symbols; "" if there is none. A program of the user's own has more of them than
 // what is left of it in the image. For developers of kernels, the application's word may be the program.
-func (t *tool) symbols(c *cli.Context, a apps.App, kernel string) string {
+func (t *tool) symbols(c *cli.Context, a apps.App, o guest.Options) string {
+	kernel := o.Machine.Kernel
 	switch {
 	case a.Program != "":
 		return a.Program
+	case o.Root != "":
+		if file := filepath.Join(filepath.Dir(o.Root), "app"); program.Is(file) {
+			return file
+		}
+		return ""
 	case c.IsSet("kernel"):
 		if word := c.Args().First(); program.Is(word) {
 			return word

@@ -11,6 +11,7 @@ import (
 
 	"ukl/internal/apps"
 	"ukl/internal/exit"
+	"ukl/internal/gdb"
 	"ukl/internal/guest"
 	"ukl/internal/image"
 	"ukl/internal/instance"
@@ -61,6 +62,7 @@ func classify(err error) *exit.Error {
 		there      *sample.There
 		stale      *pins.Stale
 		nopackage  *pins.NoPackage
+		nofunction *gdb.NoFunction
 		noguest    *instance.Unknown
 		syntax     *pins.SyntaxError
 		mismatch   *pins.Mismatch
@@ -98,6 +100,8 @@ func classify(err error) *exit.Error {
 	case errors.As(err, &unknown):
 		e.Code = exit.NoInput
 	case errors.As(err, &noguest):
+		e.Code = exit.NoInput
+	case errors.As(err, &nofunction):
 		e.Code = exit.NoInput
 	case errors.As(err, &nopackage):
 		e.Code = exit.NoInput

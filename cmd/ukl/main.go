@@ -59,7 +59,7 @@ type tool struct {
 
 func (t *tool) app() *cli.App {
 	commands := []*cli.Command{
-		t.runCommand(), t.buildCommand(), t.testCommand(), t.initCommand(), t.listCommand(),
+		t.runCommand(), t.buildCommand(), t.testCommand(), t.debugCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
 		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
 		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(),

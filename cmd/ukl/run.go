@@ -13,6 +13,7 @@ import (
 	"ukl/internal/accel"
 	"ukl/internal/apps"
 	"ukl/internal/exit"
+	"ukl/internal/gdb"
 	"ukl/internal/guest"
 	"ukl/internal/manifest"
 	"ukl/internal/qemu"
@@ -75,7 +76,7 @@ func (t *tool) run(c *cli.Context) error {
 	if err := t.prepare(c, a, &o); err != nil {
 		return err
 	}
-	if err := t.halt(c, &o.Machine); err != nil {
+	if err := t.wait(c, a, &o); err != nil {
 		return err
 	}
 	if c.Bool("dry-run") {
@@ -98,7 +99,9 @@ func (t *tool) run(c *cli.Context) error {
 	case err != nil:
 		return err
 	case v.Signal != 0:
-		t.explain(c, a, o.Machine.Kernel, v)
+		if lines := t.backtrace(c, a, o, v); lines != nil {
+			fmt.Fprintf(t.stderr, "ukl: %s\n", strings.Join(lines, "\n"))
+		}
 		return exit.Status(exit.Signalled(v.Signal))
 	}
 	return exit.Status(v.Status)
@@ -117,8 +120,8 @@ func (t *tool) prepare(c *cli.Context, a apps.App, o *guest.Options) error {
 	return t.accelerate(c, host, choice, o)
 }
 
-// halt makes the machine wait for gdb, and says how to start that.
-func (t *tool) halt(c *cli.Context, m *qemu.Machine) error {
+// wait makes the machine wait for gdb, and says how to start that.
+func (t *tool) wait(c *cli.Context, a apps.App, o *guest.Options) error {
 	if !c.IsSet("gdb") {
 		return nil
 	}
@@ -129,13 +132,9 @@ func (t *tool) halt(c *cli.Context, m *qemu.Machine) error {
 	if _, err := qemu.Reserve([]qemu.Forward{f}); err != nil {
 		return err
 	}
-	m.Extra = append(m.Extra, "-gdb", "tcp:"+f.HostPort(), "-S")
-	// The program has its symbols beside the kernel; both are linked at fixed addresses.
-	words := []string{"gdb", filepath.Join(filepath.Dir(m.Kernel), "app"), "-ex", "add-symbol-file " + m.Kernel, "-ex", "target remote " + f.HostPort()}
-	if _, err := os.Stat(words[1]); err != nil {
-		words = []string{"gdb", m.Kernel, "-ex", "target remote " + f.HostPort()}
-	}
-	t.note(c, "the machine waits for gdb: %s", quoted(words))
+	halt(&o.Machine, f.HostPort())
+	g := gdb.Command{Program: "gdb", App: t.symbols(c, a, *o), Kernel: o.Machine.Kernel, Address: f.HostPort()}
+	t.note(c, "the machine waits for gdb: %s", quoted(g.Argv()))
 	return nil
 }
 
@@ -157,7 +156,7 @@ func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 // appToRun returns the application of the command line. With --kernel it needs no manifest: the word is only its name.
 func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 	if words := c.Args().Slice(); len(words) > 1 {
-		right := slices.Concat([]string{"ukl", "run"}, t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
+		right := slices.Concat([]string{"ukl", c.Command.Name}, t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
 		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
 	}
 	if c.IsSet("kernel") && c.String("mode") != process {

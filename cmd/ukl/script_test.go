@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"ukl":       main,
 		"fake-qemu": func() { os.Exit(fakeQEMU(os.Args[1:])) },
+		"fake-gdb":  fakeGDBMain,
 	})
 }
 

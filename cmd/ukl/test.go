@@ -10,6 +10,7 @@ import (
 	"ukl/internal/accel"
 	"ukl/internal/apps"
 	"ukl/internal/exit"
+	"ukl/internal/guest"
 	"ukl/internal/manifest"
 	"ukl/internal/suggest"
 	"ukl/internal/trial"
@@ -75,7 +76,7 @@ func (t *tool) test(c *cli.Context) error {
 	}
 	say("1..%d", len(tests))
 	for i, test := range tests {
-		r, rerr := trial.Run(c.Context, test, o)
+		r, rerr := trial.Run(c.Context, test, o, func(v guest.Verdict) []string { return t.backtrace(c, a, o, v) })
 		if rerr != nil {
 			return rerr
 		}

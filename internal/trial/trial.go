@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,15 +29,16 @@ type Result struct {
 	OK      bool    `json:"ok"`
 	Seconds float64 `json:"seconds"`
 	Reason  string  `json:"reason,omitempty"` // why it is not OK
-	// Lines show what came instead: the ends of what the application and the kernel said.
+	// Lines show what came instead: where it crashed, and the ends of what the application and the kernel said.
 	Lines []string `json:"output,omitempty"`
 }
 
 // errDecided ends a guest whose test needs it no longer.
 var errDecided = errors.New("the test is decided")
 
-// Run runs one test on a guest that o describes. o's arguments are used if the test has none.
-func Run(ctx context.Context, t manifest.Test, o guest.Options) (Result, error) {
+// Run runs one test on a guest that o describes. o's arguments are used if the test has none. backtrace is asked where a signal
+// has killed an application that it should not have killed.
+func Run(ctx context.Context, t manifest.Test, o guest.Options, backtrace func(guest.Verdict) []string) (Result, error) {
 	r := Result{Name: t.Name}
 	start := time.Now()
 	var stdout, stderr record
@@ -113,7 +115,10 @@ func Run(ctx context.Context, t manifest.Test, o guest.Options) (Result, error) 
 		if t.Port != 0 {
 			where = fmt.Sprintf("port %d", t.Port)
 		}
-		r.Lines = append(show(where, got), show("stderr", stderr.text())...)
+		if v.Signal != 0 {
+			r.Lines = backtrace(v)
+		}
+		r.Lines = slices.Concat(r.Lines, show(where, got), show("stderr", stderr.text()))
 	}
 	return r, nil
 }

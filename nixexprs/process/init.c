@@ -3,26 +3,32 @@
  *
  * in   /app, the application; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
  *      /dev/vport0p1 to 3, its streams
- * out  its end as a line on the console: "ukl: app exited with status N" or "ukl: app killed by signal N"
+ * out  its end as a line on the console: "ukl: app exited with status N" or "ukl: app killed by signal N"; before it, where
+ *      it crashed, as lines "ukl: crash"
  *
- * The application is process 2: as process 1 an ordinary process has no default actions of signals, and its end a kernel panic.
+ * The application is not process 1: as that an ordinary process has no default actions of signals, and its end a kernel panic.
+ * The kernel hands core dumps to this same program, so that nothing has to trace the application while it runs.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/procfs.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* say prints a line on the console, even if the kernel was told to be quiet. */
 static void say(const char *format, ...)
 {
-	char line[200] = "<0>";
+	char line[500] = "<0>";
 	va_list args;
 	int fd;
 
@@ -153,12 +159,125 @@ static void open_streams(void)
 	}
 }
 
-int main(void)
+static void set(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		die(path);
+	close(fd);
+}
+
+/* receive_crashes lets the kernel start this program when a process dumps core, and wait for it. The caller is the application. */
+static void receive_crashes(void)
+{
+	char pattern[64];
+
+	set("/proc/sys/kernel/printk_devkmsg", "on"); /* a report has more lines than a process may write at once */
+	set("/proc/sys/kernel/core_pipe_limit", "16");
+	snprintf(pattern, sizeof(pattern), "|/init crash %d %%P %%I", getpid());
+	set("/proc/sys/kernel/core_pattern", pattern);
+}
+
+/* skip reads over part of the core dump, which is a pipe. */
+static int skip(FILE *core, unsigned long n)
+{
+	while (n && getc(core) != EOF)
+		n--;
+	return !n;
+}
+
+/* crashed reads the beginning of a core dump, and gives the registers of the thread that crashed, and why. */
+static int crashed(FILE *core, struct user_regs_struct *regs, siginfo_t *info)
+{
+	int have_regs = 0, have_info = 0;
+	unsigned long at, end = 0;
+	Elf64_Ehdr head;
+	Elf64_Phdr part;
+
+	if (fread(&head, sizeof(head), 1, core) != 1 || head.e_phoff != sizeof(head) || !head.e_phnum ||
+	    fread(&part, sizeof(part), 1, core) != 1 || part.p_type != PT_NOTE)
+		return 0;
+	at = sizeof(head) + sizeof(part);
+	if (part.p_offset < at || !skip(core, part.p_offset - at))
+		return 0;
+	for (at = part.p_offset, end = at + part.p_filesz; at < end && !(have_regs && have_info);) {
+		struct elf_prstatus status;
+		Elf64_Nhdr note;
+		unsigned long name, desc;
+
+		if (fread(&note, sizeof(note), 1, core) != 1)
+			return 0;
+		name = (note.n_namesz + 3UL) & ~3UL;
+		desc = (note.n_descsz + 3UL) & ~3UL;
+		at += sizeof(note) + name + desc;
+		if (!skip(core, name))
+			return 0;
+		if (note.n_type == NT_PRSTATUS && !have_regs && desc >= sizeof(status)) { /* the first is the one that crashed */
+			if (fread(&status, sizeof(status), 1, core) != 1)
+				return 0;
+			memcpy(regs, &status.pr_reg, sizeof(*regs));
+			desc -= sizeof(status);
+			have_regs = 1;
+		} else if (note.n_type == NT_SIGINFO && desc >= sizeof(*info)) {
+			if (fread(info, sizeof(*info), 1, core) != 1)
+				return 0;
+			desc -= sizeof(*info);
+			have_info = 1;
+		}
+		if (!skip(core, desc))
+			return 0;
+	}
+	return have_regs && have_info;
+}
+
+/* has_address tells whether the kernel says what address a signal is about. */
+static int has_address(const siginfo_t *info)
+{
+	switch (info->si_signo) {
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGILL:
+	case SIGTRAP:
+		return info->si_code > SI_USER && info->si_code < SI_KERNEL;
+	}
+	return 0;
+}
+
+/* report says where the application crashes, as ring0_report_crash() of the patched kernel does. */
+static int report(const char *pid, const char *thread)
+{
+	struct user_regs_struct r = { 0 };
+	siginfo_t info = { 0 };
+	unsigned long word[8];
+	char path[64];
+	int fd, i;
+
+	if (!crashed(stdin, &r, &info))
+		return 1;
+	say("ukl: crash signal %d code %d address %lx thread %s", info.si_signo, info.si_code,
+	    has_address(&info) ? (unsigned long)info.si_addr : 0, strcmp(pid, thread) ? thread : "1");
+	say("ukl: crash registers ax %llx dx %llx cx %llx bx %llx si %llx di %llx bp %llx sp %llx r8 %llx r9 %llx r10 %llx "
+	    "r11 %llx r12 %llx r13 %llx r14 %llx r15 %llx ip %llx flags %llx",
+	    r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
+	    r.rip, r.eflags);
+	snprintf(path, sizeof(path), "/proc/%s/mem", thread);
+	fd = open(path, O_RDONLY);
+	for (i = 0; i < 32 && pread(fd, word, sizeof(word), r.rsp) == sizeof(word); i++, r.rsp += sizeof(word))
+		say("ukl: crash stack %llx: %lx %lx %lx %lx %lx %lx %lx %lx", r.rsp, word[0], word[1], word[2], word[3], word[4],
+		    word[5], word[6], word[7]);
+	return 0;
+}
+
+int main(int argc, char **args)
 {
 	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env;
 	int status;
 	pid_t app;
 
+	if (getpid() != 1)
+		return argc == 5 && !strcmp(args[2], args[3]) ? report(args[3], args[4]) : 0;
 	furnish();
 	argv = strings("/ukl/argv");
 	env = strings("/ukl/env");
@@ -169,6 +288,7 @@ int main(void)
 	if (app < 0)
 		die("fork");
 	if (!app) {
+		receive_crashes();
 		execve("/app", argv && argv[0] ? argv : only, env ? env : none);
 		die("/app");
 	}

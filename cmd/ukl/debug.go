@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/accel"
+	"ukl/internal/gdb"
+	"ukl/internal/guest"
+	"ukl/internal/qemu"
+)
+
+func (t *tool) debugCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "debug",
+		Usage:     "run an application under gdb, with the kernel's symbols, too",
+		UsageText: "ukl debug [OPTIONS] [APP|DIR|PROGRAM] [-- ARGUMENTS]",
+		Description: `Boots the machine halted, starts this machine's gdb, and stops in the application's main. Functions of the
+application and of the kernel have their names. Ctrl-C is gdb's: it stops the guest. The application's stdin is empty.
+
+examples:
+  ukl debug hello
+  ukl debug --break handle ./server -p 8080:80 -- --verbose
+  echo bt | ukl debug hello`,
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "break", Aliases: []string{"b"}, Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable"},
+			&cli.StringFlag{Name: "gdb", Value: "gdb", Usage: "the gdb to start: `PROGRAM`"},
+			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
+			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
+			&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
+			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
+			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
+			&cli.StringFlag{Name: "accel", Value: string(accel.TCG), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
+			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
+		},
+		Action: t.debug,
+	}
+}
+
+func (t *tool) debug(c *cli.Context) error {
+	program, err := gdb.Find(c.String("gdb"))
+	if err != nil {
+		return err
+	}
+	a, err := t.appToRun(c)
+	if err != nil {
+		return err
+	}
+	o, err := t.options(c, a)
+	if err != nil {
+		return err
+	}
+	if err := t.reserve(c, &o.Machine); err != nil {
+		return err
+	}
+	if err := t.prepare(c, a, &o); err != nil {
+		return err
+	}
+	door, err := qemu.Reserve([]qemu.Forward{{Addr: "127.0.0.1", Guest: 1}}) // any free port
+	if err != nil {
+		return err
+	}
+	g := gdb.Command{Program: program, App: t.symbols(c, a, o), Kernel: o.Machine.Kernel, Address: door[0].HostPort()}
+	var moves bool
+	if g.Breaks, moves, err = gdb.Breaks(g.App, c.StringSlice("break")); err != nil {
+		return err
+	}
+	if moves {
+		t.note(c, "%s is position-independent: gdb cannot know where its functions are; link it with -no-pie", a.Name)
+	}
+	halt(&o.Machine, g.Address)
+	return t.underGDB(c, g, o)
+}
+
+// halt makes the machine wait for gdb at an address before its first instruction.
+func halt(m *qemu.Machine, address string) {
+	m.Extra = append(m.Extra, "-gdb", "tcp:"+address, "-S")
+}
+
+var errDebugged = errors.New("gdb has ended")
+
+// underGDB runs the guest for as long as gdb runs. Ctrl-C is not an end: gdb, in the same terminal, stops the guest for it.
+func (t *tool) underGDB(c *cli.Context, g gdb.Command, o guest.Options) error {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(c.Context))
+	defer end(errDebugged)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	started, ended := make(chan struct{}), make(chan error, 1)
+	o.Stdin, o.Started = nil, func() { close(started) }
+	go func() {
+		v, err := guest.Run(ctx, o)
+		switch {
+		case err == nil && v.Signal != 0:
+			t.note(c, "signal %d killed the application", v.Signal)
+		case err == nil:
+			t.note(c, "the application exited with status %d", v.Status)
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-started:
+	}
+	debugged := make(chan error, 1)
+	go func() { debugged <- g.Run(t.stdin, t.stdout, t.stderr) }()
+	select {
+	case err := <-debugged:
+		end(errDebugged)
+		<-ended // however gdb left the machine, that is no failure
+		return err
+	case s := <-signals:
+		end(errDebugged)
+		<-ended
+		return interrupted{s.(syscall.Signal)}
+	}
+}
