@@ -135,7 +135,7 @@ func wantedFormat(c *cli.Context) (format.Format, error) {
 
 // writeFormat writes the image as one file and returns its name.
 func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format, a apps.App, i *image.Image) (string, error) {
-	in := format.Inputs{App: a.Manifest, Image: i, Append: c.String("append")}
+	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a), Append: c.String("append")}
 	if kind.Boots() {
 		var err error
 		if in.Boot, err = b.BootSector(c.Context, a); err != nil {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,13 +27,45 @@ func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Ve
 	var p *crash.Program
 	var err error
 	if file := t.symbols(c, a, o); file != "" {
-		p, err = crash.Open(file, filepath.Join(filepath.Dir(o.Machine.Kernel), "System.map"))
+		p, err = crash.Open(file, systemMap(o))
 	}
 	trace := p.Look(r)
 	if err != nil {
 		trace.End = err.Error()
 	}
 	return trace.Lines()
+}
+
+// tellLate says where a kernel is that does not come to start the application.
+func (t *tool) tellLate(c *cli.Context, o guest.Options, l guest.Late) {
+	s := fmt.Sprintf("the kernel has not started the application after %s", o.Patience)
+	if l.Silent {
+		s += ", and has said nothing"
+	}
+	if name := crash.KernelFunction(systemMap(o), l.Address); name != "" {
+		s += ", and is at " + name
+	} else if l.Address != 0 {
+		s += fmt.Sprintf(", and is at %#x", l.Address)
+	}
+	t.note(c, "%s; -v shows what it says, --timeout would end it", s)
+}
+
+// systemMap is the file with the symbols of a run's kernel. It need not be there.
+func systemMap(o guest.Options) string {
+	return filepath.Join(filepath.Dir(o.Machine.Kernel), "System.map")
+}
+
+// inApp names the place of a dead kernel that was in the application's code, which it knows only as a number.
+func (t *tool) inApp(c *cli.Context, a apps.App, o guest.Options, where string) string {
+	n, err := strconv.ParseUint(where, 0, 64)
+	if err != nil {
+		return where
+	}
+	p, err := crash.Open(t.symbols(c, a, o), "")
+	if err != nil {
+		return where
+	}
+	return strings.Join(strings.Fields(p.Place(n)), " ") + " of the application"
 }
 
 // symbols is the file that has the application's symbols; "" if there is none. A program of the user's own has more of them than

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -75,7 +76,7 @@ func (t *tool) debug(c *cli.Context) error {
 		t.note(c, "%s is position-independent: gdb cannot know where its functions are; link it with -no-pie", a.Name)
 	}
 	halt(&o.Machine, g.Address)
-	return t.underGDB(c, g, o)
+	return t.underGDB(c, g, door[0], o)
 }
 
 // halt makes the machine wait for gdb at an address before its first instruction.
@@ -86,14 +87,14 @@ func halt(m *qemu.Machine, address string) {
 var errDebugged = errors.New("gdb has ended")
 
 // underGDB runs the guest for as long as gdb runs. Ctrl-C is not an end: gdb, in the same terminal, stops the guest for it.
-func (t *tool) underGDB(c *cli.Context, g gdb.Command, o guest.Options) error {
+func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o guest.Options) error {
 	ctx, end := context.WithCancelCause(context.WithoutCancel(c.Context))
 	defer end(errDebugged)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	started, ended := make(chan struct{}), make(chan error, 1)
-	o.Stdin, o.Started = nil, func() { close(started) }
+	ended := make(chan error, 1)
+	o.Stdin = nil
 	go func() {
 		v, err := guest.Run(ctx, o)
 		switch {
@@ -104,10 +105,16 @@ func (t *tool) underGDB(c *cli.Context, g gdb.Command, o guest.Options) error {
 		}
 		ended <- err
 	}()
-	select {
-	case err := <-ended:
-		return err
-	case <-started:
+	for open := false; !open; open = qemu.Listening(door) {
+		select {
+		case err := <-ended:
+			return err
+		case s := <-signals:
+			end(errDebugged)
+			<-ended
+			return interrupted{s.(syscall.Signal)}
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 	debugged := make(chan error, 1)
 	go func() { debugged <- g.Run(t.stdin, t.stdout, t.stderr) }()

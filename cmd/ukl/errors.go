@@ -62,6 +62,7 @@ func classify(err error) *exit.Error {
 		there      *sample.There
 		stale      *pins.Stale
 		nopackage  *pins.NoPackage
+		notap      *qemu.NoTap
 		nofunction *gdb.NoFunction
 		noguest    *instance.Unknown
 		syntax     *pins.SyntaxError
@@ -72,6 +73,7 @@ func classify(err error) *exit.Error {
 		evaluation *nix.CommandError
 		twice      *qemu.Twice
 		unsayable  *oci.Unsayable
+		heavy      *guest.Heavy
 	)
 	switch {
 	case errors.As(err, &stop):
@@ -88,6 +90,9 @@ func classify(err error) *exit.Error {
 		if died.Log != "" {
 			e.Hint = "the whole kernel log is " + died.Log
 		}
+		if died.Memory != 0 {
+			e.Lines, e.Hint = nil, moreMemory(died.Memory)
+		}
 	case errors.As(err, &faults):
 		e.Code, e.Err, e.Hint = exit.Input, faults[0], faults[0].Hint
 		for _, more := range faults[1:] {
@@ -101,6 +106,10 @@ func classify(err error) *exit.Error {
 		e.Code = exit.NoInput
 	case errors.As(err, &noguest):
 		e.Code = exit.NoInput
+	case errors.As(err, &notap):
+		if e.Lines = notap.Commands(); len(e.Lines) > 0 {
+			e.Hint = "as root, these make it"
+		}
 	case errors.As(err, &nofunction):
 		e.Code = exit.NoInput
 	case errors.As(err, &nopackage):
@@ -116,6 +125,8 @@ func classify(err error) *exit.Error {
 	case errors.As(err, &evaluation):
 		e.Code = exit.BuildFailed
 		e.Lines = []string{shortened(evaluation.Command)}
+	case errors.As(err, &heavy):
+		e.Code = exit.Input
 	case errors.Is(err, errFolder), errors.As(err, &twice):
 		e.Code = exit.Usage
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
@@ -127,6 +138,11 @@ func classify(err error) *exit.Error {
 		e.Code, e.Hint = exit.Unavailable, "free some disk space; what is finished is kept"
 	}
 	return e
+}
+
+// moreMemory is what helps a guest that has too little.
+func moreMemory(mib int) string {
+	return fmt.Sprintf("give it more: -m %dM, or memory in ukl.toml", 2*mib)
 }
 
 // full tells whether somebody else's words mean a full disk: Nix, its database and a stage's compiler have their own.

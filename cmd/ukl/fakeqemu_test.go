@@ -25,6 +25,7 @@ import (
 //	cat           copy stdin to stdout until it ends    flood N              N MiB on stdout
 //	sleep TIME    hang                                  deaf                 ignore SIGTERM
 //	echo          serve one connection on the first forwarded port, in the background
+//	monitor TEXT  answer ukl on QEMU's monitor; TEXT are the registers    opens     the guest opens stdin
 //	say TEXT      a line on QEMU's own stderr           quit N               end with exit code N
 func fakeQEMU(args []string) int {
 	g, err := newFake(args)
@@ -77,6 +78,11 @@ func newFake(args []string) (*fake, error) {
 			return nil, fmt.Errorf("chardev %q has no descriptor", value)
 		}
 		g.channels[id] = os.NewFile(uintptr(fd), id)
+	}
+	if addr, ok := strings.CutPrefix(g.options["-gdb"], "tcp:"); ok { // nobody answers there
+		if _, err := net.Listen("tcp4", addr); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range []string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"} {
 		if g.channels[name] == nil {
@@ -134,6 +140,20 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 	case "sleep":
 		d, _ := time.ParseDuration(rest)
 		time.Sleep(d)
+	case "monitor":
+		m := g.channels["ukl.monitor"]
+		fmt.Fprintf(m, "{\"QMP\": {}}\r\n")
+		go func() {
+			for sc := bufio.NewScanner(m); sc.Scan(); {
+				if strings.Contains(sc.Text(), "info registers") {
+					fmt.Fprintf(m, "{\"return\": \"CPU#0\\r\\n%s\"}\r\n", rest)
+				} else {
+					fmt.Fprintf(m, "{\"return\": {}}\r\n")
+				}
+			}
+		}()
+	case "opens":
+		fmt.Fprintf(g.channels["ukl.monitor"], "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"ukl.stdin\"}}\r\n")
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	case "echo":
@@ -233,14 +253,18 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 	l.Close()
 }
 
-// serving PORT waits until something that sends bytes answers on the port of 127.0.0.1. To connect proves nothing: QEMU accepts
+// serving [ADDRESS:]PORT waits until something that sends bytes answers on the port, of 127.0.0.1 unless there is an address. To connect proves nothing: QEMU accepts
 // connections before the guest listens, and drops them.
 func serving(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: serving PORT")
+		ts.Fatalf("usage: serving [ADDRESS:]PORT")
+	}
+	address := args[0]
+	if !strings.Contains(address, ":") {
+		address = "127.0.0.1:" + address
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		err := exchange("127.0.0.1:" + args[0])
+		err := exchange("tcp", address)
 		if err == nil {
 			return
 		}
@@ -250,9 +274,25 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// datagrams PORT waits until a datagram to the UDP port of 127.0.0.1 comes back.
+func datagrams(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: datagrams PORT")
+	}
+	for deadline := time.Now().Add(patience); ; {
+		err := exchange("udp", "127.0.0.1:"+args[0])
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no datagram comes back from port %s: %v", args[0], err)
+		}
+	}
+}
+
 // exchange sends a byte and waits for one.
-func exchange(address string) error {
-	c, err := net.Dial("tcp", address)
+func exchange(network, address string) error {
+	c, err := net.Dial(network, address)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,11 +35,14 @@ examples:
   ukl run printing -- 3`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
+			&cli.StringFlag{Name: "net", Value: "user", Usage: "QEMU's user network, or a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"},
+			&cli.BoolFlag{Name: "ipv6", Usage: "let the guest have an IPv6 address, too"},
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
 			&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
 			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
 			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
+			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "say where the kernel is if it has not started the application after `TIME`; 0 is never"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the guest running in the background and print its name: see ps, logs, stop"},
 			&cli.StringFlag{Name: "name", Usage: "with -d: `NAME` of the guest; the application's unless that is taken"},
 			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
@@ -92,13 +97,24 @@ func (t *tool) run(c *cli.Context) error {
 	} else if c.Bool("detach") {
 		return t.detach(c, a, o)
 	}
+	if o.Late = func(l guest.Late) { t.tellLate(c, o, l) }; c.IsSet("gdb") || c.Bool("quiet") {
+		o.Patience = 0
+	}
 	v, err := guest.Run(c.Context, o)
+	var died *guest.Died
+	if errors.As(err, &died) {
+		died.Where = t.inApp(c, a, o, died.Where)
+	}
 	switch {
 	case errors.Is(err, guest.ErrTimeout):
 		return exit.Errorf(exit.Timeout, "%v after %s", err, o.Timeout)
 	case err != nil:
 		return err
 	case v.Signal != 0:
+		if v.Memory && v.Signal == int(syscall.SIGKILL) {
+			fmt.Fprintf(t.stderr, "ukl: the application was killed for lack of memory: it and the kernel have %d MiB\nukl: hint: %s\n",
+				o.Machine.Memory, moreMemory(o.Machine.Memory))
+		}
 		if lines := t.backtrace(c, a, o, v); lines != nil {
 			fmt.Fprintf(t.stderr, "ukl: %s\n", strings.Join(lines, "\n"))
 		}
@@ -200,6 +216,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 		Verbose:  c.Bool("verbose"),
 		StateDir: stateDir(a.Name),
 		Timeout:  c.Duration("timeout"),
+		Patience: c.Duration("patience"),
 		Machine: qemu.Machine{
 			Memory: a.Memory, CPUs: a.CPUs, Forwards: a.Ports,
 			Append: os.Getenv(appendEnv), Extra: c.StringSlice("qemu-arg"),
@@ -214,11 +231,14 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			return o, err
 		}
 	}
+	if err := network(c, &o.Machine); err != nil {
+		return o, err
+	}
 	volumes, err := volumes(a, c.StringSlice("volume"))
 	if err != nil {
 		return o, err
 	}
-	o.Machine.Volumes = volumes
+	o.Machine.Volumes, o.Files = volumes, copied(a)
 	env, err := environment(c.StringSlice("env"), os.LookupEnv)
 	if err != nil {
 		return o, err
@@ -242,6 +262,27 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
 	}
 	return o, nil
+}
+
+// network connects the machine. Behind a tap the guest has an address of its own: there are no ports to forward.
+func network(c *cli.Context, m *qemu.Machine) error {
+	if c.IsSet("net") {
+		n, err := qemu.ParseNetwork(c.String("net"))
+		if err != nil {
+			return exit.Errorf(exit.Usage, "--net: %v", err)
+		}
+		if m.Network = n; n.Tap != "" {
+			if c.IsSet("port") || c.Bool("ipv6") {
+				return exit.Errorf(exit.Usage, "--net tap: the guest is reached at %s itself: no --port, no --ipv6", n.Address.Addr())
+			}
+			m.Forwards = nil
+		}
+		if err := n.Check("/sys"); err != nil {
+			return err
+		}
+	}
+	m.Network.IPv6 = c.Bool("ipv6")
+	return nil
 }
 
 // volumes are the directories that the guest sees: those of the manifest, relative to its directory, and of the command line.
@@ -274,6 +315,18 @@ func volumes(a apps.App, list []string) ([]qemu.Volume, error) {
 		}
 	}
 	return all, nil
+}
+
+// copied are the files that the guest gets, from paths that may be relative to the manifest's directory.
+func copied(a apps.App) []guest.File {
+	var all []guest.File
+	for _, f := range a.Manifest.Files {
+		if !filepath.IsAbs(f.Host) {
+			f.Host = filepath.Join(a.Dir, f.Host)
+		}
+		all = append(all, guest.File(f))
+	}
+	return all
 }
 
 // provide builds what is missing: the image, unless a kernel was given, and QEMU, unless the environment names one.

@@ -138,8 +138,11 @@ func home(e *testscript.Env, cache string) {
 	}
 }
 
-// condition is true for [exists:FILE] if the file exists.
+// condition is true for [exists:FILE] if the file exists, and for [root] if it is root who tests.
 func condition(c string) (bool, error) {
+	if c == "root" {
+		return os.Getuid() == 0, nil
+	}
 	file, ok := strings.CutPrefix(c, "exists:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", c)
@@ -153,15 +156,16 @@ type verb = func(ts *testscript.TestScript, neg bool, args []string)
 // verbs are the commands that scripts have besides testscript's own. boots counts successful starts of `ukl run`.
 func verbs(boots *atomic.Int64) map[string]verb {
 	return map[string]verb{
-		"exits":   exits(boots),
-		"machine": machine(boots),
-		"signals": signals(boots),
-		"closes":  closes,
-		"alone":   alone,
-		"taken":   taken,
-		"port":    port,
-		"serving": serving,
-		"sweep":   sweep,
+		"exits":     exits(boots),
+		"signals":   signals(boots),
+		"closes":    closes,
+		"alone":     alone,
+		"taken":     taken,
+		"port":      port,
+		"serving":   serving,
+		"datagrams": datagrams,
+		"sweep":     sweep,
+		"machine":   machine(boots),
 	}
 }
 

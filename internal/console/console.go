@@ -86,6 +86,16 @@ func (c *Console) Pump(stdin *os.File, stdout, stderr, log, echo io.Writer) {
 	go feed(c.host[qemu.Stdin], stdin)
 }
 
+// Heard tells whether anything has come from the guest.
+func (c *Console) Heard() bool {
+	for _, p := range c.pumps {
+		if p.heard.Load() {
+			return true
+		}
+	}
+	return false
+}
+
 // Broken gets the error when nobody reads stdout any more.
 func (c *Console) Broken() <-chan error { return c.broken }
 

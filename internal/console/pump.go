@@ -3,12 +3,14 @@ package console
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // pump moves one stream through a queue in memory, so that the reading side never waits for the writing side until the queue
 // is full. After a failed write it goes on reading and throws away.
 type pump struct {
-	done chan struct{} // closed when all is written or given up
+	done  chan struct{} // closed when all is written or given up
+	heard atomic.Bool   // something was read
 
 	mu     sync.Mutex
 	change sync.Cond
@@ -29,6 +31,9 @@ func (p *pump) read(from io.Reader) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		if n > 0 {
+			p.heard.Store(true)
+		}
 		p.mu.Lock()
 		for len(p.queue) >= Limit && !p.dead {
 			p.change.Wait()

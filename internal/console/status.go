@@ -17,6 +17,49 @@ const (
 	panicky = "Kernel panic - not syncing: "
 )
 
+// Lines of a stock kernel that explain a death. An exception's has its error code and the first number of all oopses.
+const (
+	starved  = "Out of memory: Killed process "
+	deadlock = "System is deadlocked on memory"
+	firstly  = " [#1]"
+	atPlace  = "RIP: "
+)
+
+// causes are beginnings of lines.
+func causes() []string { return []string{"BUG: ", "kernel BUG at ", "PANIC: ", "watchdog: BUG: "} }
+
+// cause is a line's own words, without the time stamp, if they explain a death.
+func cause(s string) string {
+	text := s
+	if strings.HasPrefix(s, "[") {
+		if _, rest, ok := strings.Cut(s, "] "); ok {
+			text = rest
+		}
+	}
+	for _, c := range causes() {
+		if strings.HasPrefix(text, c) {
+			return strings.TrimSpace(text)
+		}
+	}
+	if before, _, ok := strings.Cut(text, firstly); ok && !strings.HasPrefix(text, "Oops") {
+		if at := strings.LastIndex(before, ": "); at > 0 { // the error code is nobody's business
+			before = before[:at]
+		}
+		return strings.TrimSpace(before)
+	}
+	return ""
+}
+
+// place is where the kernel was, from a line as "RIP: 0010:function+0x1/0x2".
+func place(s string) string {
+	_, rest, ok := strings.Cut(s, atPlace)
+	_, where, colon := strings.Cut(rest, ":")
+	if !ok || !colon {
+		return ""
+	}
+	return strings.TrimSpace(where)
+}
+
 // ending reads a status at the end of a line: what it is and its number.
 func ending(s string) (what string, n int, ok bool) {
 	for _, what := range []string{exited, killed} {
@@ -35,6 +78,9 @@ type Verdict struct {
 	Signal int  // that killed the application; 0 is none
 	Status int
 	Panic  string // the kernel's own death; it overrides the rest
+	Cause  string // what the kernel said before it died; "" is nothing that would explain it
+	Where  string // where the kernel was then: function+offset/size, or an address of the application; "" is unknown
+	Memory bool   // the kernel had no memory left, for itself or for the application
 	Crash  string // the lines of the kernel's reports of crashes, before the status; package crash reads them
 }
 
@@ -92,13 +138,23 @@ func (j *Journal) line(s string) {
 	}
 	if what, n, ok := ending(s); ok {
 		// The last one counts: an application may write such a line into the log too, but not after its own end.
-		j.verdict = Verdict{Known: true, Panic: j.verdict.Panic, Crash: strings.Join(j.crash, "\n")}
+		v := j.verdict
+		j.verdict = Verdict{Known: true, Panic: v.Panic, Cause: v.Cause, Where: v.Where, Memory: v.Memory, Crash: strings.Join(j.crash, "\n")}
 		if what == killed {
 			j.verdict.Signal = n
 		} else {
 			j.verdict.Status = n
 		}
 	}
+	v := &j.verdict
+	switch {
+	case v.Panic != "":
+	case v.Cause == "":
+		v.Cause = cause(s)
+	case v.Where == "":
+		v.Where = place(s)
+	}
+	v.Memory = v.Memory || strings.Contains(s, starved) || strings.Contains(s, panicky+deadlock)
 	if at := strings.Index(s, panicky); at >= 0 && j.verdict.Panic == "" {
 		j.verdict.Panic = s[at:]
 		close(j.dying)

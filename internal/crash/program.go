@@ -5,6 +5,7 @@ import (
 	"debug/dwarf"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -111,6 +112,28 @@ func mapped(text string) []symbol {
 	}
 	slices.SortStableFunc(list, func(a, b symbol) int { return cmp.Compare(a.addr, b.addr) })
 	return list
+}
+
+// KernelFunction names an address of the kernel as function+offset, from a System.map; "" if it cannot.
+func KernelFunction(systemMap string, at uint64) string {
+	text, err := os.ReadFile(systemMap)
+	if err != nil || at < kernelHalf {
+		return ""
+	}
+	name, offset := nearest(mapped(string(text)), at)
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s+%#x", name, offset)
+}
+
+// Place names an address of the application: function, file and line as far as they are known. Of a position-independent
+// application nothing is.
+func (p *Program) Place(at uint64) string {
+	if p.moves {
+		return fmt.Sprintf("%#x", at)
+	}
+	return p.frames(at, at, 0)[0].String()
 }
 
 // farthest is how far behind a symbol without a size its code may go on.

@@ -63,8 +63,9 @@ func (f Format) Boots() bool { return f == ISO || f == QCOW2 || f == Raw }
 type Inputs struct {
 	App    *manifest.Manifest
 	Image  *image.Image
-	Boot   string // file with the boot sector; of formats that boot
-	Append string // words for the kernel's command line; of formats that boot
+	Files  []guest.File // for the root file system; of formats that boot
+	Boot   string       // file with the boot sector; of formats that boot
+	Append string       // words for the kernel's command line; of formats that boot
 }
 
 // Make returns the file.
@@ -94,7 +95,10 @@ func (in Inputs) disk() ([]byte, error) {
 		return nil, err
 	}
 	c := disk.Contents{Boot: boot, Kernel: kernel, Label: in.App.Name}
-	c.Append, c.Initrd = guest.Alone(append([]string{in.App.Name}, in.App.Args...), in.App.Env, in.Append)
+	c.Append, c.Initrd, err = guest.Alone(append([]string{in.App.Name}, in.App.Args...), in.App.Env, in.Files, in.Append)
+	if err != nil {
+		return nil, err
+	}
 	return disk.Image(c)
 }
 

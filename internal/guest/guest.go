@@ -18,6 +18,7 @@ import (
 
 	"ukl/internal/console"
 	"ukl/internal/qemu"
+	"ukl/internal/relay"
 )
 
 // Options describe a run.
@@ -28,6 +29,7 @@ type Options struct {
 	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Argv    []string // the application's, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
+	Files   []File   // copied into the root
 	TSC     int      // kHz of the host's time stamp counter; used under TCG only
 
 	Stdin          *os.File // nil is an empty one
@@ -35,7 +37,10 @@ type Options struct {
 	Verbose        bool          // the kernel's log goes to Stderr as well
 	StateDir       string        // keeps the kernel's log; "" keeps none
 	Timeout        time.Duration // 0 is none
-	Started        func()        // called once when the machine has started; may be nil
+	// Patience is how long the kernel may take to start the application before Late is told, once, where it is; 0 is for ever.
+	Patience time.Duration
+	Late     func(Late)
+	Started  func() // called once when the machine has started; may be nil
 }
 
 // Verdict is how the application ended.
@@ -47,14 +52,36 @@ var (
 	ErrReaderGone = errors.New("nobody reads stdout any more")
 )
 
+// Late is a guest whose kernel has not started the application yet.
+type Late struct {
+	Silent  bool   // it has said nothing at all
+	Address uint64 // of the instruction that it is at; 0 is unknown
+	Log     string // the file with the kernel's log; "" is none
+}
+
 // Died is a machine that ended, or was never one, without a status from the guest.
 type Died struct {
 	Reason string
+	Cause  string   // what the kernel said before; "" is nothing that explains it
+	Where  string   // where the kernel was: function+offset/size, or an address; "" is unknown
+	Memory int      // MiB that the machine had, if the kernel had none left; 0 otherwise
 	Tail   []string // of the kernel's log
 	Log    string   // the file with all of it; "" is none
 }
 
-func (e *Died) Error() string { return "the machine died: " + e.Reason }
+func (e *Died) Error() string {
+	if e.Memory != 0 {
+		return fmt.Sprintf("the machine died for lack of memory: kernel and application have %d MiB", e.Memory)
+	}
+	s := "the machine died: " + e.Reason
+	if e.Cause != "" {
+		s += ": " + e.Cause
+	}
+	if e.Where != "" {
+		s += ", at " + e.Where
+	}
+	return s
+}
 
 // Forwarding is QEMU's refusal of a port, which somebody took after it was looked at.
 type Forwarding struct{ Text string }
@@ -92,8 +119,7 @@ func (o *Options) cmdline() string {
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
 	words = append(words,
-		address(),
-		"ukl.stdio=vport")
+		"ip="+o.Machine.Network.IP(), "ukl.stdio=vport")
 	if !o.Verbose {
 		words = append(words, "quiet")
 	}
@@ -103,7 +129,7 @@ func (o *Options) cmdline() string {
 	return strings.Join(words, " ")
 }
 
-// Initrd is the archive with the application's arguments, environment and volumes, behind that of the root file system if there is one.
+// Initrd is the archive with the application's files, arguments, environment and volumes, behind that of the root file system if there is one.
 func (o *Options) Initrd() ([]byte, error) {
 	var root []byte
 	if o.Root != "" {
@@ -112,12 +138,25 @@ func (o *Options) Initrd() ([]byte, error) {
 			return nil, err
 		}
 	}
-	return append(root, initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine.Mounts())...), nil
+	own, err := initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine.Mounts(), o.Files)
+	if err != nil {
+		return nil, err
+	}
+	const mib = 1 << 20
+	if n := (len(own) + mib - 1) / mib; n > 1 && 2*n > o.Machine.Memory {
+		return nil, &Heavy{n, o.Machine.Memory}
+	}
+	return append(root, own...), nil
 }
 
 // Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive is
 // written into StateDir for it.
 func Shell(o Options) (string, error) {
+	for _, f := range o.Machine.Forwards {
+		if f.V6() {
+			return "", fmt.Errorf("port %s: ukl listens there, and a command for QEMU alone would not", f)
+		}
+	}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return "", err
 	}
@@ -151,6 +190,7 @@ func Run(ctx context.Context, o Options) (Verdict, error) {
 		{"kernel log", r.openLog},
 		{"arguments", r.writeArguments},
 		{"console", r.openConsole},
+		{"ports", r.openRelays},
 		{"QEMU", r.start},
 	} {
 		if err := step.do(); err != nil {
@@ -169,6 +209,7 @@ type run struct {
 	archive *os.File
 	console *console.Console
 	qemu    *qemu.Process
+	monitor *qemu.Monitor // nil if nobody wants to know
 }
 
 func (r *run) undo() {
@@ -220,17 +261,52 @@ func (r *run) openConsole() error {
 	return nil
 }
 
+// openRelays listens where QEMU cannot, and gives QEMU a port of its own for each.
+func (r *run) openRelays() error {
+	for _, f := range r.Machine.Forwards {
+		if !f.V6() {
+			continue
+		}
+		inner, err := qemu.Reserve([]qemu.Forward{{Addr: "127.0.0.1", Guest: f.Guest}})
+		if err != nil {
+			return err
+		}
+		relay, err := relay.Start(f.HostPort(), inner[0].HostPort())
+		if err != nil {
+			return err
+		}
+		r.undos = append(r.undos, relay.Close)
+		r.Machine.Forwards = append(r.Machine.Forwards[:len(r.Machine.Forwards):len(r.Machine.Forwards)], inner[0])
+	}
+	return nil
+}
+
 func (r *run) start() error {
 	files := append(r.console.GuestFiles(), r.archive)
 	m := r.Machine
 	m.Append = r.cmdline()
 	m.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(files)-1)
 	m.Backends = console.Backends()
+	var line *os.File
+	if r.Patience > 0 {
+		ours, theirs, err := socketpair()
+		if err != nil {
+			return err
+		}
+		line = ours
+		r.undos = append(r.undos, func() { line.Close() })
+		defer theirs.Close()
+		files = append(files, theirs)
+		m.Monitor = fmt.Sprintf("socket,fd=%d", 3+len(files)-1)
+	}
 	p, err := r.Program.Start(m.Args(), files)
 	if err != nil {
 		return err
 	}
 	r.qemu = p
+	if line != nil {
+		r.monitor = qemu.Watch(line)
+	}
 	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
 	if r.Options.Started != nil {
@@ -243,6 +319,15 @@ func (r *run) start() error {
 	}
 	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
 	return nil
+}
+
+// socketpair is a line with two ends.
+func socketpair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "monitor"), os.NewFile(uintptr(fds[1]), "monitor"), nil
 }
 
 // echo is where the kernel's log goes besides the file; nil is nowhere.
@@ -275,6 +360,14 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 		defer t.Stop()
 		limit = t.C
 	}
+	var late, registers <-chan time.Time
+	var ready <-chan struct{}
+	var answer <-chan string
+	if r.monitor != nil {
+		t := time.NewTimer(r.Patience)
+		defer t.Stop()
+		late, ready = t.C, r.monitor.Ready()
+	}
 	drained := r.console.Drained()
 	stop := func(err error) (Verdict, error) {
 		r.qemu.Stop()
@@ -297,6 +390,17 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 		case <-dead:
 			r.qemu.Stop()
 			dead = nil
+		case <-ready:
+			late, ready = nil, nil
+		case <-late:
+			late, registers, answer = nil, time.After(flush), r.monitor.Registers()
+			go r.monitor.AskRegisters()
+		case text := <-answer:
+			answer, registers = nil, nil
+			r.tellLate(text)
+		case <-registers:
+			answer, registers = nil, nil
+			r.tellLate("")
 		case <-r.qemu.Stuck():
 			return stop(&Died{Reason: r.qemu.Failure(), Tail: r.journal.Tail(), Log: r.logName()})
 		case <-ctx.Done():
@@ -313,6 +417,12 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 	default:
 		return r.verdict()
 	}
+}
+
+// tellLate tells whoever wants to know that the kernel takes long; registers is QEMU's text about them.
+func (r *run) tellLate(registers string) {
+	at, _ := qemu.Instruction(registers)
+	r.Late(Late{Silent: !r.console.Heard(), Address: at, Log: r.logName()})
 }
 
 // readerGone gives a failed write to stdout its meaning.
@@ -338,7 +448,10 @@ func (r *run) verdict() (Verdict, error) {
 	if v.Known && v.Panic == "" {
 		return v, nil
 	}
-	d := &Died{Tail: r.journal.Tail(), Reason: v.Panic, Log: r.logName()}
+	d := &Died{Tail: r.journal.Tail(), Reason: v.Panic, Cause: v.Cause, Where: v.Where, Log: r.logName()}
+	if v.Memory {
+		d.Memory = r.Machine.Memory
+	}
 	if d.Reason == "" {
 		d.Reason = "QEMU ended and the guest gave no status"
 		if said := r.qemu.Failure(); said != "" {

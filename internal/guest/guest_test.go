@@ -13,14 +13,17 @@ import (
 
 // The archive, against a reader of the format that is not ours where there is one.
 func TestInitrd(t *testing.T) {
-	b := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, "")
+	b, err := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(b)%4 != 0 || !bytes.HasPrefix(b, []byte("070701")) {
 		t.Fatalf("%d bytes beginning with %.6q", len(b), b)
 	}
 	if !bytes.Contains(b, []byte("app\x00\x00two words\n\x00")) || !bytes.Contains(b, []byte("A=1\x00")) {
 		t.Error("the data is not in it")
 	}
-	if !bytes.Equal(b, initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, "")) {
+	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, "", nil); !bytes.Equal(b, again) {
 		t.Error("equal arguments, different archives")
 	}
 	cpio, err := exec.LookPath("cpio")

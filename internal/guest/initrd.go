@@ -6,10 +6,13 @@ import (
 	"strings"
 )
 
-// initrd is a newc cpio archive that holds the application's arguments and environment, and what is to be mounted, where the
-// kernel looks for them before it starts the application.
-func initrd(argv, env []string, mounts string) []byte {
+// initrd is a newc cpio archive that holds files for the root, and the application's arguments and environment and what is to be
+// mounted, where the kernel looks for them before it starts the application.
+func initrd(argv, env []string, mounts string, files []File) ([]byte, error) {
 	var b bytes.Buffer
+	if err := addFiles(&b, files); err != nil {
+		return nil, err
+	}
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(argv))
 	entry(&b, "ukl/env", 0o100600, terminated(env))
@@ -17,7 +20,7 @@ func initrd(argv, env []string, mounts string) []byte {
 		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
 	}
 	entry(&b, "TRAILER!!!", 0, nil)
-	return b.Bytes()
+	return b.Bytes(), nil
 }
 
 func terminated(list []string) []byte {

@@ -42,12 +42,20 @@ type Manifest struct {
 	Ports []qemu.Forward
 	// Volumes are directories of the host, by paths that may be relative to the manifest's directory.
 	Volumes []qemu.Volume
-	Memory  int // MiB
-	CPUs    int
-	Calls   Calls
+	// Files are copied into the guest's root file system, sorted by their place there.
+	Files  []Copied
+	Memory int // MiB
+	CPUs   int
+	Calls  Calls
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
+}
+
+// Copied is a file or directory that the guest gets a copy of.
+type Copied struct {
+	Guest string // an absolute path
+	Host  string // may be relative to the manifest's directory
 }
 
 // Calls is the way from the application into the kernel.
@@ -154,6 +162,7 @@ func (r *reader) manifest(p Place) *Manifest {
 		Env:     r.env("env"),
 		Ports:   r.ports("ports"),
 		Volumes: r.volumes("volumes"),
+		Files:   r.copied("files", p.FS),
 		Memory:  r.memory("memory"),
 		CPUs:    r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
@@ -265,6 +274,39 @@ func (r *reader) volumes(key string) []qemu.Volume {
 		volumes = append(volumes, v)
 	}
 	return volumes
+}
+
+// reserved are places of the root file system that belong to the kernel and to ukl.
+func reserved() []string { return []string{"/app", "/dev", "/init", "/proc", "/sys", "/ukl"} }
+
+// copied reads a table of places in the guest, and looks whether there is something to copy below the manifest's directory.
+func (r *reader) copied(key string, dir fs.FS) []Copied {
+	t := r.table(key)
+	var all []Copied
+	for _, guest := range t.keys() {
+		c := Copied{Guest: filepath.Clean(guest), Host: t.text(guest, ".")}
+		switch {
+		case !filepath.IsAbs(guest) || strings.ContainsAny(guest, "\x00\n"):
+			t.fault(guest, "%q is no absolute path of the guest", guest)
+			continue
+		case c.Guest == "/" || slices.ContainsFunc(reserved(), func(p string) bool { return c.Guest == p || strings.HasPrefix(c.Guest, p+"/") }):
+			t.fault(guest, "%s: this place is the kernel's or ukl's own", guest)
+			continue
+		case slices.ContainsFunc(all, func(other Copied) bool { return other.Guest == c.Guest }):
+			t.fault(guest, "%s is there twice", c.Guest)
+			continue
+		case c.Host == "" || strings.Contains(c.Host, "\x00"):
+			t.fault(guest, "%s: want a file or a directory", guest)
+			continue
+		}
+		if dir != nil && filepath.IsLocal(c.Host) {
+			if _, err := fs.Stat(dir, filepath.ToSlash(filepath.Clean(c.Host))); err != nil {
+				t.fault(guest, "there is no %q", c.Host)
+			}
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 func (r *reader) memory(key string) int {

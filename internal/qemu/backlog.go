@@ -22,7 +22,7 @@ const backlog = 4096
 func (p *Process) Widen(forwards []Forward) error {
 	want := map[string]bool{}
 	for _, f := range forwards {
-		if !f.UDP {
+		if !f.UDP && !f.V6() {
 			want[f.HostPort()] = true
 		}
 	}

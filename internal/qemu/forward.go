@@ -59,8 +59,8 @@ func ParseForward(s string) (Forward, error) {
 		if err != nil || ip.Zone() != "" {
 			return bad("not an IP address: " + strconv.Quote(parts[0]))
 		}
-		if ip.Is6() {
-			return bad("QEMU's user network forwards from IPv4 addresses only")
+		if ip = ip.Unmap(); ip.Is6() && f.UDP {
+			return bad("UDP is forwarded from IPv4 addresses only")
 		}
 		f.Addr, parts = ip.String(), parts[1:]
 	default:
@@ -105,6 +105,9 @@ func (f Forward) String() string {
 
 // HostPort is the host's side, as net.Dial takes it.
 func (f Forward) HostPort() string { return net.JoinHostPort(f.Addr, strconv.Itoa(f.Host)) }
+
+// V6 tells whether the host's address is of IPv6. QEMU's user network does not listen there: ukl itself does.
+func (f Forward) V6() bool { return strings.Contains(f.Addr, ":") }
 
 func (f Forward) hostfwd() string {
 	return fmt.Sprintf("%s:%s:%d-%s:%d", f.proto(), f.Addr, f.Host, GuestAddress, f.Guest)

@@ -23,7 +23,7 @@ func TestParseForward(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", ":", "80:", ":80", "a", "80:0", "65536:1", "1:65536", "-1:1", "+1:1", " 80", "080000:1", "1:2:3:4",
-		"localhost:1:2", "1:2/sctp", "1:2/", "[::1]:1:2", "[::1]", "[x]:1:2", "127.0.0.1%lo:1:2",
+		"localhost:1:2", "1:2/sctp", "1:2/", "[::1]:1:2/udp", "[::1%lo]:1:2", "[::1]", "[x]:1:2", "127.0.0.1%lo:1:2",
 	} {
 		if got, err := ParseForward(s); err == nil {
 			t.Errorf("ParseForward(%q) = %+v, without an error", s, got)
@@ -110,6 +110,9 @@ func TestHolder(t *testing.T) {
 		{Forward{"127.0.0.1", 80, 1, false}, 30, "prog30"}, // held on all addresses of IPv6
 		{Forward{"127.0.0.1", 5555, 1, true}, 0, ""},
 	} {
+		if c.f.Addr == "127.0.0.1" && !c.f.UDP && listens(c.f, proc) != (c.pid == 20) { // 30's is in the table of IPv6
+			t.Errorf("listens(%v) = %v", c.f, c.pid != 20)
+		}
 		if pid, name := holder(c.f, proc); pid != c.pid || name != c.name {
 			t.Errorf("holder(%v) = %d, %q; want %d, %q", c.f, pid, name, c.pid, c.name)
 		}

@@ -41,10 +41,12 @@ type Machine struct {
 	CPU      string // QEMU's model; "" is the default of the accelerator
 	Memory   int    // MiB
 	CPUs     int
+	Network  Network
 	Forwards []Forward
 	Volumes  []Volume
 	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3".
 	Backends [Channels]string
+	Monitor  string   // likewise, of the line that Watch follows; "" is none
 	Extra    []string // appended as they are
 }
 
@@ -95,9 +97,12 @@ func (m Machine) Args() []string {
 			args = append(args, "-serial", "chardev:"+c.Name())
 			continue
 		}
-		args = append(args, "-device", fmt.Sprintf("virtserialport,nr=%d,chardev=%s,name=%[2]s", int(c)+1, c.Name()))
+		args = append(args, "-device", fmt.Sprintf("virtserialport,nr=%d,chardev=%s,name=%[2]s,id=%[2]s", int(c)+1, c.Name()))
 	}
-	args = append(args, "-netdev", netdev(m.Forwards), "-device", "virtio-net-device,netdev=net0")
+	if m.Monitor != "" {
+		args = append(args, "-chardev", chardev(m.Monitor, monitorID), "-mon", "mode=control,chardev="+monitorID)
+	}
+	args = append(args, "-netdev", m.Network.netdev(m.Forwards), "-device", "virtio-net-device,netdev=net0")
 	for n, v := range m.Volumes {
 		args = append(args, v.args(n)...)
 	}
@@ -110,14 +115,6 @@ func chardev(backend, name string) string {
 	s := kind + ",id=" + name
 	if more {
 		s += "," + rest
-	}
-	return s
-}
-
-func netdev(forwards []Forward) string {
-	s := "user,id=net0,ipv6=off"
-	for _, f := range forwards {
-		s += ",hostfwd=" + f.hostfwd()
 	}
 	return s
 }

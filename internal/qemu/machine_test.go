@@ -12,7 +12,7 @@ func machine() Machine {
 	m := Machine{
 		Kernel: "/k, 1", Initrd: "/i", Append: "console=ttyS0 quiet", Memory: 64, CPUs: 2,
 		Forwards: []Forward{{Addr: "127.0.0.1", Host: 5555, Guest: 80}, {Addr: "0.0.0.0", Host: 53, Guest: 53, UDP: true}},
-		Extra:    []string{"-s"},
+		Extra:    []string{"-s"}, Monitor: "socket,fd=8",
 	}
 	for c := range Channels {
 		m.Backends[c] = "socket,fd=" + string(rune('3'+c))
@@ -29,9 +29,10 @@ func TestArgs(t *testing.T) {
 		{"-kernel", "/k, 1"}, {"-initrd", "/i"}, {"-append", "console=ttyS0 quiet"},
 		{"-accel", "tcg,thread=single"},
 		{"-device", "virtio-serial-device,max_ports=4"},
-		{"-chardev", "socket,id=ukl.stdin,fd=3"}, {"-device", "virtserialport,nr=1,chardev=ukl.stdin,name=ukl.stdin"},
-		{"-chardev", "socket,id=ukl.stdout,fd=4"}, {"-device", "virtserialport,nr=2,chardev=ukl.stdout,name=ukl.stdout"},
-		{"-chardev", "socket,id=ukl.stderr,fd=5"}, {"-device", "virtserialport,nr=3,chardev=ukl.stderr,name=ukl.stderr"},
+		{"-chardev", "socket,id=ukl.stdin,fd=3"}, {"-device", "virtserialport,nr=1,chardev=ukl.stdin,name=ukl.stdin,id=ukl.stdin"},
+		{"-chardev", "socket,id=ukl.stdout,fd=4"}, {"-device", "virtserialport,nr=2,chardev=ukl.stdout,name=ukl.stdout,id=ukl.stdout"},
+		{"-chardev", "socket,id=ukl.stderr,fd=5"}, {"-device", "virtserialport,nr=3,chardev=ukl.stderr,name=ukl.stderr,id=ukl.stderr"},
+		{"-chardev", "socket,id=ukl.monitor,fd=8"}, {"-mon", "mode=control,chardev=ukl.monitor"},
 		{"-chardev", "socket,id=ukl.log,fd=6"}, {"-serial", "chardev:ukl.log"},
 		{"-netdev", "user,id=net0,ipv6=off,hostfwd=tcp:127.0.0.1:5555-10.0.2.15:80,hostfwd=udp:0.0.0.0:53-10.0.2.15:53"},
 		{"-device", "virtio-net-device,netdev=net0"},

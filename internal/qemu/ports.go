@@ -84,12 +84,23 @@ func try(f Forward) (int, error) {
 		defer c.Close()
 		return c.LocalAddr().(*net.UDPAddr).Port, nil
 	}
-	l, err := net.Listen("tcp4", f.HostPort())
+	family := "tcp4"
+	if f.V6() {
+		family = "tcp6"
+	}
+	l, err := net.Listen(family, f.HostPort())
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Listening tells whether something listens on a TCP port, without connecting: a debugger's port takes one connection only.
+func Listening(f Forward) bool { return listens(f, "/proc") }
+
+func listens(f Forward, proc string) bool {
+	return len(sockets(filepath.Join(proc, "net", "tcp"), f)) > 0
 }
 
 // tcpListen is the state of a listening socket in /proc/net/tcp.

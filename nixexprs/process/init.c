@@ -173,7 +173,7 @@ static void receive_crashes(void)
 {
 	char pattern[64];
 
-	set("/proc/sys/kernel/printk_devkmsg", "on"); /* a report has more lines than a process may write at once */
+	set("/proc/sys/kernel/printk_devkmsg", "on\n"); /* a report has more lines than a process may write at once */
 	set("/proc/sys/kernel/core_pipe_limit", "16");
 	snprintf(pattern, sizeof(pattern), "|/init crash %d %%P %%I", getpid());
 	set("/proc/sys/kernel/core_pattern", pattern);

@@ -1,0 +1,107 @@
+package guest
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func tree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"conf": 0o600, "www/index.html": 0o644, "www/cgi/run": 0o700} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("index.html", filepath.Join(dir, "www/link")), os.Mkdir(filepath.Join(dir, "www/empty"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// The archive, as cpio unpacks it.
+func TestAddFiles(t *testing.T) {
+	cpio, err := exec.LookPath("cpio")
+	if err != nil {
+		t.Fatal("no cpio to judge the archive")
+	}
+	dir := tree(t)
+	var b bytes.Buffer
+	if err := addFiles(&b, []File{{"/etc/deep/conf", dir + "/conf"}, {"/srv", dir + "/www"}, {"/etc/other", dir + "/www/link"}}); err != nil {
+		t.Fatal(err)
+	}
+	entry(&b, "TRAILER!!!", 0, nil)
+	out := t.TempDir()
+	cmd := exec.Command(cpio, "--extract", "--quiet")
+	cmd.Dir, cmd.Stdin = out, &b
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var got []string
+	err = filepath.Walk(out, func(p string, fi os.FileInfo, err error) error {
+		if err != nil || p == out {
+			return err
+		}
+		text := fi.Mode().String() + strings.TrimPrefix(p, out)
+		if fi.Mode().IsRegular() {
+			b, _ := os.ReadFile(p)
+			text += " " + string(b)
+		} else if to, err := os.Readlink(p); err == nil {
+			text += " -> " + to
+		}
+		got = append(got, text)
+		return nil
+	})
+	want := `drwxr-xr-x/etc
+drwxr-xr-x/etc/deep
+-rw-r--r--/etc/deep/conf conf
+-rw-r--r--/etc/other www/index.html
+drwxr-xr-x/srv
+drwxr-xr-x/srv/cgi
+-rwxr-xr-x/srv/cgi/run www/cgi/run
+drwxr-xr-x/srv/empty
+-rw-r--r--/srv/index.html www/index.html
+Lrwxrwxrwx/srv/link -> index.html`
+	if text := strings.Join(got, "\n"); err != nil || text != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, text, want)
+	}
+}
+
+func TestAddFilesRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{dir, dir + "/fifo", dir + "/none"} {
+		if err := addFiles(new(bytes.Buffer), []File{{"/x", host}}); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+func TestHeavy(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(file, make([]byte, 10<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Files: []File{{"/big", file}}}
+	o.Machine.Memory = 16
+	var heavy *Heavy
+	if _, err := o.Initrd(); !errors.As(err, &heavy) || heavy.Files != 11 {
+		t.Errorf("10 MiB for 16: %v", err)
+	}
+	o.Machine.Memory = 64
+	if b, err := o.Initrd(); err != nil || len(b) < 10<<20 {
+		t.Errorf("10 MiB for 64: %d bytes, %v", len(b), err)
+	}
+}

@@ -1,0 +1,128 @@
+package qemu
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Network is how the guest's card is connected. The zero value is QEMU's user network.
+type Network struct {
+	Tap     string       // a tap interface of the host; "" is the user network
+	Address netip.Prefix // of the guest, behind a tap
+	Gateway netip.Addr
+	IPv6    bool // the user network advertises an IPv6 prefix, too
+}
+
+// userBits is the length of Netmask.
+const userBits = 24
+
+// ParseNetwork reads "user" or tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]. Behind a tap the guest's address and gateway are those of
+// the user network unless they are given.
+func ParseNetwork(s string) (Network, error) {
+	bad := func(why string) (Network, error) {
+		return Network{}, fmt.Errorf("network %q: %s; want user or tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]", s, why)
+	}
+	if s == "user" {
+		return Network{}, nil
+	}
+	rest, ok := strings.CutPrefix(s, "tap:")
+	if !ok {
+		return bad("unknown kind")
+	}
+	parts := strings.Split(rest, ",")
+	const longest = 15 // of an interface's name: IFNAMSIZ of Linux, less its NUL
+	if n := parts[0]; n == "" || len(n) > longest || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\x00") {
+		return bad("no name of an interface")
+	}
+	n := Network{Tap: parts[0], Address: netip.PrefixFrom(netip.MustParseAddr(GuestAddress), userBits), Gateway: netip.MustParseAddr(HostAddress)}
+	var err error
+	switch {
+	case len(parts) > 3:
+		return bad("too many commas")
+	case len(parts) > 1:
+		if n.Address, err = netip.ParsePrefix(parts[1]); err != nil || !n.Address.Addr().Is4() || n.Address.Bits() > 30 {
+			return bad("no IPv4 address with a network's bits: " + parts[1])
+		}
+		n.Gateway = n.Address.Masked().Addr().Next()
+	}
+	if len(parts) > 2 {
+		if n.Gateway, err = netip.ParseAddr(parts[2]); err != nil {
+			return bad("no gateway: " + parts[2])
+		}
+	}
+	if !n.Address.Contains(n.Gateway) || n.Gateway == n.Address.Addr() {
+		return bad(fmt.Sprintf("%s is no neighbour of %s", n.Gateway, n.Address))
+	}
+	return n, nil
+}
+
+// IP is the value of ip= on the kernel's command line.
+func (n Network) IP() string {
+	if n.Tap == "" {
+		return fmt.Sprintf("%s::%s:%s:ukl:eth0:off", GuestAddress, HostAddress, Netmask)
+	}
+	mask := ^uint32(0) << (32 - n.Address.Bits())
+	return fmt.Sprintf("%s::%s:%d.%d.%d.%d:ukl:eth0:off", n.Address.Addr(), n.Gateway, byte(mask>>24), byte(mask>>16), byte(mask>>8), byte(mask))
+}
+
+// NoTap is a tap interface that cannot be used.
+type NoTap struct {
+	Network Network
+	Other   bool // there is an interface of that name, which is none
+}
+
+func (e *NoTap) Error() string {
+	if e.Other {
+		return fmt.Sprintf("--net tap:%s: that interface is no tap", e.Network.Tap)
+	}
+	return fmt.Sprintf("--net tap:%s: there is no such interface", e.Network.Tap)
+}
+
+// Commands make the interface, as root; none if its name is taken. What is behind it is the host alone: no bridge, no route to
+// elsewhere.
+func (e *NoTap) Commands() []string {
+	n := e.Network
+	if e.Other {
+		return nil
+	}
+	return []string{
+		fmt.Sprintf("ip tuntap add dev %s mode tap user $(id -u)", n.Tap),
+		fmt.Sprintf("ip address add %s/%d dev %s", n.Gateway, n.Address.Bits(), n.Tap),
+		fmt.Sprintf("ip link set dev %s up", n.Tap),
+	}
+}
+
+// Check says whether the host has the interface. sys is where sysfs is mounted.
+func (n Network) Check(sys string) error {
+	if n.Tap == "" {
+		return nil
+	}
+	dir := filepath.Join(sys, "class/net", n.Tap)
+	if _, err := os.Stat(dir); err != nil {
+		return &NoTap{Network: n}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tun_flags")); err != nil {
+		return &NoTap{Network: n, Other: true}
+	}
+	return nil
+}
+
+// netdev is QEMU's backend of the card.
+func (n Network) netdev(forwards []Forward) string {
+	if n.Tap != "" {
+		return fmt.Sprintf("tap,id=net0,ifname=%s,script=no,downscript=no", Value(n.Tap))
+	}
+	s := "user,id=net0,ipv6=off"
+	if n.IPv6 {
+		s = "user,id=net0,ipv6=on"
+	}
+	for _, f := range forwards {
+		if !f.V6() {
+			s += ",hostfwd=" + f.hostfwd()
+		}
+	}
+	return s
+}
