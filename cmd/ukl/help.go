@@ -54,14 +54,7 @@ func environmentRows() []row {
 // commandHelp is what `ukl COMMAND --help` prints; own are the command's flags without the global ones.
 func commandHelp(name string, c *cli.Command, own []cli.Flag) string {
 	var b strings.Builder
-	usage := c.UsageText
-	if usage == "" {
-		usage = strings.TrimSpace(name + " [OPTIONS] " + c.ArgsUsage)
-		if len(c.Subcommands) > 0 {
-			usage = name + " COMMAND [ARGUMENTS]"
-		}
-	}
-	fmt.Fprintf(&b, "%s: %s\n\nusage: %s\n", name, c.Usage, usage)
+	fmt.Fprintf(&b, "%s: %s\n\nusage: %s\n", name, c.Usage, synopsis(name, c))
 	if len(c.Subcommands) > 0 {
 		b.WriteString("\ncommands:\n")
 		table(&b, commandRows(c.Subcommands))
@@ -76,6 +69,17 @@ func commandHelp(name string, c *cli.Command, own []cli.Flag) string {
 		fmt.Fprintf(&b, "\n%s\n", c.Description)
 	}
 	return literal(b.String())
+}
+
+// synopsis is how a command is written.
+func synopsis(name string, c *cli.Command) string {
+	switch {
+	case c.UsageText != "":
+		return c.UsageText
+	case len(c.Subcommands) > 0:
+		return name + " COMMAND [ARGUMENTS]"
+	}
+	return strings.TrimSpace(name + " [OPTIONS] " + c.ArgsUsage)
 }
 
 type row struct{ left, right string }

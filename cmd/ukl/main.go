@@ -62,7 +62,7 @@ func (t *tool) app() *cli.App {
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.debugCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
 		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
-		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(),
+		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
 	}
 	for _, c := range commands {
 		t.finish("ukl", c)
@@ -88,10 +88,7 @@ func (t *tool) app() *cli.App {
 // finish gives a command what all commands have; parent is what stands before its name.
 func (t *tool) finish(parent string, c *cli.Command) {
 	name := parent + " " + c.Name
-	own := slices.DeleteFunc(slices.Clone(c.Flags), func(f cli.Flag) bool {
-		return slices.ContainsFunc(globals(), func(g cli.Flag) bool { return g.Names()[0] == f.Names()[0] })
-	})
-	c.CustomHelpTemplate = commandHelp(name, c, own)
+	c.CustomHelpTemplate = commandHelp(name, c, ownFlags(c))
 	for _, f := range globals() {
 		if !slices.ContainsFunc(c.Flags, func(have cli.Flag) bool { return have.Names()[0] == f.Names()[0] }) {
 			c.Flags = append(c.Flags, f)
