@@ -5,13 +5,19 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"ukl/internal/bench"
+	"ukl/internal/doctor"
+	"ukl/internal/echo"
 	"ukl/internal/exit"
+	"ukl/internal/instance"
 	"ukl/internal/manifest"
+	"ukl/internal/pins"
 )
 
 func page(t *testing.T, name string) string {
@@ -100,6 +106,62 @@ func TestSchema(t *testing.T) {
 			if _, err := manifest.Parse([]byte(part.table+"\n"+key+" = true\n"), manifest.Place{File: "x", Base: "x"}); strings.Contains(fmt.Sprint(err), "unknown key") {
 				t.Errorf("%s in the schema has %s: %v", part.table, key, err)
 			}
+		}
+	}
+}
+
+// keys are the places of a type's JSON: "a", "a[].b", "a.*.b" for a table's.
+func keys(t reflect.Type, prefix string) []string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return keys(t.Elem(), prefix)
+	case reflect.Slice:
+		return keys(t.Elem(), prefix+"[]")
+	case reflect.Map:
+		return keys(t.Elem(), prefix+".*")
+	case reflect.Struct:
+		if t.PkgPath() == "time" {
+			break
+		}
+		var list []string
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Anonymous && name == "":
+				list = append(list, keys(f.Type, prefix)...)
+			case name != "" && name != "-" && f.IsExported():
+				list = append(list, keys(f.Type, strings.TrimPrefix(prefix+"."+name, "."))...)
+			}
+		}
+		return list
+	}
+	return []string{prefix}
+}
+
+// docs/json.md has every key that --json prints, and no other.
+func TestDocumentedJSON(t *testing.T) {
+	text := page(t, "json.md")
+	if !strings.Contains(text, fmt.Sprintf("version %d", shapes)) {
+		t.Errorf("docs/json.md is not about version %d", shapes)
+	}
+	for title, shape := range map[string]any{
+		"bench": bench.Report{}, "build": built{}, "client": echo.Summary{}, "doctor": []doctor.Finding{}, "init, man": made{},
+		"inspect": inspected{}, "list": []listed{}, "pins list": []pins.Pin{}, "pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
+		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "test": tested{}, "--version": versions{},
+	} {
+		_, section, ok := strings.Cut(text, "\n## "+title+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		if !ok {
+			t.Errorf("docs/json.md has no section %q", title)
+			continue
+		}
+		var documented []string
+		for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(section, -1) {
+			documented = append(documented, m[1])
+		}
+		if want := keys(reflect.TypeOf(shape), ""); !slices.Equal(slices.Sorted(slices.Values(documented)), slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s: documented are\n%q\nprinted are\n%q", title, documented, want)
 		}
 	}
 }

@@ -20,10 +20,21 @@ import (
 	"ukl/internal/instance"
 	"ukl/internal/pins"
 	"ukl/internal/suggest"
+	"ukl/nixexprs"
 )
 
 // version is ukl's own; what is built depends on the lock and the expressions, which `ukl --version` also names.
 const version = "0.1.0"
+
+// shapes is the version of all that --json prints: docs/json.md says when it grows.
+const shapes = 1
+
+// versions is what `ukl --version --json` prints.
+type versions struct {
+	Version     string `json:"version"`
+	JSON        int    `json:"json"`        // version of the shapes
+	Expressions string `json:"expressions"` // hash of the Nix expressions and the lock
+}
 
 func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
@@ -165,7 +176,7 @@ func quoted(words []string) string {
 func (t *tool) noCommand(c *cli.Context) error {
 	switch {
 	case c.Bool("version"):
-		return t.printVersion()
+		return t.printVersion(c)
 	case c.Args().First() == "help":
 		if name := c.Args().Get(1); name != "" && c.App.Command(name) != nil {
 			return cli.ShowCommandHelp(c, name)
@@ -262,7 +273,10 @@ func (t *tool) note(c *cli.Context, format string, args ...any) {
 	}
 }
 
-func (t *tool) printVersion() error {
+func (t *tool) printVersion(c *cli.Context) error {
+	if c.Bool("json") {
+		return printJSON(t.stdout, versions{version, shapes, nixexprs.Hash()})
+	}
 	_, err := fmt.Fprintf(t.stdout, "ukl %s\n", version)
 	return err
 }

@@ -161,6 +161,25 @@ func pinsFetch(c *cli.Context) error {
 	return reportPins(c, missing)
 }
 
+// fetchedPins is what `ukl pins fetch --json` prints.
+type fetchedPins struct {
+	Fetched int   `json:"fetched"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// verifiedPins is what `ukl pins verify --json` prints.
+type verifiedPins struct {
+	Present int      `json:"present"` // in the store
+	Absent  int      `json:"absent"`
+	Wrong   []string `json:"wrong"` // store paths
+}
+
+// exportedPins is what `ukl pins export --json` prints.
+type exportedPins struct {
+	Files int    `json:"files"`
+	Dir   string `json:"dir"`
+}
+
 // reportPins prints what a command brought into the store.
 func reportPins(c *cli.Context, brought []pins.Pin) error {
 	var size int64
@@ -168,10 +187,7 @@ func reportPins(c *cli.Context, brought []pins.Pin) error {
 		size += p.Size
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, struct {
-			Fetched int   `json:"fetched"`
-			Bytes   int64 `json:"bytes"`
-		}{len(brought), size})
+		return printJSON(c.App.Writer, fetchedPins{len(brought), size})
 	}
 	_, err := fmt.Fprintf(c.App.Writer, "%d pins fetched, %d bytes\n", len(brought), size)
 	return err
@@ -199,11 +215,7 @@ func pinsVerify(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		err = printJSON(c.App.Writer, struct {
-			Present int      `json:"present"`
-			Absent  int      `json:"absent"`
-			Wrong   []string `json:"wrong"`
-		}{len(present), len(invalid), bad})
+		err = printJSON(c.App.Writer, verifiedPins{len(present), len(invalid), append([]string{}, bad...)})
 	} else {
 		_, err = fmt.Fprintf(c.App.Writer, "%d in the store, %d right, %d not here\n", len(present), len(present)-len(bad), len(invalid))
 	}
@@ -340,10 +352,7 @@ func pinsExport(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, struct {
-			Files int    `json:"files"`
-			Dir   string `json:"dir"`
-		}{files, dir})
+		return printJSON(c.App.Writer, exportedPins{files, dir})
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%d files in %s\n", files, dir)
 	return err
