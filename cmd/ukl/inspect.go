@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,18 +14,29 @@ import (
 	"ukl/internal/apps"
 	"ukl/internal/exit"
 	"ukl/internal/image"
+	"ukl/internal/kconfig"
 	"ukl/internal/pins"
+	"ukl/internal/portrait"
+	"ukl/internal/replace"
 	"ukl/internal/sbom"
 	"ukl/nixexprs"
 )
 
 func (t *tool) inspectCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "inspect",
-		Usage:       "show what is in an application's image: files, sizes, hashes, configuration",
-		UsageText:   "ukl inspect [--json] [APP|DIR|PROGRAM]",
-		Description: "Builds what is missing. With --json also every line of the kernel's configuration that ukl sets.",
-		Action:      t.inspect,
+		Name:      "inspect",
+		Usage:     "show what is in an application's image: files, sizes, hashes, configuration",
+		UsageText: "ukl inspect [OPTIONS] [APP|DIR|PROGRAM]",
+		Description: `Builds what is missing. With --json also every line of the kernel's configuration that ukl sets.
+
+examples:
+  ukl run -v hello && ukl inspect --html hello.html hello`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "html", Usage: "write a page with all of it into `FILE`: what takes how much, the configuration with reasons, pins, the last boot"},
+			&cli.StringFlag{Name: "svg", Usage: "write a drawing of what takes how much into `FILE`"},
+			&cli.StringFlag{Name: "log", Usage: "for --html: the kernel's log of the boot to show, instead of that of the last run with -v: `FILE`"},
+		},
+		Action: t.inspect,
 	}
 }
 
@@ -78,8 +90,14 @@ func (t *tool) inspect(c *cli.Context) error {
 		return err
 	}
 	out.Pins = len(lock.All()) - len(lock.Of("qemu"))
-	if c.Bool("json") {
+	if err := portray(c, out, string(config), lock); err != nil {
+		return err
+	}
+	switch {
+	case c.Bool("json"):
 		return printJSON(t.stdout, out)
+	case c.IsSet("html") || c.IsSet("svg"):
+		return nil
 	}
 	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
 	for _, f := range []struct {
@@ -110,6 +128,72 @@ func (t *tool) inspect(c *cli.Context) error {
 	fmt.Fprintf(w, "\ncalls of the kernel\t%s\nkernel series\t%d patches\nconfiguration\ttinyconfig and %d lines\npins\t%d\n",
 		calls, len(out.Patches), len(out.Config), out.Pins)
 	return w.Flush()
+}
+
+// portray writes the page and the drawing that were asked for.
+func portray(c *cli.Context, out inspected, config string, lock *pins.Lock) error {
+	page, drawing := c.String("html"), c.String("svg")
+	if page == "" && drawing == "" {
+		return nil
+	}
+	p := portrait.Image{
+		App: out.App, Version: version, BzImage: out.BzImage, Calls: out.Program.Kernel, Source: out.Source, Patches: out.Patches,
+		Config:  kconfig.Explained(config),
+		Pins:    slices.DeleteFunc(lock.All(), func(p pins.Pin) bool { return slices.Equal(p.Groups, []string{"qemu"}) }),
+		Kernel:  portrait.Program{File: out.Kernel.File},
+		Program: portrait.Program{File: out.Program.File},
+	}
+	var err error
+	if p.Kernel.Sections, err = anatomy.Map(p.Kernel.Path); err != nil {
+		return err
+	}
+	if p.Program.Sections, err = anatomy.Map(p.Program.Path); err != nil {
+		return err
+	}
+	if p.Boot, p.Log, err = boot(c.String("log"), out.App); err != nil {
+		return err
+	}
+	if drawing != "" {
+		if err := replace.File(drawing, p.SVG(), 0o644); err != nil {
+			return err
+		}
+	}
+	if page == "" {
+		return nil
+	}
+	text, err := p.HTML()
+	if err != nil {
+		return err
+	}
+	return replace.File(page, text, 0o644)
+}
+
+// fewest are the lines that make a boot: a quiet kernel says less.
+const fewest = 10
+
+// boot reads a kernel's log, or that of the application's last run if it has more than a quiet kernel says.
+func boot(file, app string) ([]portrait.Moment, string, error) {
+	named := file != ""
+	if !named {
+		file = filepath.Join(stateDir(app), "kernel.log")
+	}
+	text, err := os.ReadFile(file)
+	switch {
+	case err != nil && named:
+		return nil, "", err
+	case err != nil:
+		return nil, "", nil
+	}
+	moments := portrait.Moments(string(text))
+	switch {
+	case named && len(moments) == 0:
+		return nil, "", exit.Errorf(exit.Input, "--log %s: no line has a time stamp", file)
+	case !named && len(moments) < fewest:
+		return nil, "", nil
+	case !named:
+		return moments, "the log of the last run", nil
+	}
+	return moments, filepath.Base(file), nil
 }
 
 // known are those of the names that the kernel has; libc has others for the same addresses.

@@ -83,3 +83,74 @@ func Dissect(path string, most int) (Program, error) {
 	p.Largest = p.Largest[:min(len(p.Largest), most)]
 	return p, nil
 }
+
+// Kinds of a section.
+const (
+	Code      = "code"
+	Constants = "constants"
+	Data      = "data"
+	Zeros     = "zeros" // it takes memory, and nothing of the file
+)
+
+// Section is a section of a program that is in memory at run time.
+type Section struct {
+	Part
+	Kind    string
+	Symbols []Part // functions and variables in it, the largest first; bytes that have two names are counted once
+}
+
+// Map measures a program's sections, by address, and all symbols in them.
+func Map(path string) ([]Section, error) {
+	e, err := elf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	symbols, _ := e.Symbols() // a stripped program has none
+	inside := map[elf.SectionIndex][]elf.Symbol{}
+	for _, s := range symbols {
+		if kind := elf.ST_TYPE(s.Info); s.Size > 0 && (kind == elf.STT_FUNC || kind == elf.STT_OBJECT) {
+			inside[s.Section] = append(inside[s.Section], s)
+		}
+	}
+	var all []Section
+	for i, s := range e.Sections {
+		if s.Flags&elf.SHF_ALLOC == 0 || s.Size == 0 || s.Flags&elf.SHF_TLS != 0 && s.Type == elf.SHT_NOBITS {
+			continue // that of threads takes no place of its own
+		}
+		section := Section{Part: Part{s.Name, s.Size}, Kind: kindOf(s.SectionHeader)}
+		section.Symbols = apart(inside[elf.SectionIndex(i)], s.Addr, s.Size)
+		all = append(all, section)
+	}
+	return all, nil
+}
+
+func kindOf(s elf.SectionHeader) string {
+	switch {
+	case s.Flags&elf.SHF_EXECINSTR != 0:
+		return Code
+	case s.Type == elf.SHT_NOBITS:
+		return Zeros
+	case s.Flags&elf.SHF_WRITE != 0:
+		return Data
+	}
+	return Constants
+}
+
+// apart are the symbols of a section without those that lie in others, the largest first.
+func apart(symbols []elf.Symbol, addr, size uint64) []Part {
+	slices.SortFunc(symbols, func(a, b elf.Symbol) int {
+		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name))
+	})
+	var list []Part
+	end := addr
+	for _, s := range symbols {
+		if s.Value < end || s.Size > size || s.Value-addr > size-s.Size {
+			continue
+		}
+		list = append(list, Part{s.Name, s.Size})
+		end = s.Value + s.Size
+	}
+	slices.SortStableFunc(list, func(a, b Part) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name)) })
+	return list
+}

@@ -2,6 +2,7 @@ package anatomy
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -27,5 +28,40 @@ func TestDissect(t *testing.T) {
 	}
 	if _, err := Dissect(file, 1); err == nil {
 		t.Error("a text was dissected")
+	}
+}
+
+func TestMap(t *testing.T) {
+	dir := t.TempDir()
+	source := filepath.Join(dir, "x.c")
+	if err := os.WriteFile(source, []byte("int zeros[5000]; int data[300] = {1}; const char text[2000] = {1};\nint main(void) { return zeros[1] + data[2] + text[3]; }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "x")
+	if out, err := exec.Command("gcc", "-O0", "-o", file, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	sections, err := Map(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Part{Code: {"main", 0}, Zeros: {"zeros", 20000}, Data: {"data", 1200}, Constants: {"text", 2000}}
+	for _, s := range sections {
+		var sum uint64
+		for _, p := range s.Symbols {
+			sum += p.Size
+			if w := want[s.Kind]; p.Name == w.Name && (w.Size == 0 || w.Size == p.Size) {
+				delete(want, s.Kind)
+			}
+		}
+		if sum > s.Size {
+			t.Errorf("%s: %d bytes of symbols in %d", s.Name, sum, s.Size)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not found: %v in %+v", want, sections)
+	}
+	if _, err := Map(source); err == nil {
+		t.Error("a source file was taken")
 	}
 }

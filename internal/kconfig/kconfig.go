@@ -1,0 +1,111 @@
+// Package kconfig says why the guest's kernel is configured as it is: each line in which its configuration differs from tinyconfig
+// has a reason. A test holds the table against nixexprs/linux/config.
+package kconfig
+
+import "strings"
+
+// Option is a line of a configuration, and why it is there; "" if nobody has said.
+type Option struct{ Line, Reason string }
+
+// Explained gives the lines of a configuration their reasons.
+func Explained(config string) []Option {
+	why := reasons()
+	var all []Option
+	for line := range strings.Lines(config) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "CONFIG_") {
+			continue
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "CONFIG_"), "=")
+		all = append(all, Option{line, why[name]})
+	}
+	return all
+}
+
+// group is options that one reason has brought.
+type group struct{ names, reason string }
+
+func reasons() map[string]string {
+	all := map[string]string{}
+	for _, g := range []group{
+		{"64BIT", "the application is a 64-bit program"},
+		{"SMP", "guests may have several processors"},
+		{"HYPERVISOR_GUEST PARAVIRT KVM_GUEST", "clock and wake-ups by KVM where there is one"},
+		{"PVH", "QEMU enters the vmlinux directly: no decompression at boot"},
+		{"PRINTK BUG", "a dying kernel must say why"},
+		{"PRINTK_TIME", "the log tells what a boot takes"},
+		{"MULTIUSER", "programs that give up root, such as servers, find the calls"},
+		{"SYSFS PROC_FS PROC_SYSCTL SYSCTL", "libc and programs look at the machine there"},
+		{"TMPFS SHMEM", "/dev/shm and shared anonymous memory"},
+		{"DEVTMPFS", "/dev without a program that fills it"},
+		{"BLK_DEV_INITRD", "arguments, environment and files come in an initrd"},
+		{"FUTEX FUTEX_PI", "locks of the C library"},
+		{"EPOLL SIGNALFD TIMERFD EVENTFD", "event loops"},
+		{"AIO IO_URING", "asynchronous input and output"},
+		{"ADVISE_SYSCALLS", "madvise(): allocators give memory back"},
+		{"MEMBARRIER RSEQ", "libc and language runtimes use them where they are"},
+		{"POSIX_TIMERS", "timer_create(), setitimer()"},
+		{"SYSVIPC POSIX_MQUEUE", "System V and POSIX queues, semaphores, shared memory"},
+		{"CROSS_MEMORY_ATTACH FHANDLE INOTIFY_USER FILE_LOCKING", "system calls that ordinary programs make"},
+		{"ELF_CORE COREDUMP", "signals that dump core behave as elsewhere, and process mode reports crashes by it"},
+		{"BINFMT_ELF", "the application's format"},
+		{"BINFMT_SCRIPT", "the application may start scripts"},
+		{"TTY UNIX98_PTYS", "terminals for programs that open some"},
+		{"VT", "there is no screen"},
+		{"SERIAL_8250 SERIAL_8250_CONSOLE", "the kernel's log goes to the first serial port"},
+		{"VIRTIO_MENU VIRTIO_MMIO VIRTIO_MMIO_CMDLINE_DEVICES", "the devices of QEMU's microvm, which stand on the command line"},
+		{"PCI PCI_MSI VIRTIO_PCI", "the devices of machines with PCI, such as other hypervisors have"},
+		{"VIRTIO_CONSOLE", "stdin, stdout and stderr"},
+		{"HW_RANDOM HW_RANDOM_VIRTIO", "randomness from the host where it is offered"},
+		{"NET PACKET UNIX INET", "sockets"},
+		{"IP_PNP", "the address is set from the command line before the application starts"},
+		{"IPV6", "sockets for both families, as most servers open them"},
+		{"NETDEVICES NET_CORE VIRTIO_NET", "the network card"},
+		{"ETHERNET WIRELESS WLAN", "no drivers of hardware"},
+		{"HIGH_RES_TIMERS", "sleeps end when they should"},
+		{"NO_HZ_IDLE", "an idle guest costs the host nothing"},
+		{"HZ_1000", "a slice of the processor ends after a millisecond"},
+		{"PREEMPT_NONE", "one application: throughput before latency"},
+		{"X86_MPPARSE", "the microvm tells its processors by that table"},
+		{"X86_X2APIC", "the interrupt controller of guests"},
+		{"KALLSYMS", "backtraces of the kernel have names"},
+		{"UNWINDER_GUESS", "the smallest unwinder; it reads stacks of both rings"},
+		{"CC_OPTIMIZE_FOR_PERFORMANCE", "speed before size"},
+		{"KERNEL_XZ", "the smallest bzImage"},
+		{"RELOCATABLE RANDOMIZE_BASE", "addresses are fixed: the application is linked against them"},
+		{"SPECULATION_MITIGATIONS", "they protect a border between application and kernel, which ring 0 does not have"},
+		{"STACKPROTECTOR", "cost on each call of the kernel, for no border"},
+		{"IA32_EMULATION MODIFY_LDT_SYSCALL LEGACY_VSYSCALL_NONE", "no relics of 32-bit and old programs"},
+		{"STRICT_KERNEL_RWX", "code stays read-only, in ring 0 as well"},
+		{"VMAP_STACK", "an overflow of a kernel stack is caught"},
+		{"TRANSPARENT_HUGEPAGE TRANSPARENT_HUGEPAGE_MADVISE", "large pages for those who ask"},
+		{"SECCOMP", "programs that confine themselves, or their children, can"},
+		{"CGROUPS NAMESPACES", "one application has the whole machine"},
+		{"EXPERT EMBEDDED", "lets the others be switched"},
+		{"RING0_PROCESS", "the series: the application in ring 0"},
+		{"QEMU_TCG_GUEST", "the series: boots under QEMU's emulation without calibrating clocks"},
+		{"X86_ESPFIX64 X86_16BIT", "no 16-bit segments"},
+		{"ACPI", "the microvm has none"},
+		{"PERF_EVENTS_INTEL_UNCORE PERF_EVENTS_INTEL_RAPL PERF_EVENTS_INTEL_CSTATE", "no counters of hardware that guests do not see"},
+		{"X86_PKG_TEMP_THERMAL X86_THERMAL_VECTOR X86_MCE THERMAL PM POWER_SUPPLY CPU_FREQ", "temperature, power and broken hardware are the host's business"},
+		{"PCIEASPM VGA_ARB PCI_QUIRKS", "repairs of real boards"},
+		{"IPV6_SIT", "no tunnels"},
+		{"NLS", "no foreign file systems"},
+		{"SCHED_DEBUG SLUB_DEBUG", "debugging that costs memory"},
+		{"SERIAL_8250_PCI SERIAL_8250_PNP", "the one port is known"},
+		{"CPU_SUP_HYGON CPU_SUP_CENTAUR CPU_SUP_ZHAOXIN PROCESSOR_SELECT", "processors of two makers suffice"},
+		{"NR_CPUS", "tables for no more than a guest uses"},
+		{"JUMP_LABEL", "switched-off features cost nothing"},
+		{"SCHED_MC_PRIO", "guests do not see which core is faster"},
+		{"BASE_FULL", "hash tables of ordinary size"},
+		{"SLUB", "the allocator that scales"},
+		{"NET_9P NET_9P_VIRTIO NETWORK_FILESYSTEMS 9P_FS", "volumes: directories of the host"},
+		{"NFS_FS", "no other network file systems"},
+		{"ETHTOOL_NETLINK", "nobody asks a virtual card that way"},
+		{"RD_BZIP2 RD_LZMA RD_XZ RD_LZO RD_LZ4 RD_ZSTD", "initrds are not compressed, or by gzip"},
+	} {
+		for name := range strings.FieldsSeq(g.names) {
+			all[name] = g.reason
+		}
+	}
+	return all
+}
