@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 )
 
 // File is one file of an image.
@@ -61,7 +62,9 @@ func Dissect(path string, most int) (Program, error) {
 		return p, err
 	}
 	defer e.Close()
+	kernel := false
 	for _, s := range e.Sections {
+		kernel = kernel || s.Addr >= kernelHalf
 		if s.Flags&elf.SHF_ALLOC != 0 && s.Size > 0 {
 			p.Sections = append(p.Sections, Part{s.Name, s.Size})
 		}
@@ -70,7 +73,7 @@ func Dissect(path string, most int) (Program, error) {
 	for _, s := range symbols {
 		kind := elf.ST_TYPE(s.Info)
 		switch {
-		case s.Section == elf.SHN_ABS && s.Value >= kernelHalf && e.Entry < kernelHalf:
+		case s.Section == elf.SHN_ABS && s.Value >= kernelHalf && !kernel:
 			p.Kernel = append(p.Kernel, s.Name)
 		case s.Size > 0 && (kind == elf.STT_FUNC || kind == elf.STT_OBJECT):
 			p.Largest = append(p.Largest, Part{s.Name, s.Size})
@@ -131,7 +134,7 @@ func kindOf(s elf.SectionHeader) string {
 		return Code
 	case s.Type == elf.SHT_NOBITS:
 		return Zeros
-	case s.Flags&elf.SHF_WRITE != 0:
+	case s.Flags&elf.SHF_WRITE != 0 && !strings.HasPrefix(s.Name, ".rodata"): // the kernel protects its own later
 		return Data
 	}
 	return Constants

@@ -34,13 +34,15 @@ func (c Command) Argv() []string {
 		argv = append(argv, c.App, "-ex", "add-symbol-file "+word(c.Kernel))
 	}
 	argv = append(argv, "-ex", "target remote "+c.Address)
+	if len(c.Breaks) == 0 {
+		return argv
+	}
+	// gdb looks at a function's code for the end of its prologue: it must take it from the file for now.
+	argv = append(argv, "-ex", "set trust-readonly-sections on")
 	for _, b := range c.Breaks {
 		argv = append(argv, "-ex", "hbreak "+b)
 	}
-	if len(c.Breaks) > 0 {
-		argv = append(argv, "-ex", "continue")
-	}
-	return argv
+	return append(argv, "-ex", "set trust-readonly-sections off", "-ex", "continue")
 }
 
 // word makes a file's name one word of a gdb command.

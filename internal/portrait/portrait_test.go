@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -169,4 +170,12 @@ func FuzzMoments(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestFamilies(t *testing.T) {
+	got := families([]anatomy.Part{{Name: "tcp_a", Size: 5}, {Name: "__tcp_b", Size: 6}, {Name: "udp_a", Size: 7}, {Name: "main", Size: 1}})
+	want := []anatomy.Part{{Name: "tcp_… (2)", Size: 11}, {Name: "udp_… (1)", Size: 7}, {Name: "main_… (1)", Size: 1}}
+	if !slices.Equal(got, want) {
+		t.Errorf("families = %v", got)
+	}
 }

@@ -27,17 +27,41 @@ type box struct {
 }
 
 // shownSymbols is how many of a section's symbols have tiles of their own.
-const shownSymbols = 80
+const shownSymbols = 120
+
+// severalSymbols are so many that a section is shown by the families of their names.
+const severalSymbols = 1500
+
+// families puts symbols together whose names begin alike, as those of one subsystem of a kernel do: tcp_sendmsg and __tcp_push are
+// tcp_…. The largest come first.
+func families(symbols []anatomy.Part) []anatomy.Part {
+	size, count := map[string]uint64{}, map[string]int{}
+	for _, p := range symbols {
+		family, _, _ := strings.Cut(strings.TrimLeft(p.Name, "_"), "_")
+		size[family] += p.Size
+		count[family]++
+	}
+	var all []anatomy.Part
+	for family, n := range size {
+		all = append(all, anatomy.Part{Name: fmt.Sprintf("%s_… (%d)", family, count[family]), Size: n})
+	}
+	slices.SortFunc(all, func(a, b anatomy.Part) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name)) })
+	return all
+}
 
 // tiles are a program's sections with their largest symbols; what is left of a section is one tile.
 func tiles(sections []anatomy.Section) []tile {
 	var all []tile
 	for _, s := range sections {
 		t := tile{name: s.Name, size: s.Size, class: s.Kind, note: kinds()[s.Kind]}
+		symbols, what := s.Symbols, "symbols"
+		if len(symbols) > severalSymbols {
+			symbols, what = families(symbols), "kinds of symbols"
+		}
 		rest, left := s.Size, 0
-		for i, p := range s.Symbols {
+		for i, p := range symbols {
 			if i >= shownSymbols || p.Size > rest {
-				left = len(s.Symbols) - i
+				left = len(symbols) - i
 				break
 			}
 			t.parts = append(t.parts, tile{name: p.Name, size: p.Size, class: s.Kind, note: "of " + s.Name})
@@ -46,7 +70,7 @@ func tiles(sections []anatomy.Section) []tile {
 		if rest > 0 && len(t.parts) > 0 {
 			name := "without a symbol"
 			if left > 0 {
-				name = fmt.Sprintf("%d smaller symbols, and what has none", left)
+				name = fmt.Sprintf("%d smaller %s, and what has none", left, what)
 			}
 			t.parts = append(t.parts, tile{name: name, size: rest, class: s.Kind + " rest", note: "of " + s.Name})
 		}
