@@ -58,21 +58,23 @@ func tiles(sections []anatomy.Section) []tile {
 		if len(symbols) > severalSymbols {
 			symbols, what = families(symbols), "kinds of symbols"
 		}
-		rest, left := s.Size, 0
-		for i, p := range symbols {
-			if i >= shownSymbols || p.Size > rest {
-				left = len(symbols) - i
-				break
+		add := func(name string, size uint64, class string) {
+			if size > 0 {
+				t.parts = append(t.parts, tile{name: name, size: size, class: class, note: "of " + s.Name})
 			}
-			t.parts = append(t.parts, tile{name: p.Name, size: p.Size, class: s.Kind, note: "of " + s.Name})
-			rest -= p.Size
 		}
-		if rest > 0 && len(t.parts) > 0 {
-			name := "without a symbol"
-			if left > 0 {
-				name = fmt.Sprintf("%d smaller %s, and what has none", left, what)
+		shown := min(len(symbols), shownSymbols)
+		rest, smaller := s.Size, uint64(0) // symbols of a section do not overlap: see anatomy.Map
+		for i, p := range symbols {
+			if rest -= p.Size; i < shown {
+				add(p.Name, p.Size, s.Kind)
+			} else {
+				smaller += p.Size
 			}
-			t.parts = append(t.parts, tile{name: name, size: rest, class: s.Kind + " rest", note: "of " + s.Name})
+		}
+		add(fmt.Sprintf("%d smaller %s", len(symbols)-shown, what), smaller, s.Kind+" rest")
+		if len(symbols) > 0 {
+			add("without a symbol", rest, s.Kind+" rest")
 		}
 		all = append(all, t)
 	}
