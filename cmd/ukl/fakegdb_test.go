@@ -1,16 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
+
+	"ukl/internal/gdbstub"
 )
 
 // fakeGDB takes gdb's arguments and speaks its remote protocol: it breaks at the first function of "hbreak", goes on, and says where
@@ -34,36 +32,28 @@ func fakeGDB(args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := net.Dial("tcp", address)
+	g, err := gdbstub.Dial(address)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	r := &remote{w: c, r: bufio.NewReader(c)}
-	if s, err := r.ask("?"); err != nil || !strings.HasPrefix(s, "T05") {
-		return fmt.Errorf("the machine is not halted: %q, %v", s, err)
+	defer g.Close()
+	if err := g.Halted(); err != nil {
+		return fmt.Errorf("the machine is not halted: %w", err)
 	}
-	if s, err := r.ask(fmt.Sprintf("Z1,%x,1", want)); err != nil || s != "OK" {
-		return fmt.Errorf("no breakpoint at %#x: %q, %v", want, s, err)
+	if err := g.Until(want); err != nil {
+		return fmt.Errorf("it did not come to %s at %#x: %w", function, want, err)
 	}
-	if s, err := r.ask("c"); err != nil || !strings.HasPrefix(s, "T05") {
-		return fmt.Errorf("it did not stop at %s: %q, %v", function, s, err)
-	}
-	s, err := r.ask("g")
-	regs, derr := hex.DecodeString(s)
-	const ip, cs = 16 * 8, 17*8 + 4 // behind 16 registers; behind ip and the flags
-	if err != nil || derr != nil || len(regs) < cs+4 {
-		return fmt.Errorf("no registers: %q, %v, %v", s, err, derr)
-	}
-	got := binary.LittleEndian.Uint64(regs[ip:])
-	memory, err := r.ask(fmt.Sprintf("m%x,%x", got, len(begin)))
+	r, err := g.Registers()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("stopped at %s: %v, in ring %d, its code is there: %v\n", function, got == want,
-		binary.LittleEndian.Uint32(regs[cs:])&3, memory == hex.EncodeToString(begin))
-	_, err = fmt.Fprint(c, packet("k"))
-	return err
+	got := r.Get(gdbstub.RIP)
+	memory, err := g.Read(got, len(begin))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("stopped at %s: %v, in ring %d, its code is there: %v\n", function, got == want, r.CS()&3, bytes.Equal(memory, begin))
+	return g.Kill()
 }
 
 // beginning is where a function is, and its first bytes.
@@ -87,42 +77,6 @@ func beginning(file, function string) (uint64, []byte, error) {
 		return s.Value, b, err
 	}
 	return 0, nil, fmt.Errorf("%s has no function %q", file, function)
-}
-
-// remote is one side of gdb's remote protocol.
-type remote struct {
-	w net.Conn
-	r *bufio.Reader
-}
-
-func packet(text string) string {
-	var sum byte
-	for _, b := range []byte(text) {
-		sum += b
-	}
-	return fmt.Sprintf("$%s#%02x", text, sum)
-}
-
-// ask sends a packet and returns the answer's text.
-func (r *remote) ask(text string) (string, error) {
-	if _, err := fmt.Fprint(r.w, packet(text)); err != nil {
-		return "", err
-	}
-	answer, err := r.r.ReadBytes('#')
-	if err != nil {
-		return "", err
-	}
-	if _, err := r.r.Discard(2); err != nil {
-		return "", err
-	}
-	if _, err := fmt.Fprint(r.w, "+"); err != nil {
-		return "", err
-	}
-	_, body, ok := bytes.Cut(answer, []byte{'$'})
-	if !ok {
-		return "", fmt.Errorf("%q is no packet", answer)
-	}
-	return string(bytes.TrimSuffix(body, []byte{'#'})), nil
 }
 
 // fakeGDBMain is fakeGDB as a program.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -103,11 +102,13 @@ func sweepOver(gdb, qmp string, symbols map[string]uint64, entry uint64, count i
 	defer nmi.conn.Close()
 
 	// The application's first system call, then the function.
-	gate, bypass := symbols["ring0_gate"], symbols["ring0_bypass"]
-	if err := errors.Join(g.Break(gate), g.Break(bypass), g.Continue(), g.Clear(gate), g.Clear(bypass), g.Step()); err != nil {
+	if err := g.Until(symbols["ring0_gate"], symbols["ring0_bypass"]); err != nil {
 		return s, err
 	}
-	if err := errors.Join(g.Break(entry), g.Continue(), g.Clear(entry)); err != nil {
+	if err := g.Step(); err != nil {
+		return s, err
+	}
+	if err := g.Until(entry); err != nil {
 		return s, err
 	}
 	places := map[uint64]bool{}
@@ -139,17 +140,14 @@ func sweepOver(gdb, qmp string, symbols map[string]uint64, entry uint64, count i
 func faultingNMI(g *gdbstub.Conn, nmi *injector, symbols map[string]uint64, here gdbstub.Registers) error {
 	handler, faults := symbols["default_do_nmi"], symbols["copy_from_kernel_nofault"]
 	pc := here.Get(gdbstub.RIP)
-	if err := errors.Join(nmi.inject(), g.Break(handler), g.Break(pc)); err != nil {
+	if err := nmi.inject(); err != nil {
 		return err
 	}
 	// QEMU may take the breakpoint here before the NMI: once, when its processors share a thread.
 	var before gdbstub.Registers
 	for try := 0; try < 2 && (before == nil || before.Get(gdbstub.RIP) == pc); try++ {
-		if err := g.Continue(); err != nil {
-			return err
-		}
 		var err error
-		if before, err = g.Registers(); err != nil {
+		if before, err = registersAt(g, handler, pc); err != nil {
 			return err
 		}
 	}
@@ -163,25 +161,27 @@ func faultingNMI(g *gdbstub.Conn, nmi *injector, symbols map[string]uint64, here
 	call.Set(gdbstub.RDI, sp+64)
 	call.Set(gdbstub.RSI, hole)
 	call.Set(gdbstub.RDX, 8)
-	// The fault's way is the one that may be swept.
-	if err := errors.Join(g.Write(sp, binary.LittleEndian.AppendUint64(nil, handler)), g.SetRegisters(call), g.Clear(pc), g.Continue()); err != nil {
+	if err := g.Write(sp, binary.LittleEndian.AppendUint64(nil, handler)); err != nil {
 		return err
 	}
-	after, err := g.Registers()
+	if err := g.SetRegisters(call); err != nil {
+		return err
+	}
+	after, err := registersAt(g, handler)
 	if err != nil {
 		return err
 	}
 	if after.Get(gdbstub.RIP) != handler || int64(after.Get(gdbstub.RAX)) != -14 { // EFAULT
 		return fmt.Errorf("no page fault in the NMI: rip %#x, rax %#x", after.Get(gdbstub.RIP), after.Get(gdbstub.RAX))
 	}
-	if err := errors.Join(g.SetRegisters(before), g.Clear(handler), g.Break(pc), g.Continue(), g.Clear(pc)); err != nil {
+	if err := g.SetRegisters(before); err != nil {
 		return err
 	}
-	back, err := g.Registers()
+	back, err := registersAt(g, pc)
 	// The rest of the handler may come by here, on its own stack.
 	for err == nil && back.Get(gdbstub.RIP) == pc && back.Get(gdbstub.RSP) != here.Get(gdbstub.RSP) {
-		if err = errors.Join(g.Step(), g.Break(pc), g.Continue(), g.Clear(pc)); err == nil {
-			back, err = g.Registers()
+		if err = g.Step(); err == nil {
+			back, err = registersAt(g, pc)
 		}
 	}
 	if err != nil {
@@ -193,6 +193,14 @@ func faultingNMI(g *gdbstub.Conn, nmi *injector, symbols map[string]uint64, here
 		}
 	}
 	return nil
+}
+
+// registersAt are the registers when the guest has come to one of the addresses.
+func registersAt(g *gdbstub.Conn, addresses ...uint64) (gdbstub.Registers, error) {
+	if err := g.Until(addresses...); err != nil {
+		return nil, err
+	}
+	return g.Registers()
 }
 
 // dialed tries until a guest that is being started listens.

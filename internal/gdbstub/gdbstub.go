@@ -43,6 +43,9 @@ func (r Registers) Get(n int) uint64 { return binary.LittleEndian.Uint64(r[8*n:]
 // Set changes a general register or RIP of the copy r; Conn.SetRegisters writes it back.
 func (r Registers) Set(n int, v uint64) { binary.LittleEndian.PutUint64(r[8*n:], v) }
 
+// CS gives the code segment, whose two lowest bits are the ring. It stands behind RIP and the flags, with 4 bytes each.
+func (r Registers) CS() uint32 { return binary.LittleEndian.Uint32(r[8*general+4:]) }
+
 // Clone gives an independent copy.
 func (r Registers) Clone() Registers { return append(Registers(nil), r...) }
 
@@ -68,16 +71,22 @@ func (c *Conn) Close() error { return c.conn.Close() }
 // Detach removes all breakpoints and lets the guest run on.
 func (c *Conn) Detach() error { return c.do("D") }
 
-// call sends a packet and gives the answer's content.
-func (c *Conn) call(packet string) (string, error) {
+// send sends a packet.
+func (c *Conn) send(packet string) error {
 	if err := c.conn.SetDeadline(time.Now().Add(c.Patience)); err != nil {
-		return "", err
+		return err
 	}
 	var sum byte
 	for i := range len(packet) {
 		sum += packet[i]
 	}
-	if _, err := fmt.Fprintf(c.conn, "$%s#%02x", packet, sum); err != nil {
+	_, err := fmt.Fprintf(c.conn, "$%s#%02x", packet, sum)
+	return err
+}
+
+// call sends a packet and gives the answer's content.
+func (c *Conn) call(packet string) (string, error) {
+	if err := c.send(packet); err != nil {
 		return "", err
 	}
 	// An acknowledgement, then the answer. The connection is reliable, so checksums are not looked at.
@@ -105,19 +114,33 @@ func (c *Conn) do(format string, args ...any) error {
 	return err
 }
 
-// Break sets a hardware breakpoint: one that changes no memory of the guest.
-func (c *Conn) Break(address uint64) error { return c.do("Z1,%x,1", address) }
+// Halted is an error unless the guest is halted.
+func (c *Conn) Halted() error { return c.stopped("?") }
 
-// Clear removes a breakpoint.
-func (c *Conn) Clear(address uint64) error { return c.do("z1,%x,1", address) }
-
-// Continue lets the guest run until it stops at a breakpoint.
-func (c *Conn) Continue() error { return c.resume("c") }
+// Until lets the guest run until it comes to one of the addresses. The breakpoints are the processor's, so no memory is changed, and are
+// gone when it returns.
+func (c *Conn) Until(addresses ...uint64) error {
+	for _, a := range addresses {
+		if err := c.do("Z1,%x,1", a); err != nil {
+			return err
+		}
+	}
+	if err := c.stopped("c"); err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		if err := c.do("z1,%x,1", a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Step executes one instruction. QEMU holds back interrupts and NMIs meanwhile.
-func (c *Conn) Step() error { return c.resume("s") }
+func (c *Conn) Step() error { return c.stopped("s") }
 
-func (c *Conn) resume(packet string) error {
+// stopped is call for packets that are answered by the reason why the guest has stopped.
+func (c *Conn) stopped(packet string) error {
 	answer, err := c.call(packet)
 	if err == nil && !strings.HasPrefix(answer, "T05") && !strings.HasPrefix(answer, "S05") {
 		err = fmt.Errorf("the guest stopped with %q, not at a breakpoint", answer)
@@ -132,7 +155,7 @@ func (c *Conn) Registers() (Registers, error) {
 		return nil, err
 	}
 	r, err := hex.DecodeString(answer)
-	if err == nil && len(r) < 8*general {
+	if err == nil && len(r) < 8*general+8 {
 		err = fmt.Errorf("g: the stub answers %q", answer)
 	}
 	return r, err
@@ -141,7 +164,19 @@ func (c *Conn) Registers() (Registers, error) {
 // SetRegisters writes all registers.
 func (c *Conn) SetRegisters(r Registers) error { return c.do("G%x", []byte(r)) }
 
+// Read returns n bytes of memory at a virtual address.
+func (c *Conn) Read(address uint64, n int) ([]byte, error) {
+	answer, err := c.call(fmt.Sprintf("m%x,%x", address, n))
+	if err != nil {
+		return nil, err
+	}
+	return hex.DecodeString(answer)
+}
+
 // Write changes memory at a virtual address.
 func (c *Conn) Write(address uint64, data []byte) error {
 	return c.do("M%x,%x:%x", address, len(data), data)
 }
+
+// Kill ends QEMU, which does not answer.
+func (c *Conn) Kill() error { return c.send("k") }
