@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,18 +29,13 @@ examples:
   ukl debug hello
   ukl debug --break handle ./server -p 8080:80 -- --verbose
   echo bt | ukl debug hello`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "break", Aliases: []string{"b"}, Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable"},
 			&cli.StringFlag{Name: "gdb", Value: "gdb", Usage: "the gdb to start: `PROGRAM`"},
-			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
-			&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
-			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
-			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
-			&cli.StringFlag{Name: "accel", Value: string(accel.TCG), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
-			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
-			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
-		},
+			portFlag(),
+		}, guestFlags(), []cli.Flag{
+			accelFlag(accel.TCG),
+		}, machineFlags()),
 		Action: t.debug,
 	}
 }
@@ -49,18 +45,8 @@ func (t *tool) debug(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := t.appToRun(c)
+	a, o, err := t.arranged(c)
 	if err != nil {
-		return err
-	}
-	o, err := t.options(c, a)
-	if err != nil {
-		return err
-	}
-	if err := t.reserve(c, &o.Machine); err != nil {
-		return err
-	}
-	if err := t.prepare(c, a, &o); err != nil {
 		return err
 	}
 	door, err := qemu.Reserve([]qemu.Forward{{Addr: "127.0.0.1", Guest: 1}}) // any free port

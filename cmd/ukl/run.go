@@ -33,27 +33,49 @@ examples:
   ukl run multithreaded -p 8080:5555 -m 64
   ukl run ./server -p 8080            # any static x86-64 program
   ukl run printing -- 3`,
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"},
+		Flags: slices.Concat([]cli.Flag{
+			portFlag(),
 			&cli.StringFlag{Name: "net", Value: "user", Usage: "QEMU's user network, or a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"},
 			&cli.BoolFlag{Name: "ipv6", Usage: "let the guest have an IPv6 address, too"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
-			&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
-			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
-			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
+		}, guestFlags(), []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
 			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "say where the kernel is if it has not started the application after `TIME`; 0 is never"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the guest running in the background and print its name: see ps, logs, stop"},
 			&cli.StringFlag{Name: "name", Usage: "with -d: `NAME` of the guest; the application's unless that is taken"},
-			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+			accelFlag(accel.Auto),
 			&cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"},
 			debugKernel(),
 			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb has come to this `PORT` of 127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
-			&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
-			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
-		},
+		}, machineFlags()),
 		Action: t.run,
+	}
+}
+
+// portFlag, guestFlags, accelFlag and machineFlags are options of every command that starts a guest as the command line says.
+func portFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"}
+}
+
+// guestFlags are what the guest has.
+func guestFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
+		&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
+		&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
+		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
+	}
+}
+
+func accelFlag(missing accel.Choice) cli.Flag {
+	return &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"}
+}
+
+// machineFlags are for those who know QEMU, or make kernels.
+func machineFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
+		&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
 	}
 }
 
@@ -67,18 +89,8 @@ const (
 const appendEnv = "UKL_APPEND"
 
 func (t *tool) run(c *cli.Context) error {
-	a, err := t.appToRun(c)
+	a, o, err := t.arranged(c)
 	if err != nil {
-		return err
-	}
-	o, err := t.options(c, a)
-	if err != nil {
-		return err
-	}
-	if err := t.reserve(c, &o.Machine); err != nil {
-		return err
-	}
-	if err := t.prepare(c, a, &o); err != nil {
 		return err
 	}
 	if err := t.wait(c, a, &o); err != nil {
@@ -121,6 +133,22 @@ func (t *tool) run(c *cli.Context) error {
 		return exit.Status(exit.Signalled(v.Signal))
 	}
 	return exit.Status(v.Status)
+}
+
+// arranged is the application of the command line and its run: ports are free, and all that it needs is built.
+func (t *tool) arranged(c *cli.Context) (apps.App, guest.Options, error) {
+	a, err := t.appToRun(c)
+	if err != nil {
+		return a, guest.Options{}, err
+	}
+	o, err := t.options(c, a)
+	if err != nil {
+		return a, o, err
+	}
+	if err := t.reserve(c, &o.Machine); err != nil {
+		return a, o, err
+	}
+	return a, o, t.prepare(c, a, &o)
 }
 
 // prepare builds what the run needs, and chooses how it is accelerated.

@@ -32,7 +32,7 @@ examples:
 			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
 			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 			&cli.DurationFlag{Name: "timeout", Value: trial.Limit, Usage: "a test that takes longer than `TIME` has failed"},
-			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+			accelFlag(accel.Auto),
 			&cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"},
 			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
 		},
