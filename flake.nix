@@ -80,7 +80,7 @@
       };
 
       templates.default = {
-        path = ./template;
+        path = ./internal/sample/flake;
         description = "A C program as a unikernel";
       };
     };
