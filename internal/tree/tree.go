@@ -168,6 +168,7 @@ func (t *tree) unpack(name string) error {
 		return err
 	}
 	owner := filepath.Base(name)
+	var size int64
 	for n := 0; ; n++ {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -179,6 +180,11 @@ func (t *tree) unpack(name string) error {
 		if n == maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
+		// A sparse file is longer than what the archive holds of it.
+		if h.Size < 0 || h.Size > maxBytes-size {
+			return fmt.Errorf("%q: %w", h.Name, deb.ErrTooBig)
+		}
+		size += h.Size
 		if err := t.add(owner, h, tr); err != nil {
 			return fmt.Errorf("%q: %w", h.Name, err)
 		}

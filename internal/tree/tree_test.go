@@ -3,6 +3,7 @@ package tree
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ukl/internal/deb"
 )
 
 // pkg writes a package holding the entries and returns its path.
@@ -32,12 +35,18 @@ func pkg(t *testing.T, name string, entries ...tar.Header) string {
 		w.Write([]byte(body))
 	}
 	w.Close()
+	return archived(t, name, data.Bytes())
+}
+
+// archived writes a package whose data.tar is data and returns its path.
+func archived(t *testing.T, name string, data []byte) string {
+	t.Helper()
 	var ar bytes.Buffer
 	ar.WriteString("!<arch>\n")
 	for _, m := range []struct {
 		name string
 		body []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"data.tar", data.Bytes()}} {
+	}{{"debian-binary", []byte("2.0\n")}, {"data.tar", data}} {
 		fmt.Fprintf(&ar, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 0, 0, 0, "100644", len(m.body))
 		ar.Write(m.body)
 	}
@@ -178,6 +187,38 @@ func TestBuildRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "evil.deb") {
 			t.Errorf("%s: got %v, want evil.deb: ... %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestBuildRefusesASparseBomb hands over a package of 4 KiB whose only file would have 8 GiB.
+func TestBuildRefusesASparseBomb(t *testing.T) {
+	const size = 8 << 30
+	records := ""
+	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=usr/bomb", fmt.Sprint("GNU.sparse.realsize=", size)} {
+		records += fmt.Sprintf("%d %s\n", len(r)+4, r) // the length counts itself, two digits, the blank and the newline
+	}
+	block := func(s string) string { return s + strings.Repeat("\x00", 512-len(s)) }
+	header := func(name string, kind byte, size int) string {
+		h := []byte(block(""))
+		copy(h, name)
+		copy(h[100:], "0000644\x000000000\x000000000\x00")
+		copy(h[124:], fmt.Sprintf("%011o\x0000000000000\x00        ", size))
+		h[156] = kind
+		copy(h[257:], "ustar\x0000")
+		sum := 0
+		for _, c := range h {
+			sum += int(c)
+		}
+		copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+		return string(h)
+	}
+	archive := header("PaxHeaders/bomb", tar.TypeXHeader, len(records)) + block(records) +
+		header("GNUSparseFile.0/bomb", tar.TypeReg, 512) + block(fmt.Sprintf("1\n%d\n0\n", size)) + block("") + block("")
+
+	out := filepath.Join(t.TempDir(), "out")
+	err := Build(out, []string{archived(t, "bomb.deb", []byte(archive))})
+	if !errors.Is(err, deb.ErrTooBig) || !strings.Contains(err.Error(), "usr/bomb") {
+		t.Errorf("Build: %v, want one that wraps ErrTooBig and names usr/bomb", err)
 	}
 }
 
