@@ -123,7 +123,7 @@ func globals() []cli.Flag {
 		&cli.BoolFlag{DisableDefaultText: true, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
 		&cli.StringFlag{Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
-		&cli.StringFlag{Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder `DIR` first"},
+		&cli.StringFlag{Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder or archive `SEEDS` first"},
 	}
 }
 

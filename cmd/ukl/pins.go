@@ -35,8 +35,8 @@ func pinsCommand() *cli.Command {
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
 			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
 			{Name: "add", Usage: "pin Debian packages for the application in this directory, and what they need", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
-			{Name: "export", Usage: "write the pins to a folder that --seeds takes, with those of these applications", ArgsUsage: "FOLDER [APP|DIR...]", Action: pinsExport},
-			{Name: "import", Usage: "bring the pins of such a folder into the store", ArgsUsage: "FOLDER [APP|DIR...]", Action: pinsImport},
+			{Name: "export", Usage: "write the pins to a folder, or one file, that --seeds takes, with those of these applications", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Action: pinsExport},
+			{Name: "import", Usage: "bring the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Action: pinsImport},
 		},
 	}
 }
@@ -319,12 +319,12 @@ func pinsAdd(c *cli.Context) error {
 // folderFirst returns the command's first argument.
 func folderFirst(c *cli.Context) (string, error) {
 	if c.NArg() == 0 {
-		return "", fmt.Errorf("%w: ukl pins %s FOLDER [APP|DIR...]", errFolder, c.Command.Name)
+		return "", fmt.Errorf("%w: ukl pins %s FOLDER|FILE.tar [APP|DIR...]", errFolder, c.Command.Name)
 	}
 	return filepath.Abs(c.Args().First())
 }
 
-var errFolder = errors.New("a folder is needed")
+var errFolder = errors.New("a folder or a file is needed")
 
 func pinsExport(c *cli.Context) error {
 	dir, err := folderFirst(c)

@@ -198,3 +198,51 @@ esac
 		t.Errorf("apt was asked\n%s", calls)
 	}
 }
+
+// What ukl pins export made, a folder or one file, is enough: no go command is asked.
+func TestTakesSeeds(t *testing.T) {
+	m := newMachine(t)
+	m.nix()
+	path, err := exec.LookPath("tar")
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := os.Symlink(path, filepath.Join(m.bin, "tar")); err != nil {
+		t.Fatal(err)
+	}
+	// A store that has what was restored from a NAR with the right text.
+	m.write(filepath.Join(m.bin, "nix-store"), `#!/bin/sh
+case "$*" in
+  *--check-validity*) [ -e "$STORE.have" ] ;;
+  *--restore*) read -r text && [ "$text" = nar ] && mkdir "$2" && echo restored >>"$CALLS" ;;
+esac
+`)
+	nix := filepath.Join(m.bin, "nix")
+	build, _ := os.ReadFile(nix)
+	m.write(nix, "#!/bin/sh\ncase \"$*\" in *to-base16*) echo 0123; exit ;; *add-path*) echo x >\"$STORE.have\"; exit ;; esac\n"+string(build))
+	m.write(filepath.Join(m.bin, "go"), "#!/bin/sh\necho go \"$@\" >>\"$CALLS\"\nexit 1\n")
+	seeds := filepath.Join(m.cache, "seeds")
+	if err := os.MkdirAll(filepath.Join(seeds, "sha256"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.write(filepath.Join(seeds, "sha256/0123"), "nar\n")
+	if out, err := exec.Command("tar", "-cf", seeds+".tar", "-C", seeds, "sha256").CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	if out, err := exec.Command("tar", "-cf", seeds+".empty.tar", "-C", seeds, "--exclude=0123", "sha256").CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	for _, c := range []struct {
+		from string
+		code int
+	}{{seeds, 7}, {seeds + ".tar", 7}, {seeds + ".empty.tar", 69}, {seeds + ".none", 69}} {
+		os.Remove(filepath.Join(m.cache, "store.have"))
+		os.RemoveAll(filepath.Join(m.cache, "ukl/launcher"))
+		os.RemoveAll(filepath.Join(m.cache, "store"))
+		_, stderr, code := m.run([]string{"UKL_SEEDS=" + c.from}, "list")
+		calls := m.calls()
+		if code != c.code || strings.Contains(calls, "restored") != (code == 7) || strings.Contains(calls, "go mod") == (code == 7) {
+			t.Errorf("%s: exit %d: %s\n%s", c.from, code, stderr, calls)
+		}
+	}
+}

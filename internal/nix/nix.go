@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -366,24 +367,13 @@ func (c *Client) Dump(ctx context.Context, path, file string) error {
 }
 
 // Restore unpacks a NAR into the new directory dir.
-func (c *Client) Restore(ctx context.Context, file, dir string) error {
-	r, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return c.pipe(ctx, r, nil, "--restore", dir)
+func (c *Client) Restore(ctx context.Context, nar io.Reader, dir string) error {
+	return c.pipe(ctx, nar, nil, "--restore", dir)
 }
 
-func (c *Client) pipe(ctx context.Context, in, out *os.File, args ...string) error {
+func (c *Client) pipe(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
 	cmd := c.command(ctx, "nix-store", args...)
-	// A nil *os.File in an interface is not nil.
-	if in != nil {
-		cmd.Stdin = in
-	}
-	if out != nil {
-		cmd.Stdout = out
-	}
+	cmd.Stdin, cmd.Stdout = in, out
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {

@@ -295,7 +295,12 @@ func TestDumpAndRestore(t *testing.T) {
 	if err := c.Dump(ctx, path, nar); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Restore(ctx, nar, back); err != nil {
+	r, err := os.Open(nar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := c.Restore(ctx, r, back); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := c.AddPath(ctx, "named", back); err != nil || again != path {

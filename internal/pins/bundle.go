@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ukl/internal/nix"
+	"ukl/internal/seeds"
 )
 
 // nars are the store paths of the lock that are directories, by name in the store.
@@ -20,36 +23,29 @@ func (l *Lock) nars() map[string]string {
 	}
 }
 
-// Export writes every pin of the lock and of own, the locks of applications, to the folder dir as sha256/<hex>, and the Go
-// toolchain, the Go modules and stage0, if the store has them, as NAR files beside them. It returns the number of files. Such a
-// folder is what Options.Seeds takes.
-func Export(ctx context.Context, c *nix.Client, l *Lock, own []Pin, dir string) (int, error) {
-	folder := filepath.Join(dir, "sha256")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+// Export writes every pin of the lock and of own, the locks of applications, to the folder to as sha256/<hex>, and the Go
+// toolchain, the Go modules and stage0, if the store has them, as NAR files beside them. If to ends in seeds.Ending, it becomes one
+// archive of them. It returns the number of files. Both are what Options.Seeds takes.
+func Export(ctx context.Context, c *nix.Client, l *Lock, own []Pin, to string) (int, error) {
+	out, err := newBundle(to)
+	if err != nil {
 		return 0, err
 	}
+	defer out.drop()
 	n := 0
 	for _, p := range slices.Concat(l.All(), own) {
-		to := filepath.Join(folder, p.SHA256)
-		if verify(p, to, to) == nil {
-			n++
-			continue
-		}
-		from := nix.Physical(p.StorePath())
-		if err := verify(p, from, p.StorePath()); err != nil {
-			return n, err
-		}
-		if err := copyFile(from, to); err != nil {
+		if err := out.pin(p); err != nil {
 			return n, err
 		}
 		n++
 	}
-	for name, sri := range l.nars() {
-		raw, err := FromSRI(sri)
+	nars := l.nars()
+	for _, name := range slices.Sorted(maps.Keys(nars)) {
+		raw, err := FromSRI(nars[name])
 		if err != nil {
 			return n, err
 		}
-		path := narPath(sri, name)
+		path := narPath(nars[name], name)
 		ok, err := c.Has(ctx, path)
 		if err != nil {
 			return n, err
@@ -57,16 +53,88 @@ func Export(ctx context.Context, c *nix.Client, l *Lock, own []Pin, dir string) 
 		if !ok {
 			continue
 		}
-		if err := c.Dump(ctx, path, filepath.Join(folder, hex.EncodeToString(raw))); err != nil {
+		if err := out.nar(hex.EncodeToString(raw), func(file string) error { return c.Dump(ctx, path, file) }); err != nil {
 			return n, err
 		}
 		n++
 	}
-	return n, nil
+	return n, out.close()
 }
 
-// ImportNars puts the NAR files of a seed folder into the store, where they are missing. Packages come through Fetch.
-func ImportNars(ctx context.Context, c *nix.Client, l *Lock, seeds string) error {
+// bundle is what Export writes to.
+type bundle interface {
+	pin(p Pin) error // one that the store has
+	nar(hex string, dump func(file string) error) error
+	close() error
+	drop() // forgets what was not closed
+}
+
+func newBundle(to string) (bundle, error) {
+	if strings.HasSuffix(to, seeds.Ending) {
+		w, err := seeds.Create(to)
+		return archive{w}, err
+	}
+	dir := filepath.Join(to, "sha256")
+	return folder(dir), os.MkdirAll(dir, 0o755)
+}
+
+// folder is a bundle that keeps what it has already.
+type folder string
+
+func (f folder) pin(p Pin) error {
+	to := filepath.Join(string(f), p.SHA256)
+	if verify(p, to, to) == nil {
+		return nil
+	}
+	from := nix.Physical(p.StorePath())
+	if err := verify(p, from, p.StorePath()); err != nil {
+		return err
+	}
+	return copyFile(from, to)
+}
+
+func (f folder) nar(hex string, dump func(string) error) error {
+	return dump(filepath.Join(string(f), hex))
+}
+
+func (f folder) close() error { return nil }
+func (f folder) drop()        {}
+
+// archive is a bundle that is one file.
+type archive struct{ w *seeds.Writer }
+
+func (a archive) pin(p Pin) error {
+	from := nix.Physical(p.StorePath())
+	if err := verify(p, from, p.StorePath()); err != nil {
+		return err
+	}
+	return a.w.Put(p.SHA256, from)
+}
+
+func (a archive) nar(hex string, dump func(string) error) error {
+	dir, err := a.w.Temporary()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, hex)
+	if err := dump(file); err != nil {
+		return err
+	}
+	return a.w.Put(hex, file)
+}
+
+func (a archive) close() error { return a.w.Close() }
+func (a archive) drop()        { a.w.Drop() }
+
+// ImportNars puts the NAR files of a folder or archive of seeds into the store, where they are missing. Packages come through
+// Fetch.
+func ImportNars(ctx context.Context, c *nix.Client, l *Lock, from string) error {
+	store, err := seeds.Open(from)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	for name, sri := range l.nars() {
 		raw, err := FromSRI(sri)
 		if err != nil {
@@ -79,10 +147,12 @@ func ImportNars(ctx context.Context, c *nix.Client, l *Lock, seeds string) error
 			}
 			continue
 		}
-		seed := filepath.Join(seeds, "sha256", hex.EncodeToString(raw))
-		if _, err := os.Stat(seed); err != nil {
+		sum := hex.EncodeToString(raw)
+		seed, err := store.Get(sum)
+		if err != nil {
 			continue
 		}
+		defer seed.Close()
 		work, err := os.MkdirTemp("", "ukl-import-")
 		if err != nil {
 			return err
@@ -97,7 +167,7 @@ func ImportNars(ctx context.Context, c *nix.Client, l *Lock, seeds string) error
 			return err
 		}
 		if got != path {
-			return fmt.Errorf("%s: is %s, not %s", seed, got, path)
+			return fmt.Errorf("%s: is %s, not %s", store.Place(sum), got, path)
 		}
 	}
 	return nil

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ukl/internal/seeds"
 )
 
 // DefaultMirror is asked last. nixexprs/deb.nix has the same.
@@ -39,7 +41,7 @@ type Store interface {
 
 // Options say where pins may come from. The zero value asks apt and the default mirror.
 type Options struct {
-	Seeds    string // folder with files named sha256/<hex>
+	Seeds    string // folder or archive with files named sha256/<hex>; see package seeds
 	Mirror   string // Debian mirror to ask before the default one; NoMirror asks neither
 	Dir      string // keeps finished downloads until they are in the store; "" is the user's cache
 	NoApt    bool   // do not ask the host's apt
@@ -82,7 +84,7 @@ func (e *Unavailable) Error() string {
 
 // Hint is the line that helps.
 func (e *Unavailable) Hint() string {
-	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder of seeds (--seeds or " + SeedsEnv + ")"
+	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder or archive of seeds (--seeds or " + SeedsEnv + ")"
 }
 
 // Missing returns the pins that must be fetched before everything in the lock can be built: the packages of trees that are
@@ -273,9 +275,17 @@ func (f *fetch) seeds(ctx context.Context) error {
 		return nil
 	}
 	f.from("seeds")
+	store, err := seeds.Open(f.o.Seeds)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.failed(f.o.Seeds, "there is no such folder or archive")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	for _, p := range slices.Clone(f.open) {
-		seed := filepath.Join(f.o.Seeds, "sha256", p.SHA256)
-		err := verify(p, seed, seed)
+		seed, err := store.Get(p.SHA256)
 		if errors.Is(err, fs.ErrNotExist) {
 			f.failed(f.o.Seeds, "no file sha256/%s", p.SHA256)
 			continue
@@ -283,7 +293,9 @@ func (f *fetch) seeds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := linkOrCopy(seed, f.path(p)); err != nil {
+		err = checked(p, seed, store.Place(p.SHA256), f.path(p))
+		seed.Close()
+		if err != nil {
 			return err
 		}
 		f.done(p)
@@ -291,21 +303,25 @@ func (f *fetch) seeds(ctx context.Context) error {
 	return nil
 }
 
-func linkOrCopy(from, to string) error {
-	if os.Link(from, to) == nil {
-		return nil
+// checked compares a seed with its pin on the way to its place; it is a link if that can be one.
+func checked(p Pin, seed io.Reader, source, to string) error {
+	if file, ok := seed.(*os.File); ok {
+		if err := verify(p, file.Name(), source); err != nil || os.Link(file.Name(), to) == nil {
+			return err
+		}
 	}
-	r, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
 	w, err := os.Create(to)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, r)
-	return errors.Join(err, w.Close())
+	_, err = io.Copy(w, seed)
+	if err = errors.Join(err, w.Close()); err == nil {
+		err = verify(p, to, source)
+	}
+	if err != nil {
+		os.Remove(to)
+	}
+	return err
 }
 
 // apt downloads with the host's apt-get, which knows mirrors, proxies and keys of its machine.
