@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +21,7 @@ import (
 	"ukl/internal/guest"
 	"ukl/internal/manifest"
 	"ukl/internal/qemu"
+	"ukl/internal/superblock"
 )
 
 func (t *tool) runCommand() *cli.Command {
@@ -61,7 +64,7 @@ func portFlag() cli.Flag {
 func guestFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
-		&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
+		&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory or a disk image of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
 		&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
 		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 	}
@@ -262,7 +265,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	if err := network(c, &o.Machine); err != nil {
 		return o, err
 	}
-	volumes, err := volumes(a, c.StringSlice("volume"))
+	volumes, err := volumes(c, a)
 	if err != nil {
 		return o, err
 	}
@@ -313,8 +316,9 @@ func network(c *cli.Context, m *qemu.Machine) error {
 	return nil
 }
 
-// volumes are the directories that the guest sees: those of the manifest, relative to its directory, and of the command line.
-func volumes(a apps.App, list []string) ([]qemu.Volume, error) {
+// volumes are the directories and disk images that the guest sees: those of the manifest, relative to its directory, and of the command
+// line.
+func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 	var all []qemu.Volume
 	for _, v := range a.Volumes {
 		if !filepath.IsAbs(v.Host) {
@@ -322,7 +326,7 @@ func volumes(a apps.App, list []string) ([]qemu.Volume, error) {
 		}
 		all = append(all, v)
 	}
-	for _, s := range list {
+	for _, s := range c.StringSlice("volume") {
 		v, err := qemu.ParseVolume(s)
 		if err != nil {
 			return nil, exit.Errorf(exit.Usage, "--%v", err)
@@ -333,16 +337,59 @@ func volumes(a apps.App, list []string) ([]qemu.Volume, error) {
 		all = slices.DeleteFunc(all, func(w qemu.Volume) bool { return w.Guest == v.Guest })
 		all = append(all, v)
 	}
-	for _, v := range all {
+	if len(all) > qemu.MaxVolumes {
+		return nil, exit.Errorf(exit.Usage, "%d volumes: a guest has room for %d", len(all), qemu.MaxVolumes)
+	}
+	for i, v := range all {
 		fi, err := os.Stat(v.Host)
-		if err == nil && !fi.IsDir() {
-			err = fmt.Errorf("volume %s: %s is no directory", v, v.Host)
+		switch {
+		case err != nil || fi.IsDir():
+		case !fi.Mode().IsRegular():
+			err = fmt.Errorf("volume %s: %s is neither a directory nor a file", v, v.Host)
+		default:
+			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel"))
+		}
+		var e *exit.Error
+		if err != nil && !errors.As(err, &e) {
+			err = &exit.Error{Code: exit.NoInput, Err: err}
 		}
 		if err != nil {
-			return nil, &exit.Error{Code: exit.NoInput, Err: err}
+			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// fileSystem looks into the image of a disk. The guest's kernel has additions to its configuration, or else is one that ukl does not know.
+func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error) {
+	mode := os.O_RDWR
+	if v.ReadOnly {
+		mode = os.O_RDONLY
+	}
+	f, err := os.OpenFile(v.Host, mode, 0)
+	if errors.Is(err, fs.ErrPermission) && !v.ReadOnly {
+		return "", exit.Errorf(exit.NoInput, "volume %s: %v", v, err).WithHint("the guest can be kept from writing to it: --volume %s:ro", v)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	found, err := superblock.Look(f, v.ReadOnly)
+	var unknown *superblock.Unknown
+	switch missing := found.Missing(additions); {
+	case errors.As(err, &unknown):
+		return "", exit.Errorf(exit.Input, "volume %s: %v", v, err).WithHint("%s", unknown.Hint())
+	case err != nil:
+		return "", fmt.Errorf("volume %s: %w", v, err)
+	case len(missing) > 0 && !foreign:
+		lines, err := json.Marshal(missing)
+		if err != nil {
+			return "", err
+		}
+		return "", exit.Errorf(exit.Input, "volume %s: it holds %s, which the guest's kernel cannot mount", v, found).
+			WithHint("in ukl.toml: [kernel] config = %s, or an image made by: mke2fs -t ext2", lines)
+	}
+	return found.Type, nil
 }
 
 // copied are the files that the guest gets, from paths that may be relative to the manifest's directory.

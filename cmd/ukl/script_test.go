@@ -166,6 +166,8 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"datagrams": datagrams,
 		"sweep":     sweep,
 		"machine":   machine(boots),
+		"ext2":      ext2,
+		"unmounted": unmounted,
 	}
 }
 

@@ -88,6 +88,16 @@ type Forwarding struct{ Text string }
 
 func (e *Forwarding) Error() string { return e.Text }
 
+// Locked is a disk image that somebody else has open: another guest that writes to it, or any other if this one would write.
+type Locked struct{ Volume qemu.Volume }
+
+func (e *Locked) Error() string {
+	return fmt.Sprintf("volume %s: another guest, or another program, uses the image", e.Volume)
+}
+
+// Hint is the line that helps.
+func (e *Locked) Hint() string { return "guests that only read may share one: add :ro, to all of them" }
+
 // defaultEnv is what every application finds, as on Linux.
 func defaultEnv() []string {
 	return []string{"HOME=/", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -457,6 +467,9 @@ func (r *run) verdict() (Verdict, error) {
 		if said := r.qemu.Failure(); said != "" {
 			if strings.Contains(said, refusal) {
 				return Verdict{}, &Forwarding{said}
+			}
+			if v, ok := r.Machine.Locked(said); ok {
+				return Verdict{}, &Locked{v}
 			}
 			d.Reason = said
 		}

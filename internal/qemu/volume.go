@@ -6,11 +6,16 @@ import (
 	"strings"
 )
 
-// Volume is a directory of the host that the guest sees, over 9P.
+// Volume is a directory of the host that the guest sees over 9P, or the image of a disk that the guest has.
 type Volume struct {
 	Host, Guest string
 	ReadOnly    bool
+	// FileSystem is the type of what an image holds, as the guest's kernel calls it; "" is a directory.
+	FileSystem string
 }
+
+// MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have two.
+const MaxVolumes = 6
 
 // ParseVolume reads HOST:GUEST[:ro|:rw]. It does not look whether HOST is there.
 func ParseVolume(s string) (Volume, error) {
@@ -29,7 +34,7 @@ func ParseVolume(s string) (Volume, error) {
 	case at < 0:
 		return bad("no absolute path in the guest")
 	case at == 0:
-		return bad("no directory of the host")
+		return bad("no directory or disk image of the host")
 	case strings.ContainsAny(rest, "\n\x00"):
 		return bad("a line break")
 	}
@@ -54,6 +59,16 @@ func tag(n int) string { return fmt.Sprintf("volume%d", n) }
 
 func (v Volume) args(n int) []string {
 	mode := ""
+	if v.FileSystem != "" {
+		if v.ReadOnly {
+			mode = ",read-only=on"
+		}
+		// Errors of the host's disk, as when it is full, are the guest's: otherwise QEMU would halt it without a word.
+		return []string{
+			"-blockdev", fmt.Sprintf("driver=raw,node-name=%s%s,file.driver=file,file.filename=%s", tag(n), mode, Value(v.Host)),
+			"-device", fmt.Sprintf("virtio-blk-device,drive=%s,serial=%[1]s,werror=report,rerror=report", tag(n)),
+		}
+	}
 	if v.ReadOnly {
 		mode = ",readonly=on"
 	}
@@ -69,12 +84,28 @@ func (m Machine) Mounts() string {
 		return ""
 	}
 	var b strings.Builder
+	disk := 'a' // the kernel names disks in the order of QEMU's arguments
 	for n, v := range m.Volumes {
 		mode := "rw"
 		if v.ReadOnly {
 			mode = "ro"
 		}
+		if v.FileSystem != "" {
+			fmt.Fprintf(&b, "%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.Guest)
+			disk++
+			continue
+		}
 		fmt.Fprintf(&b, "9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.Guest)
 	}
 	return b.String()
+}
+
+// Locked finds the volume in QEMU's words about an image that another QEMU has open.
+func (m Machine) Locked(said string) (Volume, bool) {
+	for n, v := range m.Volumes {
+		if v.FileSystem != "" && strings.Contains(said, "drive="+tag(n)+",") && strings.Contains(said, `" lock`) {
+			return v, true
+		}
+	}
+	return Volume{}, false
 }

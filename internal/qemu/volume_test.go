@@ -8,14 +8,14 @@ import (
 
 func TestParseVolume(t *testing.T) {
 	for s, want := range map[string]Volume{
-		"/srv:/data":      {"/srv", "/data", false},
-		".:/data/x/:ro":   {".", "/data/x", true},
-		"a:b:/c d:rw":     {"a:b", "/c d", false},
-		"/a,b:/c":         {"/a,b", "/c", false},
-		"/srv/:/ro":       {"/srv/", "/ro", false},
-		"/x:/y/../../z":   {"/x", "/z", false},
-		"C:/x:/y:ro":      {"C:/x", "/y", true},
-		"/with:/colon:/d": {"/with:/colon", "/d", false},
+		"/srv:/data":      {"/srv", "/data", false, ""},
+		".:/data/x/:ro":   {".", "/data/x", true, ""},
+		"a:b:/c d:rw":     {"a:b", "/c d", false, ""},
+		"/a,b:/c":         {"/a,b", "/c", false, ""},
+		"/srv/:/ro":       {"/srv/", "/ro", false, ""},
+		"/x:/y/../../z":   {"/x", "/z", false, ""},
+		"C:/x:/y:ro":      {"C:/x", "/y", true, ""},
+		"/with:/colon:/d": {"/with:/colon", "/d", false, ""},
 	} {
 		if got, err := ParseVolume(s); got != want || err != nil {
 			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
@@ -29,7 +29,7 @@ func TestParseVolume(t *testing.T) {
 }
 
 func TestVolumeArgs(t *testing.T) {
-	m := Machine{Volumes: []Volume{{"/a,b", "/d", true}, {"/x", "/y z", false}}}
+	m := Machine{Volumes: []Volume{{"/a,b", "/d", true, ""}, {"/x", "/y z", false, ""}}}
 	args := m.Args()
 	for _, want := range []string{"local,id=volume0,path=/a,,b,security_model=none,multidevs=remap,readonly=on", "virtio-9p-device,fsdev=volume1,mount_tag=volume1"} {
 		if !slices.Contains(args, want) {
@@ -45,6 +45,33 @@ func TestVolumeArgs(t *testing.T) {
 	}
 	if strings.Contains(strings.Join(Machine{}.Args(), " "), "9p") {
 		t.Error("a machine without volumes has 9P")
+	}
+}
+
+func TestDiskImages(t *testing.T) {
+	m := Machine{Volumes: []Volume{{"/a,b.img", "/d", true, "ext2"}, {"/x", "/x", false, ""}, {"/c.img", "/e f", false, "ext4"}}}
+	args := m.Args()
+	for _, want := range []string{
+		"driver=raw,node-name=volume0,read-only=on,file.driver=file,file.filename=/a,,b.img",
+		"driver=raw,node-name=volume2,file.driver=file,file.filename=/c.img",
+		"virtio-blk-device,drive=volume2,serial=volume2,werror=report,rerror=report",
+	} {
+		if !slices.Contains(args, want) {
+			t.Errorf("%s is not in\n%s", want, strings.Join(args, "\n"))
+		}
+	}
+	want := "ext2 /dev/vda ro - /d\n9p volume1 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /x\next4 /dev/vdb rw - /e f\n"
+	if got := m.Mounts(); got != want {
+		t.Errorf("Mounts = %q", got)
+	}
+	said := `qemu: -device virtio-blk-device,drive=volume2,serial=volume2: Failed to get "write" lock`
+	if v, ok := m.Locked(said); !ok || v != m.Volumes[2] {
+		t.Errorf("Locked = %v, %v", v, ok)
+	}
+	for _, other := range []string{"", "drive=volume2,: is broken", strings.ReplaceAll(said, "volume2", "volume1"), strings.ReplaceAll(said, "volume2", "volume20")} {
+		if v, ok := m.Locked(other); ok {
+			t.Errorf("Locked(%q) = %v", other, v)
+		}
 	}
 }
 

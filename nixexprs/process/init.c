@@ -111,6 +111,9 @@ static char **strings(const char *path)
 	return list;
 }
 
+static char *mounted[16]; /* the directories of volumes */
+static size_t volumes;
+
 static void mount_volumes(void)
 {
 	size_t size;
@@ -136,7 +139,20 @@ static void mount_volumes(void)
 		mkdir(dir, 0755);
 		if (mount(source, dir, type, strcmp(mode, "ro") ? 0 : MS_RDONLY, strcmp(options, "-") ? options : NULL))
 			die(dir);
+		if (volumes < sizeof(mounted) / sizeof(*mounted))
+			mounted[volumes++] = dir;
 	}
+}
+
+/* unmount_volumes leaves disks clean, with all that was written to them. Processes that still use them are ended. */
+static void unmount_volumes(void)
+{
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	sync();
+	while (volumes)
+		umount2(mounted[--volumes], 0); /* if it is still busy, sync() has written all */
 }
 
 /* open_streams makes the ports of the console the standard streams. The host adds them one by one. */
@@ -297,6 +313,7 @@ int main(int argc, char **args)
 		close(i);
 	while (waitpid(-1, &status, 0) != app)
 		;
+	unmount_volumes();
 	if (WIFSIGNALED(status))
 		say("ukl: app killed by signal %d", WTERMSIG(status));
 	else
