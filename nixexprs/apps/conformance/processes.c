@@ -1,5 +1,6 @@
-/* processes.c: fork, exec and wait; what children share and what they must not; who may get into ring 0. */
+/* processes.c: fork, exec and wait; what children share and what they must not. */
 #include "tap.h"
+#include "programs.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -22,9 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
-enum { PAGE = 4096, REPORTED_RING = 40 /* `conformance --ring' and the helper exit with this plus their ring */ };
+enum { PAGE = 4096 };
 
 static int global = 1;
 
@@ -209,55 +208,7 @@ TEST(processes, clone3)
 	CHECK_EQ(info.si_status, 9);
 }
 
-/* A whole program in a page: exit(REPORTED_RING + (CS & 3)) by the syscall instruction. */
-struct program {
-	Elf64_Ehdr header;
-	Elf64_Phdr segment;
-	unsigned char code[20];
-};
-
-static const struct program helper = {
-	.header = {
-		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
-		.e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
-		.e_entry = 0x10000000 + sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
-		.e_phoff = sizeof(Elf64_Ehdr), .e_ehsize = sizeof(Elf64_Ehdr),
-		.e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1,
-	},
-	.segment = {
-		.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = 0x10000000, .p_align = PAGE,
-		.p_filesz = sizeof(struct program), .p_memsz = sizeof(struct program),
-	},
-	.code = {
-		0x8c, 0xcf,             /* mov %cs, %edi */
-		0x83, 0xe7, 3,          /* and $3, %edi */
-		0x83, 0xc7, REPORTED_RING, /* add $REPORTED_RING, %edi */
-		0xb8, SYS_exit, 0, 0, 0, /* mov $SYS_exit, %eax */
-		0x0f, 0x05,             /* syscall */
-	},
-};
-
-/* Writes a program; its path. */
-static const char *write_program(const char *name, const void *image, size_t size)
-{
-	const char *path = scratch_file(name);
-	int fd = MUST(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755));
-
-	CHECK_EQ(write(fd, image, size), size);
-	MUST(close(fd));
-	return path;
-}
-
-static int run(const char *path)
-{
-	char *const arguments[] = { "program", "--ring", NULL };
-	pid_t child;
-
-	OK(posix_spawn(&child, path, NULL, NULL, arguments, environ));
-	return reap(child);
-}
-
-TEST(processes, exec_is_ring_3) { CHECK_EQ(run(write_program("helper", &helper, sizeof helper)), REPORTED_RING + 3); }
+TEST(processes, exec_is_ring_3) { CHECK_EQ(run_program(write_program("helper", &reporter, sizeof reporter)), REPORTED_RING + 3); }
 
 static int exec(void *path)
 {
@@ -267,7 +218,7 @@ static int exec(void *path)
 
 TEST(processes, fork_exec)
 {
-	const char *path = write_program("helper", &helper, sizeof helper);
+	const char *path = write_program("helper", &reporter, sizeof reporter);
 	pid_t child;
 
 	for (int i = 0; i < 10; i++)
@@ -299,7 +250,7 @@ static int exec_in_second_thread(void *path)
 
 TEST(processes, exec_from_thread)
 {
-	const char *path = write_program("helper", &helper, sizeof helper);
+	const char *path = write_program("helper", &reporter, sizeof reporter);
 
 	CHECK_EQ(reap(spawn(exec_in_second_thread, (void *)path)), REPORTED_RING + 3);
 }
@@ -317,7 +268,7 @@ TEST(processes, exec_errors)
 
 TEST(processes, spawn_file_actions)
 {
-	const char *path = write_program("helper", &helper, sizeof helper);
+	const char *path = write_program("helper", &reporter, sizeof reporter);
 	char *const arguments[] = { "program", NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -338,81 +289,7 @@ TEST(processes, spawn_file_actions)
 }
 
 /* The image's own file is the only one that is allowed what this process is allowed. */
-TEST(processes, exec_self) { CHECK_EQ(run("/proc/self/exe"), REPORTED_RING + ring()); }
-
-/* A copy of the app calls an address of the kernel from ring 3, if it is not an ordinary program anyway. */
-#define CHECK_NOT_RING_0(status)                                                                 \
-	do {                                                                                     \
-		int status_ = (status);                                                          \
-		if (status_ != -SIGSEGV)                                                         \
-			CHECK_EQ(status_, REPORTED_RING + 3);                                    \
-	} while (0)
-
-/* Copies the running program to the open file. */
-static void copy_self(int out)
-{
-	static char buffer[64 * 1024];
-	int in = MUST(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-	ssize_t n;
-
-	while ((n = MUST(read(in, buffer, sizeof buffer))) > 0)
-		CHECK_EQ(write(out, buffer, (size_t)n), n);
-	close(in);
-}
-
-TEST(processes, attack_copy)
-{
-	const char *path = scratch_file("app");
-	int fd = MUST(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
-
-	copy_self(fd);
-	MUST(close(fd));
-	CHECK_NOT_RING_0(run(path));
-}
-
-TEST(processes, attack_memfd)
-{
-	int fd = MUST(memfd_create("app", 0));
-	char path[32];
-
-	copy_self(fd);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	CHECK_NOT_RING_0(run(path));
-}
-
-TEST(processes, attack_bind_mount)
-{
-	char self[200], helper_path[200], over[200];
-	ssize_t n = MUST(readlink("/proc/self/exe", self, sizeof self - 1));
-
-	self[n] = '\0';
-	snprintf(helper_path, sizeof helper_path, "%s", write_program("helper", &helper, sizeof helper));
-	snprintf(over, sizeof over, "%s", write_program("over", "", 0));
-	/* In a private namespace, so that nothing outlives the case. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		tap_skip("no mounting here");
-	if (mount(helper_path, self, NULL, MS_BIND, NULL) == 0) {
-		CHECK_NOT_RING_0(run(self)); /* another file at the app's path */
-		MUST(umount2(self, MNT_DETACH));
-	}
-	MUST(mount(helper_path, over, NULL, MS_BIND, NULL));
-	CHECK_NOT_RING_0(run(over));
-}
-
-/* A file that claims everything a loader might look at. */
-TEST(processes, attack_crafted_header)
-{
-	struct program crafted = helper;
-	static const unsigned char abis[] = { 0x55, 0xff, ELFOSABI_LINUX, ELFOSABI_STANDALONE };
-
-	for (size_t i = 0; i < sizeof abis; i++) {
-		crafted.header.e_ident[EI_OSABI] = abis[i];
-		crafted.header.e_ident[EI_ABIVERSION] = abis[i];
-		crafted.header.e_flags = 0xffffffff;
-		crafted.segment.p_flags |= PF_MASKOS;
-		CHECK_NOT_RING_0(run(write_program("init", &crafted, sizeof crafted)));
-	}
-}
+TEST(processes, exec_self) { CHECK_EQ(run_program("/proc/self/exe"), REPORTED_RING + ring()); }
 
 TEST(processes, wait_variants)
 {
@@ -659,33 +536,6 @@ TEST(processes, ptrace)
 	CHECK_EQ(value, 3);
 }
 
-static int spin_ring_3(void *argument)
-{
-	(void)argument;
-	MUST(ptrace(PTRACE_TRACEME, 0, 0, 0));
-	return exec((void *)scratch_file("helper"));
-}
-
-/* A tracer cannot write itself, or a ring-3 child, into ring 0. */
-TEST(processes, attack_ptrace_registers)
-{
-	struct user_regs_struct registers;
-	pid_t child;
-	int status;
-
-	write_program("helper", &helper, sizeof helper);
-	child = spawn(spin_ring_3, NULL);
-	CHECK_EQ(MUST(waitpid(child, &status, 0)), child); /* stopped by the exec */
-	CHECK(WIFSTOPPED(status));
-	MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
-	CHECK_EQ(registers.cs & 3, 3);
-	registers.cs = 0x10;
-	registers.ss = 0x18;
-	FAILS(ptrace(PTRACE_SETREGS, child, 0, &registers), EIO);
-	MUST(ptrace(PTRACE_CONT, child, 0, 0));
-	CHECK_EQ(reap(child), REPORTED_RING + 3);
-}
-
 /* A selector that cannot be loaded, of the empty GDT entries for threads: the fault is the kernel's, with the process's GS. */
 static void run_with_stale_gs(int (*traced_child)(void *), int expected)
 {
@@ -693,8 +543,7 @@ static void run_with_stale_gs(int (*traced_child)(void *), int expected)
 	pid_t child;
 	int status;
 
-	write_program("helper", &helper, sizeof helper);
-	child = spawn(traced_child, NULL);
+	child = spawn(traced_child, (void *)write_program("helper", &reporter, sizeof reporter));
 	CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
 	CHECK(WIFSTOPPED(status));
 	for (int i = 0; i < 20; i++) {
@@ -727,4 +576,4 @@ static int stop_and_spin(void *unused)
 
 TEST(processes, stale_gs_selector) { run_with_stale_gs(stop_and_spin, 5); }
 
-TEST(processes, stale_gs_selector_in_ring_3) { run_with_stale_gs(spin_ring_3, REPORTED_RING + 3); }
+TEST(processes, stale_gs_selector_in_ring_3) { run_with_stale_gs(exec_traced, REPORTED_RING + 3); }

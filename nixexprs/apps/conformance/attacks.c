@@ -1,0 +1,304 @@
+/* attacks.c: only the image's own file runs in ring 0, and nobody in ring 3 can change that.
+ *
+ * As an ordinary process the same cases show that the attacks are real: there most of them are plain root's rights.
+ */
+#include "tap.h"
+#include "programs.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LATER = 44 };
+
+/* A copy of the app calls an address of the kernel from ring 3, if it is not an ordinary program anyway. */
+#define CHECK_NOT_RING_0(status)                                                                 \
+	do {                                                                                     \
+		int status_ = (status);                                                          \
+		if (status_ != -SIGSEGV)                                                         \
+			CHECK_EQ(status_, REPORTED_RING + 3);                                    \
+	} while (0)
+
+/* The path of the running program; static storage. */
+static const char *own_path(void)
+{
+	static char path[200];
+	ssize_t n = MUST(readlink("/proc/self/exe", path, sizeof path - 1));
+
+	path[n] = '\0';
+	return path;
+}
+
+/* Copies the running program to the open file. */
+static void copy_self(int out)
+{
+	static char buffer[64 * 1024];
+	int in = MUST(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	ssize_t n;
+
+	while ((n = MUST(read(in, buffer, sizeof buffer))) > 0)
+		CHECK_EQ(write(out, buffer, (size_t)n), n);
+	close(in);
+}
+
+TEST(attacks, copy)
+{
+	const char *path = scratch_file("app");
+	int fd = MUST(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+
+	copy_self(fd);
+	MUST(close(fd));
+	CHECK_NOT_RING_0(run_program(path));
+}
+
+TEST(attacks, memfd)
+{
+	int fd = MUST(memfd_create("app", 0));
+	char path[32];
+
+	copy_self(fd);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	CHECK_NOT_RING_0(run_program(path));
+}
+
+TEST(attacks, bind_mount)
+{
+	char helper[200], over[200];
+
+	snprintf(helper, sizeof helper, "%s", write_program("helper", &reporter, sizeof reporter));
+	snprintf(over, sizeof over, "%s", write_program("over", "", 0));
+	/* In a private namespace, so that nothing outlives the case. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		tap_skip("no mounting here");
+	if (mount(helper, own_path(), NULL, MS_BIND, NULL) == 0) {
+		CHECK_NOT_RING_0(run_program(own_path())); /* another file at the app's path */
+		MUST(umount2(own_path(), MNT_DETACH));
+	}
+	MUST(mount(helper, over, NULL, MS_BIND, NULL));
+	CHECK_NOT_RING_0(run_program(over));
+}
+
+/* A file that claims everything a loader might look at. */
+TEST(attacks, crafted_header)
+{
+	struct program crafted = reporter;
+	static const unsigned char abis[] = { 0x55, 0xff, ELFOSABI_LINUX, ELFOSABI_STANDALONE };
+
+	for (size_t i = 0; i < sizeof abis; i++) {
+		crafted.header.e_ident[EI_OSABI] = abis[i];
+		crafted.header.e_ident[EI_ABIVERSION] = abis[i];
+		crafted.header.e_flags = 0xffffffff;
+		crafted.segment.p_flags |= PF_MASKOS;
+		CHECK_NOT_RING_0(run_program(write_program("init", &crafted, sizeof crafted)));
+	}
+}
+
+/* A tracer cannot write itself, or a ring-3 child, into ring 0. */
+TEST(attacks, registers_of_ring_3)
+{
+	struct user_regs_struct registers;
+	pid_t child = spawn(exec_traced, (void *)write_program("helper", &reporter, sizeof reporter));
+	int status;
+
+	CHECK_EQ(MUST(waitpid(child, &status, 0)), child); /* stopped by the exec */
+	CHECK(WIFSTOPPED(status));
+	MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
+	CHECK_EQ(registers.cs & 3, 3);
+	registers.cs = 0x10;
+	registers.ss = 0x18;
+	FAILS(ptrace(PTRACE_SETREGS, child, 0, &registers), EIO);
+	MUST(ptrace(PTRACE_CONT, child, 0, 0));
+	CHECK_EQ(reap(child), REPORTED_RING + 3);
+}
+
+/* The attacker: what follows in section ring3 is a program of its own, which the cases write to a file and execute. It may use
+ * nothing but its own functions and its stack: no library, no constant that the compiler puts elsewhere. Arguments: what to do,
+ * a process, an address there, a path. Exit status: 0 if the attack succeeded, or an errno. */
+#define RING3 __attribute__((section("ring3"), noinline, used))
+extern const char __start_ring3[], __stop_ring3[];
+
+__asm__(".pushsection ring3, \"ax\", @progbits\n"
+	"	mov %rsp, %rdi\n"
+	"	and $-16, %rsp\n"
+	"	call attacker\n"
+	"	ud2\n"
+	".popsection\n");
+
+static RING3 long call(long number, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+
+	__asm__ volatile("syscall"
+			 : "+a"(number)
+			 : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return number;
+}
+
+static RING3 long decimal(const char *s)
+{
+	long n = 0;
+
+	while (*s != '\0')
+		n = n * 10 + *s++ - '0';
+	return n;
+}
+
+/* Attaches to the process and stops it. */
+static RING3 long seize(long pid)
+{
+	int status;
+	long n = call(SYS_ptrace, PTRACE_SEIZE, pid, 0, 0, 0, 0);
+
+	if (n == 0)
+		n = call(SYS_ptrace, PTRACE_INTERRUPT, pid, 0, 0, 0, 0);
+	if (n == 0 && call(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0) != pid)
+		n = -ECHILD;
+	return n;
+}
+
+static RING3 long attack(char what, long pid, long address, const char *path)
+{
+	int value = LATER;
+	struct iovec here = { &value, sizeof value }, there = { (void *)address, sizeof value };
+	struct user_regs_struct registers;
+	long n, flags = 0;
+
+	if (what == 'v') { /* write by process_vm_writev */
+		n = call(SYS_process_vm_writev, pid, (long)&here, 1, (long)&there, 1, 0);
+		return n == sizeof value ? 0 : n;
+	}
+	if (what == 'm') { /* write to /proc/PID/mem, the path */
+		n = call(SYS_open, (long)path, O_RDWR, 0, 0, 0, 0);
+		if (n < 0)
+			return n;
+		n = call(SYS_pwrite64, n, (long)&value, sizeof value, address, 0, 0);
+		return n == sizeof value ? 0 : n;
+	}
+	if (what == 'x') { /* execute the path */
+		char ring[] = { '-', '-', 'r', 'i', 'n', 'g', '\0' };
+		char *arguments[] = { ring, ring, NULL };
+
+		return call(SYS_execve, (long)path, (long)arguments, (long)(arguments + 2), 0, 0, 0);
+	}
+	if (what == 'w') { /* write to the path */
+		n = call(SYS_open, (long)path, O_RDONLY, 0, 0, 0, 0);
+		if (n >= 0 && call(SYS_ioctl, n, FS_IOC_GETFLAGS, (long)&flags, 0, 0, 0) == 0) {
+			flags &= ~FS_IMMUTABLE_FL;
+			call(SYS_ioctl, n, FS_IOC_SETFLAGS, (long)&flags, 0, 0, 0);
+		}
+		n = call(SYS_open, (long)path, O_WRONLY, 0, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	n = seize(pid);
+	if (n < 0)
+		return n;
+	if (what == 'k') /* look */
+		return call(SYS_ptrace, PTRACE_PEEKDATA, pid, address, (long)&value, 0, 0);
+	if (what == 'p')
+		return call(SYS_ptrace, PTRACE_POKEDATA, pid, address, LATER, 0, 0);
+	if (what == 'u')
+		return call(SYS_ptrace, PTRACE_POKEUSER, pid, offsetof(struct user, regs.rbx), LATER, 0, 0);
+	n = call(SYS_ptrace, PTRACE_GETREGS, pid, 0, (long)&registers, 0, 0);
+	return n < 0 ? n : call(SYS_ptrace, PTRACE_SETREGS, pid, 0, (long)&registers, 0, 0);
+}
+
+__attribute__((section("ring3"), used)) void attacker(char **stack)
+{
+	long n = attack(*stack[2], decimal(stack[3]), decimal(stack[4]), stack[5]);
+
+	call(SYS_exit_group, -n, 0, 0, 0, 0, 0);
+}
+
+static volatile int target = 1;
+
+static int wait_to_be_killed(void *unused)
+{
+	for (;;)
+		pause();
+	return unused != NULL;
+}
+
+/* Lets a ring-3 program do WHAT to PATH or to a child of this process. What reap gives; *AFTER is the child's target then. */
+static int attacked(char what, const char *path, int *after)
+{
+	struct program program = program_of(__start_ring3, (size_t)(__stop_ring3 - __start_ring3));
+	pid_t victim = spawn(wait_to_be_killed, NULL), attacker;
+	char kind[] = { what, '\0' }, pid[20], address[20], memory[40];
+	struct iovec here = { after, sizeof *after }, there = { (void *)&target, sizeof target };
+	int status;
+
+	snprintf(pid, sizeof pid, "%d", victim);
+	snprintf(address, sizeof address, "%ju", (uintmax_t)(uintptr_t)&target);
+	snprintf(memory, sizeof memory, "/proc/%d/mem", victim);
+	attacker = MUST(fork());
+	if (attacker == 0) {
+		execl(write_program("attacker", &program, sizeof program), "attacker", kind, pid, address,
+		      path != NULL ? path : memory, (char *)NULL);
+		_exit(LATER + 1);
+	}
+	status = reap(attacker);
+	CHECK_EQ(MUST(process_vm_readv(victim, &here, 1, &there, 1, 0)), sizeof *after);
+	MUST(kill(victim, SIGKILL));
+	CHECK_EQ(reap(victim), -SIGKILL);
+	return status;
+}
+
+TEST(attacks, memory_from_ring_3)
+{
+	int after;
+
+	CHECK_EQ(attacked('k', NULL, &after), 0); /* it can attach, and look */
+	for (const char *what = "pvm"; *what != '\0'; what++) {
+		CHECK_EQ(attacked(*what, NULL, &after), ring() == 0 ? EPERM : 0);
+		CHECK_EQ(after, ring() == 0 ? 1 : LATER);
+	}
+}
+
+TEST(attacks, registers_from_ring_3)
+{
+	int after;
+
+	CHECK_EQ(attacked('u', NULL, &after), ring() == 0 ? EPERM : 0);
+	CHECK_EQ(attacked('r', NULL, &after), ring() == 0 ? EPERM : 0);
+}
+
+TEST(attacks, exec_from_ring_3)
+{
+	int after, want = ring() == 0 ? EPERM : REPORTED_RING + 3;
+	char script[200], link[200], line[220];
+
+	CHECK_EQ(attacked('x', own_path(), &after), want);
+	snprintf(link, sizeof link, "%s", scratch_file("link"));
+	MUST(symlink(own_path(), link));
+	CHECK_EQ(attacked('x', link, &after), want);
+	snprintf(line, sizeof line, "#!%s --ring\n", own_path());
+	snprintf(script, sizeof script, "%s", write_program("script", line, strlen(line)));
+	CHECK_EQ(run_program(script), REPORTED_RING + ring()); /* in ring 0 it may be an interpreter */
+	CHECK_EQ(attacked('x', script, &after), want);
+}
+
+/* There is one name of it only, and what it holds stays. */
+TEST(attacks, file_of_the_application)
+{
+	int after, status = attacked('w', own_path(), &after);
+
+	CHECK(status == ETXTBSY || status == EPERM);
+	if (ring() == 0)
+		FAILS(link(own_path(), "/another-name"), EPERM);
+}
