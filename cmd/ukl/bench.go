@@ -29,8 +29,8 @@ func (t *tool) benchCommand() *cli.Command {
 		Name:      "bench",
 		Usage:     "compare an application in ring 0 with the same one as an ordinary process",
 		UsageText: "ukl bench [OPTIONS] [APP|DIR]",
-		Description: `Runs the application in turn as a process of the unpatched kernel, and in ring 0 with both kinds of system calls. Without a name
-it is the collection of microbenchmarks that comes along. Instructions are exact numbers; times are those of this machine now.
+		Description: `Runs the application in turn as a process of the unpatched kernel, as a companion (the same process on the patched kernel), and in
+ring 0 with both kinds of system calls. Without a name it is the collection of microbenchmarks that comes along. Instructions are exact numbers; times are those of this machine now.
 
 An application of your own prints a line "ring N" (its privilege level, the low two bits of CS), then a line for each operation:
 name, how many of them a sample has, the nanoseconds of each sample by CLOCK_MONOTONIC.
@@ -86,7 +86,8 @@ func (t *tool) bench(c *cli.Context) error {
 		return err
 	}
 	r.KernelConfig = config.SHA256
-	for _, m := range bench.Modes() {
+	modes := slices.DeleteFunc(bench.Modes(), func(m bench.Mode) bool { _, ok := machines[m]; return !ok })
+	for _, m := range modes {
 		o := machines[m]
 		o.TSC = host.TSC()
 		o.Machine.Extra = append(slices.Clone(o.Machine.Extra), "-icount", "shift=0,sleep=off")
@@ -107,7 +108,7 @@ func (t *tool) bench(c *cli.Context) error {
 		}
 	}
 	for round := range c.Int("rounds") {
-		for _, m := range bench.Modes() {
+		for _, m := range modes {
 			o := machines[m]
 			o.TSC, o.Machine.KVM, o.Machine.CPU = timed.TSC, timed.Machine.KVM, timed.Machine.CPU
 			run, err := t.measure(c, m, o, fmt.Sprintf("times, round %d", round+1))
@@ -132,7 +133,13 @@ func (t *tool) bench(c *cli.Context) error {
 	return r.Table(t.stdout)
 }
 
-// benchMachines builds what the three modes need.
+// companion is the bundled application that runs a program in ring 3, and besides is where it finds that.
+const (
+	companion = "companion"
+	besides   = "/companion"
+)
+
+// benchMachines builds what the modes need. An application with a kernel of its own has no Companion: its image would have another.
 func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.Options, error) {
 	if a.Program != "" || a.Prebuilt != "" {
 		return nil, exit.Errorf(exit.Usage, "%s is a finished program: it has no gate to choose", a.Name).WithHint("ukl run --mode process runs it in ring 3")
@@ -144,11 +151,27 @@ func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.O
 	for _, m := range bench.Modes() {
 		var o guest.Options
 		var err error
-		if m == bench.Process {
+		o.Argv = append([]string{a.Name, strconv.Itoa(c.Int("samples"))}, c.StringSlice("only")...)
+		switch m {
+		case bench.Process:
 			if o.Machine.Kernel, err = b.ProcessKernel(c.Context, a); err == nil {
 				o.Root, err = b.ProcessRoot(c.Context, a)
 			}
-		} else {
+		case bench.Companion:
+			if len(a.Manifest.Kernel) > 0 {
+				t.note(c, "no companion: %s has a kernel of its own", a.Name)
+				continue
+			}
+			var starter apps.App
+			if starter, err = findApp(companion); err != nil {
+				return nil, err
+			}
+			if o.Machine.Kernel, err = b.Kernel(c.Context, starter); err != nil {
+				return nil, err
+			}
+			o.Files = []guest.File{{Guest: besides, Host: filepath.Join(filepath.Dir(all[bench.Process].Root), "app")}}
+			o.Argv = slices.Concat([]string{companion, besides}, o.Argv[1:])
+		default:
 			mine := a
 			mine.Entry = manifest.Calls(m)
 			o.Machine.Kernel, err = b.Kernel(c.Context, mine)
@@ -162,7 +185,6 @@ func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.O
 		if err != nil {
 			return nil, err
 		}
-		o.Argv = append([]string{a.Name, strconv.Itoa(c.Int("samples"))}, c.StringSlice("only")...)
 		o.Env, o.StateDir, o.Timeout = a.Env, stateDir(a.Name), benchLimit
 		o.Machine.Memory, o.Machine.CPUs = a.Memory, 1
 		all[m] = o

@@ -19,16 +19,18 @@ type Mode string
 // The modes, in the order in which they are shown. All others are compared with Process.
 const (
 	Process Mode = "process" // ring 3, Debian's C library, the unpatched kernel of the same configuration
-	Gate    Mode = "gate"
-	Bypass  Mode = "bypass"
+	// Companion is the same program as Process, in ring 3 of the patched kernel: what its series costs those who do not use it.
+	Companion Mode = "companion"
+	Gate      Mode = "gate"
+	Bypass    Mode = "bypass"
 )
 
 // Modes returns all modes in the order in which they are shown.
-func Modes() []Mode { return []Mode{Process, Gate, Bypass} }
+func Modes() []Mode { return []Mode{Process, Companion, Gate, Bypass} }
 
 // Ring is the privilege level that the application must report in a mode.
 func (m Mode) Ring() int {
-	if m == Process {
+	if m == Process || m == Companion {
 		return 3
 	}
 	return 0
