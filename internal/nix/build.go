@@ -299,9 +299,7 @@ func (t *tail) add(line string) {
 	}
 	// "make: *** [...] Error 2" alone is an echo of an error before it, but the first sign of a silent one.
 	if len(t.first) == 0 && errorRE().MatchString(line) && !harmless(line) {
-		if n := len(t.last); n > 0 && strings.Contains(t.last[n-1], ": In function") {
-			t.first = append(t.first, t.last[n-1])
-		}
+		t.first = append(t.first, t.before(line)...)
 		t.first = append(t.first, line)
 	}
 	if len(t.last) == tailLines {
@@ -310,9 +308,25 @@ func (t *tail) add(line string) {
 	t.last = append(t.last, line)
 }
 
+// before are the lines that belong to the first error and stand before it.
+func (t *tail) before(line string) []string {
+	n := len(t.last)
+	if n > 0 && strings.Contains(t.last[n-1], ": In function") {
+		return slices.Clone(t.last[n-1:])
+	}
+	// The linker's own words do not say "error"; its warnings end nothing.
+	if strings.HasPrefix(line, "collect2: error:") {
+		for n > 0 && strings.Contains(t.last[n-1], "/ld: ") {
+			n--
+		}
+		return slices.DeleteFunc(slices.Clone(t.last[n:]), func(l string) bool { return strings.Contains(l, " warning: ") })
+	}
+	return nil
+}
+
 // harmless are lines about errors that are none: file names such as error.o, options such as -Werror.
 func harmless(line string) bool {
-	if strings.Contains(line, "error:") || strings.Contains(line, "***") || strings.Contains(line, "undefined reference") ||
+	if strings.Contains(strings.ToLower(line), "error:") || strings.HasPrefix(line, "CMake Error ") || strings.Contains(line, "***") || strings.Contains(line, "undefined reference") ||
 		strings.Contains(line, "multiple definition") || strings.HasPrefix(line, "stage0: ") || strings.HasSuffix(line, ": not found") {
 		return false
 	}
