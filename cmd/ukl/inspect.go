@@ -19,6 +19,7 @@ import (
 	"ukl/internal/portrait"
 	"ukl/internal/replace"
 	"ukl/internal/sbom"
+	"ukl/internal/systemmap"
 	"ukl/nixexprs"
 )
 
@@ -198,17 +199,8 @@ func boot(file, app string) ([]portrait.Moment, string, error) {
 
 // known are those of the names that the kernel has; libc has others for the same addresses.
 func known(names []string, systemMap string) ([]string, error) {
-	text, err := os.ReadFile(systemMap)
-	if err != nil {
-		return nil, err
-	}
-	has := map[string]bool{}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 {
-			has[f[2]] = true
-		}
-	}
-	return slices.DeleteFunc(names, func(n string) bool { return !has[n] }), nil
+	has, err := systemmap.Addresses(systemMap)
+	return slices.DeleteFunc(names, func(n string) bool { return has[n] == 0 }), err
 }
 
 // builtApp builds the application of the command line and returns it with its image and its linked program.

@@ -44,9 +44,9 @@ examples:
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
 			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "say where the kernel is if it has not started the application after `TIME`; 0 is never"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the guest running in the background and print its name: see ps, logs, stop"},
-			&cli.StringFlag{Name: "name", Usage: "with -d: `NAME` of the guest; the application's unless that is taken"},
+			&cli.StringFlag{Name: "name", Usage: "call a guest in the background `NAME`, not after its application"},
 			accelFlag(accel.Auto),
-			&cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"},
+			modeFlag(),
 			debugKernel(),
 			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb has come to this `PORT` of 127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
@@ -55,7 +55,7 @@ examples:
 	}
 }
 
-// portFlag, guestFlags, accelFlag and machineFlags are options of every command that starts a guest as the command line says.
+// portFlag, guestFlags, accelFlag, modeFlag and machineFlags are options of commands that start a guest as the command line says.
 func portFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"}
 }
@@ -72,6 +72,10 @@ func guestFlags() []cli.Flag {
 
 func accelFlag(missing accel.Choice) cli.Flag {
 	return &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"}
+}
+
+func modeFlag() cli.Flag {
+	return &cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}
 }
 
 // machineFlags are for those who know QEMU, or make kernels.

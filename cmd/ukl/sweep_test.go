@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ukl/internal/gdbstub"
+	"ukl/internal/systemmap"
 )
 
 // An unmapped hole between the kernel's direct map and its vmalloc area (Documentation/x86/x86_64/mm.rst).
@@ -29,7 +30,8 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: sweep SYSTEM.MAP FUNCTION COUNT COMMAND...")
 	}
-	symbols := symbols(ts, ts.ReadFile(args[0]))
+	symbols, err := systemmap.Addresses(ts.MkAbs(args[0]))
+	ts.Check(err)
 	count, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	entry, ok := symbols[args[1]]
@@ -64,21 +66,6 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	if seen < count || s.gaps == 0 && strings.Contains(args[1], "ring0") {
 		ts.Fatalf("that is too few")
 	}
-}
-
-// symbols reads a System.map.
-func symbols(ts *testscript.TestScript, text string) map[string]uint64 {
-	all := map[string]uint64{}
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) != 3 {
-			ts.Fatalf("no line of a System.map: %q", line)
-		}
-		address, err := strconv.ParseUint(f[0], 16, 64)
-		ts.Check(err)
-		all[f[2]] = address
-	}
-	return all
 }
 
 // swept is what a sweep has met.

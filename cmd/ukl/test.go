@@ -27,15 +27,14 @@ examples:
   ukl test
   ukl test multithreaded
   ukl test --only greets ./server`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "only", Usage: "run the test called `NAME`; repeatable"},
-			&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
-			&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 			&cli.DurationFlag{Name: "timeout", Value: trial.Limit, Usage: "a test that takes longer than `TIME` has failed"},
+		}, guestFlags(), []cli.Flag{
 			accelFlag(accel.Auto),
-			&cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"},
-			&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
-		},
+			modeFlag(),
+			debugKernel(),
+		}, machineFlags()),
 		Action: t.test,
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
+
+	"ukl/internal/systemmap"
 )
 
 // Program is what is known of an application's code. A nil one knows nothing.
@@ -100,15 +101,11 @@ func rank(s elf.Symbol) int {
 	return n
 }
 
-// mapped reads a System.map.
+// mapped are the symbols of a System.map by address.
 func mapped(text string) []symbol {
 	var list []symbol
-	for line := range strings.Lines(text) {
-		if f := strings.Fields(line); len(f) == 3 {
-			if a, err := strconv.ParseUint(f[0], 16, 64); err == nil {
-				list = append(list, symbol{addr: a, name: f[2]})
-			}
-		}
+	for s := range systemmap.Parse(text) {
+		list = append(list, symbol{addr: s.Addr, name: s.Name})
 	}
 	slices.SortStableFunc(list, func(a, b symbol) int { return cmp.Compare(a.addr, b.addr) })
 	return list
