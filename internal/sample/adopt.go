@@ -15,23 +15,26 @@ import (
 // way is how the programs of a kind of directory are made.
 type way struct {
 	marks []string // files, or patterns for them, of which one is there
-	lines string   // of the ukl.toml; NAME stands for the application's name
+	lines string   // of the ukl.toml; PROGRAM stands for what is built
+	usual string   // the program, where no recipe names one; NAME stands for the application's name
+	names recipe   // that may name it
 	next  string
 }
 
-// ways come in the order in which they are looked for: a directory with a configure script has sources, too.
+// ways come in the order in which they are looked for: a directory with a configure script has sources, too, and of a configure
+// script and cmake the first needs no more packages.
 var ways = []way{
+	{[]string{"configure"}, `build = ["./configure", "make"]
+program = "PROGRAM"
+`, "NAME", automake, ""},
 	{[]string{"CMakeLists.txt"}, `packages = ["cmake"]
 build = ["cmake -B out -DCMAKE_BUILD_TYPE=Release .", "cmake --build out"]
-program = "out/NAME"
-`, "ukl pins add"},
-	{[]string{"configure"}, `build = ["./configure", "make"]
-program = "NAME"
-`, ""},
+program = "PROGRAM"
+`, "out/NAME", cmakeLists, "ukl pins add"},
 	{[]string{"Makefile", "makefile", "GNUmakefile"}, `build = ["make"]
-program = "NAME"
-`, ""},
-	{manifest.DefaultSources(), "", ""},
+program = "PROGRAM"
+`, "NAME", recipe{}, ""},
+	{manifest.DefaultSources(), "", "", recipe{}, ""},
 }
 
 // version is what the directory of a release has behind its name.
@@ -64,7 +67,13 @@ func Adopt(dir string) (file, next string, err error) {
 		if w.lines == "" {
 			text += fmt.Sprintf("sources = [\"%s\"]\n", strings.Join(found, `", "`))
 		}
-		return file, w.next, create(file, strings.ReplaceAll(text, "NAME", name))
+		program := strings.ReplaceAll(w.usual, "NAME", name)
+		if w.names.file != "" {
+			if guess := w.names.program(here, name); guess != "" {
+				program = guess
+			}
+		}
+		return file, w.next, create(file, strings.NewReplacer("NAME", name, "PROGRAM", program).Replace(text))
 	}
 	return "", "", nil
 }

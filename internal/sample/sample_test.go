@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/fstest"
 
 	"ukl/internal/manifest"
 )
@@ -63,6 +64,31 @@ func TestAdopt(t *testing.T) {
 		var there *There
 		if _, _, err := Adopt(dir); !errors.As(err, &there) {
 			t.Errorf("%s, twice: %v", mark, err)
+		}
+	}
+}
+
+// Recipes say where the program will be: the one of the application's name, else the first.
+func TestProgram(t *testing.T) {
+	for _, c := range []struct {
+		r     recipe
+		files map[string]string
+		want  string
+	}{
+		{cmakeLists, map[string]string{"CMakeLists.txt": "project(x)\nadd_executable(tool a.c)\n  ADD_EXECUTABLE( app\n main.c)"}, "out/app"},
+		{cmakeLists, map[string]string{"CMakeLists.txt": "add_subdirectory(src)", "src/CMakeLists.txt": "add_executable(server main.c)"}, "out/src/server"},
+		{cmakeLists, map[string]string{"CMakeLists.txt": "add_executable(${NAME} main.c)\n# add_executable(no x.c)"}, ""},
+		{cmakeLists, map[string]string{"tests/CMakeLists.txt": "add_executable(app x.c)", ".git/CMakeLists.txt": "add_executable(app x.c)"}, ""},
+		{automake, map[string]string{"src/Makefile.am": "noinst_PROGRAMS = gen\nsbin_PROGRAMS = helper \\\n\tapp $(MORE)\napp_SOURCES = main.c"}, "src/app"},
+		{automake, map[string]string{"Makefile.am": "bin_PROGRAMS = one\nbin_PROGRAMS += two"}, "one"},
+		{automake, map[string]string{"Makefile.am": "SUBDIRS = src"}, ""},
+	} {
+		here := fstest.MapFS{}
+		for name, text := range c.files {
+			here[name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		if got := c.r.program(here, "app"); got != c.want {
+			t.Errorf("%q: %q, not %q", c.files, got, c.want)
 		}
 	}
 }
