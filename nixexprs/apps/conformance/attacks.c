@@ -210,6 +210,18 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		return n;
 	if (what == 'k') /* look */
 		return call(SYS_ptrace, PTRACE_PEEKDATA, pid, address, (long)&value, 0, 0);
+	if (what == 't') { /* watch its system calls, as strace does, until it comes to the one that it waits in */
+		for (int i = 0; i < 50; i++) {
+			n = call(SYS_ptrace, PTRACE_SYSCALL, pid, 0, 0, 0, 0);
+			if (n == 0 && call(SYS_wait4, pid, (long)&value, __WALL, 0, 0, 0) != pid)
+				n = -ECHILD;
+			if (n == 0)
+				n = call(SYS_ptrace, PTRACE_GETREGS, pid, 0, (long)&registers, 0, 0);
+			if (n < 0 || registers.orig_rax == SYS_pause)
+				return n;
+		}
+		return -ENOMSG;
+	}
 	if (what == 'p')
 		return call(SYS_ptrace, PTRACE_POKEDATA, pid, address, LATER, 0, 0);
 	if (what == 'u')
@@ -263,7 +275,8 @@ TEST(attacks, memory_from_ring_3)
 {
 	int after;
 
-	CHECK_EQ(attacked('k', NULL, &after), 0); /* it can attach, and look */
+	CHECK_EQ(attacked('k', NULL, &after), 0); /* it can attach, and look, */
+	CHECK_EQ(attacked('t', NULL, &after), 0); /* and watch: the call that the stop interrupted begins again */
 	for (const char *what = "pvm"; *what != '\0'; what++) {
 		CHECK_EQ(attacked(*what, NULL, &after), ring() == 0 ? EPERM : 0);
 		CHECK_EQ(after, ring() == 0 ? 1 : LATER);
