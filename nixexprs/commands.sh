@@ -1,7 +1,7 @@
 # commands.sh: makes an app's program with its own commands, in a copy of its directory.
 # env  /build/src  the app's directory      build   commands of a shell, one a line
 #      result   the program they make, or "" and results: patterns of the relocatable files they make, one a line
-#      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh
+#      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh      static  static.cmake
 # out  $out/program, $out/symbols   the same with its debugging information, for backtraces; or $out/objects/*.o
 # why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
 
@@ -18,10 +18,18 @@ if [ -z "$result" ]; then flags="$flags -fno-pie"; fi
 export CC=gcc CXX=g++ CFLAGS="$flags $(words "$cflags")" CXXFLAGS="$flags $(words "$cxxflags")" LDFLAGS="-static --static $(words "$ldflags")"
 export MAKEFLAGS="-j$NIX_BUILD_CORES" CMAKE_BUILD_PARALLEL_LEVEL="$NIX_BUILD_CORES"
 
+# cmake and pkg-config would find shared libraries.
+cp "$static" /tmp/static.cmake
+export CMAKE_TOOLCHAIN_FILE=/tmp/static.cmake
+mkdir /tmp/bin
+printf '#!/bin/sh\nexec /usr/bin/pkg-config --static "$@"\n' >/tmp/bin/pkg-config
+chmod 755 /tmp/bin/pkg-config
+PATH=/tmp/bin:$PATH
+
 # Nothing of this stage is the commands' business.
 commands=$build
 (
-    unset build result results cflags cxxflags ldflags source finish script
+    unset build result results cflags cxxflags ldflags source finish static script
     printf '%s\n' "$commands" | while IFS= read -r command; do
         printf '+ %s\n' "$command"
         sh -euc "$command" </dev/null || { printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2; exit 1; }
