@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/accel"
+	"ukl/internal/apps"
 	"ukl/internal/doctor"
 	"ukl/internal/exit"
 	"ukl/internal/nix"
@@ -25,6 +27,23 @@ func (t *tool) doctorCommand() *cli.Command {
 	}
 }
 
+// wantedPorts are those of the current directory's application, if it is one, and of those that come along.
+func wantedPorts() []qemu.Forward {
+	all, _ := apps.New(nixexprs.FS).List() // other commands say what is wrong with it
+	if own, err := findApp(""); err == nil {
+		all = append([]apps.App{own}, all...)
+	}
+	var ports []qemu.Forward
+	for _, a := range all {
+		for _, f := range a.Ports {
+			if !slices.Contains(ports, f) {
+				ports = append(ports, f)
+			}
+		}
+	}
+	return ports
+}
+
 func (t *tool) doctor(c *cli.Context) error {
 	if _, err := t.words(c, 0); err != nil {
 		return err
@@ -40,7 +59,9 @@ func (t *tool) doctor(c *cli.Context) error {
 		QEMU:  os.Getenv(qemu.Env),
 		Dirs:  []string{cacheDir(), stateDir("")},
 		Lock:  lock,
+		Pins:  pinOptions(c),
 		Free:  func() (uint64, error) { return free(nix.Physical(pins.StoreDir)) },
+		Ports: wantedPorts(),
 	}, func(f doctor.Finding) {
 		if all = append(all, f); c.Bool("json") {
 			return

@@ -3,12 +3,14 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -44,7 +46,9 @@ type Host struct {
 	QEMU  string // the value of qemu.Env
 	Dirs  []string
 	Lock  *pins.Lock
+	Pins  pins.Options           // where missing pins may come from
 	Free  func() (uint64, error) // bytes where the store is
+	Ports []qemu.Forward         // that applications will want
 }
 
 // Run does all checks in order and hands each finding to report as it comes. It tells whether a run can work.
@@ -55,14 +59,17 @@ func Run(ctx context.Context, h Host, report func(Finding)) bool {
 		do   func(context.Context) Finding
 	}{
 		{"nix", d.nix},
+		{"settings", d.settings},
 		{"namespaces", d.namespaces},
 		{"stage0", d.stage0},
 		{"pins", d.pins},
+		{"sources", d.sources},
 		{"disk", d.disk},
 		{"folders", d.folders},
 		{"qemu", d.qemu},
 		{"kvm", d.kvm},
 		{"clock", d.clock},
+		{"ports", d.ports},
 	} {
 		f := check.do(ctx)
 		f.Name = check.name
@@ -103,6 +110,42 @@ func (d *doctor) nix(context.Context) Finding {
 	}
 	d.client = c
 	return ok("Nix %s", c.Version)
+}
+
+// settings are those of nix.conf that could stand in the way. ukl sets what it may by itself.
+func (d *doctor) settings(context.Context) Finding {
+	if d.client == nil {
+		return warn("", "cannot tell without Nix")
+	}
+	s, err := d.client.Settings()
+	if err != nil {
+		return warn("nix show-config", "nix.conf cannot be read: %v", err)
+	}
+	return judge(s, os.Getuid() == 0, os.ReadFile)
+}
+
+// judge tells what settings mean for a build.
+func judge(s nix.Settings, root bool, read func(string) ([]byte, error)) Finding {
+	builders := strings.TrimSpace(s.Builders)
+	if file, ok := strings.CutPrefix(builders, "@"); ok {
+		text, _ := read(file) // a file that is not there names none
+		builders = strings.TrimSpace(string(text))
+	}
+	others := "no other machine builds"
+	if builders != "" {
+		others = "other machines build, too"
+	}
+	switch own := nix.Own(s.Substituters); len(own) {
+	case 0:
+		others += ", no cache is asked"
+	default:
+		others += ", caches: " + strings.Join(own, " ")
+	}
+	if s.Sandbox != "true" && !root {
+		return warn("set sandbox = true in nix.conf, or be one of its trusted-users",
+			"sandbox = %s in nix.conf: a daemon does not let everybody switch it on, and without it every build here stops", s.Sandbox)
+	}
+	return ok("%s", others)
 }
 
 // namespaces are what Nix's sandbox, and stage0 inside it, are made of.
@@ -174,6 +217,41 @@ func (d *doctor) pins(ctx context.Context) Finding {
 		size += p.Size
 	}
 	return warn("ukl pins fetch", "%d files, %d MB, will be downloaded by the first build", len(missing), size/1e6)
+}
+
+// sources looks for the largest of the missing pins where Fetch would.
+func (d *doctor) sources(ctx context.Context) Finding {
+	if d.client == nil {
+		return warn("", "cannot tell without Nix")
+	}
+	if len(d.missing) == 0 {
+		return ok("nothing needs to be downloaded")
+	}
+	p := slices.MaxFunc(d.missing, func(a, b pins.Pin) int { return cmp.Compare(a.Size, b.Size) })
+	var said []string
+	for _, s := range pins.Sources(ctx, p, d.Pins) {
+		if s.Err == nil {
+			return ok("%s has %s", s.Name, p)
+		}
+		said = append(said, fmt.Sprintf("%s: %v", s.Name, s.Err))
+	}
+	none := &pins.Unavailable{Pins: []pins.Pin{p}}
+	return fail(none.Hint(), "nobody has %s: %s", p, strings.Join(said, "; "))
+}
+
+// ports are taken from one application at a time, so a taken one is no failure.
+func (d *doctor) ports(context.Context) Finding {
+	for _, f := range d.Ports {
+		_, err := qemu.Reserve([]qemu.Forward{f})
+		var taken *qemu.Taken
+		if errors.As(err, &taken) {
+			return warn(taken.Hint(), "%v", err)
+		}
+		if err != nil {
+			return warn("", "port %s: %v", f.HostPort(), err)
+		}
+	}
+	return ok("the %d ports of applications are free", len(d.Ports))
 }
 
 // What a first build, and a run of what is built, take.

@@ -3,13 +3,17 @@ package doctor
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ukl/internal/accel"
+	"ukl/internal/nix"
 	"ukl/internal/pins"
+	"ukl/internal/qemu"
 	"ukl/nixexprs"
 )
 
@@ -51,7 +55,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("without Nix: well %v, %+v", well, f)
 		}
 	}
-	for name, want := range map[string]Status{"disk": OK, "folders": OK, "kvm": Warn, "clock": OK} {
+	for name, want := range map[string]Status{"disk": OK, "folders": OK, "kvm": Warn, "clock": OK, "ports": OK, "settings": Warn, "sources": Warn} {
 		if f := found[name]; f.Status != want {
 			t.Errorf("%s: %+v; want %s", name, f, want)
 		}
@@ -76,8 +80,47 @@ func TestFailures(t *testing.T) {
 			t.Errorf("%s: well %v, %+v", c.name, well, f)
 		}
 	}
-	found, _ := examine(t, func(h *Host) { h.Free = func() (uint64, error) { return 0, errors.New("no idea") } })
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := qemu.Forward{Addr: "127.0.0.1", Host: l.Addr().(*net.TCPAddr).Port, Guest: 80}
+	found, _ := examine(t, func(h *Host) { h.Ports = []qemu.Forward{taken} })
+	if f := found["ports"]; f.Status != Warn || !strings.Contains(f.Text, taken.HostPort()+" is taken by ") || !strings.Contains(f.Remedy, "-p ") {
+		t.Errorf("a taken port: %+v", f)
+	}
+	found, _ = examine(t, func(h *Host) { h.Free = func() (uint64, error) { return 0, errors.New("no idea") } })
 	if f := found["disk"]; f.Status != Warn {
 		t.Errorf("a file system that does not tell: %+v", f)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	machines := func(text string) func(string) ([]byte, error) {
+		return func(file string) ([]byte, error) {
+			if text == "" || file != "/etc/nix/machines" {
+				return nil, fs.ErrNotExist
+			}
+			return []byte(text), nil
+		}
+	}
+	const usual = "https://cache.nixos.org/"
+	for _, c := range []struct {
+		s    nix.Settings
+		root bool
+		file string
+		want Status
+		text string
+	}{
+		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}}, false, "", OK, "no other machine builds, no cache is asked"},
+		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"}, false, "ssh://a\n", OK, "other machines build, too"},
+		{nix.Settings{Sandbox: "true", Builders: "ssh://a", Substituters: []string{usual, "file:///x"}}, false, "", OK, "caches: file:///x"},
+		{nix.Settings{Sandbox: "relaxed"}, false, "", Warn, "sandbox = relaxed"},
+		{nix.Settings{Sandbox: "false"}, true, "", OK, "no other machine"}, // ukl's own setting wins
+	} {
+		if f := judge(c.s, c.root, machines(c.file)); f.Status != c.want || !strings.Contains(f.Text, c.text) || (f.Remedy == "") != (c.want == OK) {
+			t.Errorf("%+v: %+v", c.s, f)
+		}
 	}
 }

@@ -143,24 +143,51 @@ func (c *Client) settings() []string {
 	return args
 }
 
-// substituters keeps the caches that the user configured. Nix's built-in one knows nothing of ours, and asking it costs time
-// and a network: it is left out.
-func (c *Client) substituters() []string {
+// Settings are those of nix.conf and NIX_CONFIG that ukl does not set itself, or that a daemon does not let it set.
+type Settings struct {
+	Sandbox      string // "true", "false" or "relaxed"
+	Builders     string // other machines; "@FILE" names a file that lists them
+	Substituters []string
+}
+
+// Settings asks Nix what is configured, without what ukl adds.
+func (c *Client) Settings() (Settings, error) {
 	out, err := exec.Command(c.tool("nix"), "--extra-experimental-features", "nix-command", "show-config", "--json").Output()
 	if err != nil {
 		// The command was renamed after 2.8.
 		out, err = exec.Command(c.tool("nix"), "--extra-experimental-features", "nix-command", "config", "show", "--json").Output()
 	}
+	if err != nil {
+		return Settings{}, err
+	}
+	return parseSettings(out)
+}
+
+func parseSettings(text []byte) (Settings, error) {
 	var conf struct {
+		Sandbox      struct{ Value any } // a boolean, or a word
+		Builders     struct{ Value string }
 		Substituters struct{ Value []string }
 	}
-	if err != nil || json.Unmarshal(out, &conf) != nil {
+	if err := json.Unmarshal(text, &conf); err != nil {
+		return Settings{}, fmt.Errorf("nix show-config: %w", err)
+	}
+	return Settings{fmt.Sprint(conf.Sandbox.Value), conf.Builders.Value, conf.Substituters.Value}, nil
+}
+
+// substituters keeps the caches that the user configured. Nix's built-in one knows nothing of ours, and asking it costs time
+// and a network: it is left out.
+func (c *Client) substituters() []string {
+	conf, err := c.Settings()
+	if err != nil {
 		return nil
 	}
-	own := slices.DeleteFunc(conf.Substituters.Value, func(s string) bool {
-		return strings.TrimSuffix(s, "/") == "https://cache.nixos.org"
-	})
-	return []string{"--option", "substituters", strings.Join(own, " ")}
+	return []string{"--option", "substituters", strings.Join(Own(conf.Substituters), " ")}
+}
+
+// Own are the caches without Nix's built-in one.
+func Own(substituters []string) []string {
+	return slices.DeleteFunc(slices.Clone(substituters), func(s string) bool { return strings.TrimSuffix(s, "/") == "https://cache.nixos.org" })
 }
 
 // Request is one attribute of the expressions in the directory Expr.

@@ -382,3 +382,19 @@ func TestBuildersPass(t *testing.T) {
 		t.Errorf("sandbox-fallback = %v", got)
 	}
 }
+
+func TestParseSettings(t *testing.T) {
+	s, err := parseSettings([]byte(`{"sandbox":{"value":true},"builders":{"value":"@/etc/nix/machines"},"substituters":{"value":["https://cache.nixos.org/","file:///x"]},"cores":{"value":2}}`))
+	if err != nil || s.Sandbox != "true" || s.Builders != "@/etc/nix/machines" || !slices.Equal(Own(s.Substituters), []string{"file:///x"}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := parseSettings([]byte(`{"sandbox":{"value":"relaxed"}}`)); err != nil || s.Sandbox != "relaxed" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := parseSettings([]byte("no json")); err == nil {
+		t.Error("no error")
+	}
+	if s, err := realNix(t).Settings(); err != nil || s.Sandbox == "" || s.Sandbox == "<nil>" {
+		t.Errorf("of this machine: %+v, %v", s, err)
+	}
+}

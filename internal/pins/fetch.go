@@ -151,14 +151,8 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	}
 	f.kept()
 	steps := []func(context.Context) error{f.seeds, f.apt}
-	mirrors := []string{o.Mirror, DefaultMirror}
-	if o.Mirror == NoMirror {
-		mirrors = nil
-	}
-	for _, m := range mirrors {
-		if m != "" && !(m == DefaultMirror && o.NoPublic) {
-			steps = append(steps, func(ctx context.Context) error { return f.mirror(ctx, strings.TrimSuffix(m, "/")) })
-		}
+	for _, m := range o.mirrors() {
+		steps = append(steps, func(ctx context.Context) error { return f.mirror(ctx, strings.TrimSuffix(m, "/")) })
 	}
 	for _, step := range steps {
 		if len(f.open) == 0 {
