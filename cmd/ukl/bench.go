@@ -29,8 +29,9 @@ func (t *tool) benchCommand() *cli.Command {
 		Name:      "bench",
 		Usage:     "compare an application in ring 0 with the same one as an ordinary process",
 		UsageText: "ukl bench [OPTIONS] [APP|DIR]",
-		Description: `Runs the application in turn as a process of the unpatched kernel, as a companion (the same process on the patched kernel), and in
-ring 0 with both kinds of system calls. Without a name it is the collection of microbenchmarks that comes along. Instructions are exact numbers; times are those of this machine now.
+		Description: `Runs the application in turn as a process of the unpatched kernel, as a companion (the same process on the patched
+kernel), and in ring 0 with both kinds of system calls. Without a name it is the collection of microbenchmarks that comes
+along. Instructions are exact numbers; times are those of this machine now.
 
 An application of your own prints a line "ring N" (its privilege level, the low two bits of CS), then a line for each operation:
 name, how many of them a sample has, the nanoseconds of each sample by CLOCK_MONOTONIC.

@@ -147,6 +147,9 @@ func table(b *strings.Builder, rows []row) {
 			width = max(width, n)
 		}
 	}
+	if width == 0 { // all are wider
+		width = widest
+	}
 	for _, r := range rows {
 		gap := width - utf8.RuneCountInString(r.left)
 		if gap < 0 {

@@ -2,6 +2,9 @@ package sbom
 
 import (
 	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,6 +72,74 @@ func TestCycloneDX(t *testing.T) {
 	deps := m["dependencies"].([]any)[0].(map[string]any)["dependsOn"].([]any)
 	if len(deps) != 3 {
 		t.Errorf("the image depends on its tools: %v", deps)
+	}
+}
+
+// update writes the golden files anew: go test ./internal/sbom -update.
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// The lists as a whole. They were checked with the schema of each format when the files were last written.
+func TestGolden(t *testing.T) {
+	for name, list := range map[string]any{"spdx.json": image().SPDX(), "cyclonedx.json": image().CycloneDX()} {
+		got, err := json.MarshalIndent(list, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want, err := os.ReadFile(file); err != nil || string(want) != string(got)+"\n" {
+			t.Errorf("%s differs, %v; -update writes it anew:\n%s", file, err, got)
+		}
+	}
+}
+
+// What SPDX 2.3 (chapters 6 and 7) and CycloneDX 1.5 demand is there, wherever a list has such an object.
+func TestRequired(t *testing.T) {
+	has := func(what string, v any, keys ...string) map[string]any {
+		m, _ := v.(map[string]any)
+		for _, k := range keys {
+			if m[k] == nil || m[k] == "" {
+				t.Errorf("%s has no %s: %v", what, k, v)
+			}
+		}
+		return m
+	}
+	m := has("document", decode(t, image().SPDX()), "spdxVersion", "dataLicense", "SPDXID", "name", "documentNamespace", "creationInfo", "packages")
+	has("creationInfo", m["creationInfo"], "created", "creators")
+	for _, p := range m["packages"].([]any) {
+		p := has("package", p, "SPDXID", "name", "downloadLocation")
+		if p["filesAnalyzed"] != false { // true, the value without one, demands a verification code
+			t.Errorf("files of %v are analyzed", p)
+		}
+		for _, c := range p["checksums"].([]any) {
+			has("checksum", c, "algorithm", "checksumValue")
+		}
+	}
+	for _, r := range m["relationships"].([]any) {
+		has("relationship", r, "spdxElementId", "relationshipType", "relatedSpdxElement")
+	}
+	m = has("bom", decode(t, image().CycloneDX()), "bomFormat", "specVersion", "version", "components")
+	refs := map[string]bool{}
+	for _, c := range append(m["components"].([]any), m["metadata"].(map[string]any)["component"]) {
+		c := has("component", c, "type", "name", "bom-ref")
+		if refs[c["bom-ref"].(string)] {
+			t.Errorf("two components are %v", c["bom-ref"])
+		}
+		refs[c["bom-ref"].(string)] = true
+		for _, h := range c["hashes"].([]any) {
+			has("hash", h, "alg", "content")
+		}
+	}
+	for _, d := range m["dependencies"].([]any) {
+		for _, on := range d.(map[string]any)["dependsOn"].([]any) {
+			if !refs[on.(string)] {
+				t.Errorf("a dependency on %v, which is no component", on)
+			}
+		}
 	}
 }
 
