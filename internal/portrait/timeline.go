@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Moment is a line of a kernel's log.
@@ -95,18 +96,28 @@ func timeline(moments []Moment) string {
 		fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" class="step"><title>%s, until at %s: %s</title></rect>`+"\n",
 			x(s.from), y+2, max(x(s.to)-x(s.from), 1), stepHeight-5, took, seconds(s.to), escape(s.text))
 		text := took + "  " + s.text
-		if room := 110; len([]rune(text)) > room {
-			text = string([]rune(text)[:room-1]) + "…"
-		}
-		// The text stands on the side where there is more room.
-		at, anchor := x(s.to)+5, "start"
-		if x(s.from) > lineWidth-x(s.to) {
-			at, anchor = x(s.from)-5, "end"
+		at, anchor, room := beside(x(s.from), x(s.to), letter*float64(utf8.RuneCountInString(text)))
+		if most := int(room / letter); utf8.RuneCountInString(text) > most {
+			text = string([]rune(text)[:max(most-1, 0)]) + "…"
 		}
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="%s">%s</text>`+"\n", at, y+stepHeight-7, anchor, escape(text))
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// beside finds the place for a text of some width that belongs to a bar: on the side where there is more room or, if that does not
+// do and the bar is longer, in the bar.
+func beside(from, to, width float64) (at float64, anchor string, room float64) {
+	const gap = 5
+	before, behind, inside := from-2*gap, lineWidth-to-2*gap, to-from-2*gap
+	switch best := max(before, behind); {
+	case best < width && best < inside:
+		return from + gap, "start", inside
+	case before > behind:
+		return from - gap, "end", before
+	}
+	return to + gap, "start", behind
 }
 
 // tick is a round distance of which some ten fit.

@@ -140,8 +140,8 @@ func ratio(largest, smallest, sum, side float64) float64 {
 // Sizes of a treemap, in SVG's units.
 const (
 	mapWidth, mapHeight = 1000, 460
-	caption             = 15 // height of a section's name above its symbols
-	letter              = 6.2
+	caption             = 15  // height of a section's name above its symbols
+	letter              = 6.2 // about the width of one in a text
 )
 
 // treemap draws sections and symbols as SVG.
