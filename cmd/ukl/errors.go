@@ -96,7 +96,11 @@ func classify(err error) *exit.Error {
 	case errors.As(err, &faults):
 		e.Code, e.Err, e.Hint = exit.Input, faults[0], faults[0].Hint
 		for _, more := range faults[1:] {
-			e.Lines = append(e.Lines, more.Error())
+			line := more.Error()
+			if more.Hint != "" {
+				line += "; " + more.Hint
+			}
+			e.Lines = append(e.Lines, line)
 		}
 	case errors.As(err, &there):
 		e.Code = exit.No

@@ -168,3 +168,73 @@ func TestBackground(t *testing.T) {
 		t.Errorf("shown:\n%s", tty.text())
 	}
 }
+
+// nixPrograms are a Nix that takes a second to build an application's three stages.
+const nixPrograms = `mkdir bin own
+cat >bin/nix-store <<'END'
+#!/bin/sh
+case "$*" in
+  *--version*) echo 'nix-store (Nix) 2.8.0'; exit ;;
+  *--realise*) ;;
+  *) exit 0 ;;
+esac
+for a; do case $a in /nix/store/*.drv) drv=$a ;; --dry-run) exit ;; esac; done
+echo "@nix {\"action\":\"start\",\"id\":1,\"level\":3,\"text\":\"building\",\"type\":105,\"fields\":[\"/nix/store/00000000000000000000000000000000-app-own.drv\",\"\",1,1]}" >&2
+sleep 1
+echo '@nix {"action":"stop","id":1}' >&2
+out=${drv%.drv}
+mkdir -p "${NIX_REMOTE#*root=}$out"
+for f in vmlinux bzImage config System.map; do : >"${NIX_REMOTE#*root=}$out/$f"; done
+while [ $# -gt 0 ]; do [ "$1" != --add-root ] || ln -sf "$out" "$2"; shift; done
+echo "$out"
+END
+cat >bin/nix-instantiate <<'END'
+#!/bin/sh
+while [ $# -gt 0 ]; do case $1 in --attr) attr=$2 ;; --add-root) root=$2 ;; esac; shift; done
+drv=/nix/store/00000000000000000000000000000000-$attr.drv
+[ -z "$root" ] || ln -sf "$drv" "$root"
+echo "$drv"
+END
+cp bin/nix-store bin/nix
+chmod +x bin/*
+: >own/main.c
+echo 'name = "own"' >own/ukl.toml
+export PATH=$PWD/bin:$PATH NIX_REMOTE="local?root=$PWD/store"
+`
+
+// On a terminal a line shows what is being built and for how long, in bold when it is done; NO_COLOR takes the colour away, and
+// what is no terminal gets neither.
+func TestProgressOnTerminal(t *testing.T) {
+	for _, c := range []struct {
+		name, command       string
+		redrawn, bold, said bool
+	}{
+		{"terminal", "ukl build ./own", true, true, true},
+		{"NO_COLOR", "NO_COLOR=1 ukl build ./own", true, false, true},
+		{"quiet", "ukl build -q ./own", false, false, false},
+		{"file", "ukl build ./own 2>err; cat err", false, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tty := openTerminal(t)
+			cmd := tty.shell("", nixPrograms+c.command+`; echo "code $?"`)
+			tty.await("code 0")
+			cmd.Wait()
+			text := tty.text()
+			if redrawn := strings.Contains(text, "\r[app] 0."); redrawn != c.redrawn {
+				t.Errorf("redrawn: %v", redrawn)
+			}
+			if bold := strings.Contains(text, "\x1b[1m[app]\x1b[0m "); bold != c.bold {
+				t.Errorf("bold: %v", bold)
+			}
+			if escapes := strings.Contains(text, "\x1b"); escapes != (c.redrawn || c.bold) {
+				t.Errorf("escape sequences: %v", escapes)
+			}
+			if said := strings.Contains(text, "[app]"); said != c.said {
+				t.Errorf("said: %v", said)
+			}
+			if t.Failed() {
+				t.Logf("shown: %q", text)
+			}
+		})
+	}
+}
