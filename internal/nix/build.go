@@ -235,7 +235,9 @@ func (l *log) line(s string) {
 			if e.RawMsg != "" {
 				msg = stripColour(e.RawMsg)
 			}
-			l.errs = append(l.errs, strings.TrimPrefix(msg, "error: "))
+			if msg = strings.TrimPrefix(msg, "error: "); strings.TrimSpace(msg) != "" {
+				l.errs = append(l.errs, msg)
+			}
 		}
 	}
 }

@@ -18,6 +18,7 @@ func FuzzLog(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Add("@nix {\"action\":\"result\",\"id\":1,\"type\":101,\"fields\":[7]}\n@nix {\"action\":\"stop\"}\nplain\x1b[")
+	f.Add("@nix {\"action\":\"msg\",\"level\":0}") // found by fuzzing: an error without a word
 	f.Fuzz(func(t *testing.T, text string) {
 		begun := map[string]int{}
 		l := newLog(func(e Event) {
