@@ -28,7 +28,8 @@ func (t *tool) inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "show what is in an application's image: files, sizes, hashes, configuration",
 		UsageText: "ukl inspect [OPTIONS] [APP|DIR|PROGRAM]",
-		Description: `Builds what is missing. With --json also every line of the kernel's configuration that ukl sets.
+		Description: `Builds what is missing. With --json also all objects that the application is linked from, and every line
+of the kernel's configuration that ukl sets, with its reason.
 
 examples:
   ukl run -v hello && ukl inspect --html hello.html hello`,
@@ -48,9 +49,16 @@ type inspected struct {
 	Kernel  anatomy.Program `json:"kernel"`
 	Program anatomy.Program `json:"program"`
 	Config  []string        `json:"config"` // the lines in which the kernel's configuration differs from tinyconfig
+	Reasons []reason        `json:"reasons"`
 	Patches []string        `json:"patches"`
 	Pins    int             `json:"pins"` // of the image and its tools
 	Source  string          `json:"expressions"`
+}
+
+// reason says why a line of the configuration is there.
+type reason struct {
+	Line   string `json:"line"`
+	Reason string `json:"reason"`
 }
 
 // largest is the number of functions and variables that are shown.
@@ -74,11 +82,21 @@ func (t *tool) inspect(c *cli.Context) error {
 	if out.Program.Kernel, err = known(out.Program.Kernel, i.SystemMap); err != nil {
 		return err
 	}
+	if out.Program.Objects, err = anatomy.Objects(filepath.Join(filepath.Dir(program), "objects")); err != nil {
+		return err
+	}
 	config, err := nixexprs.FS.ReadFile("linux/config")
 	if err != nil {
 		return err
 	}
-	out.Config = strings.Fields(string(config))
+	options := kconfig.Explained(string(config))
+	for _, line := range a.Kernel {
+		options = append(options, kconfig.Option{Line: line, Reason: "the application's ukl.toml"})
+	}
+	for _, o := range options {
+		out.Config = append(out.Config, o.Line)
+		out.Reasons = append(out.Reasons, reason{o.Line, o.Reason})
+	}
 	patches, err := nixexprs.FS.ReadDir("linux/patches")
 	if err != nil {
 		return err
@@ -91,7 +109,7 @@ func (t *tool) inspect(c *cli.Context) error {
 		return err
 	}
 	out.Pins = len(lock.All()) - len(lock.Of("qemu"))
-	if err := portray(c, out, string(config), lock); err != nil {
+	if err := portray(c, out, options, lock); err != nil {
 		return err
 	}
 	switch {
@@ -121,6 +139,12 @@ func (t *tool) inspect(c *cli.Context) error {
 		for _, s := range p.program.Largest {
 			fmt.Fprintf(w, "  %s\t%d\n", s.Name, s.Size)
 		}
+		if n := len(p.program.Objects); n > 0 {
+			fmt.Fprintf(w, "\nlargest of the %d objects that the %s is linked from\n", n, p.what)
+		}
+		for _, s := range p.program.Objects[:min(len(p.program.Objects), largest)] {
+			fmt.Fprintf(w, "  %s\t%d\n", s.Name, s.Size)
+		}
 	}
 	calls := "by SYSCALL instructions"
 	if len(out.Program.Kernel) > 0 {
@@ -132,14 +156,14 @@ func (t *tool) inspect(c *cli.Context) error {
 }
 
 // portray writes the page and the drawing that were asked for.
-func portray(c *cli.Context, out inspected, config string, lock *pins.Lock) error {
+func portray(c *cli.Context, out inspected, options []kconfig.Option, lock *pins.Lock) error {
 	page, drawing := c.String("html"), c.String("svg")
 	if page == "" && drawing == "" {
 		return nil
 	}
 	p := portrait.Image{
 		App: out.App, Version: version, BzImage: out.BzImage, Calls: out.Program.Kernel, Source: out.Source, Patches: out.Patches,
-		Config:  kconfig.Explained(config),
+		Config:  options,
 		Pins:    slices.DeleteFunc(lock.All(), func(p pins.Pin) bool { return slices.Equal(p.Groups, []string{"qemu"}) }),
 		Kernel:  portrait.Program{File: out.Kernel.File},
 		Program: portrait.Program{File: out.Program.File},

@@ -7,9 +7,13 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,8 +35,32 @@ type Program struct {
 	File
 	Sections []Part `json:"sections"` // those that are in memory at run time, by address
 	Largest  []Part `json:"largest"`  // functions and variables
+	// Objects are the files that it was linked from; none for a kernel and a finished program.
+	Objects []Part `json:"objects,omitempty"`
 	// Kernel are the kernel's functions that the application calls by name; for a kernel and a raw program none.
 	Kernel []string `json:"kernel,omitempty"`
+}
+
+// Objects reads the list that a link leaves beside the program that it made: bytes in memory and name of each object file, the
+// largest first. Without one, as for a finished program, there are none.
+func Objects(file string) ([]Part, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []Part
+	for line := range strings.Lines(string(text)) {
+		size, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		n, err := strconv.ParseUint(size, 10, 64)
+		if !ok || err != nil {
+			return nil, fmt.Errorf("%s: no size and name: %q", file, line)
+		}
+		list = append(list, Part{name, n})
+	}
+	return list, nil
 }
 
 // Look measures a file.

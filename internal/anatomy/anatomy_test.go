@@ -31,6 +31,27 @@ func TestDissect(t *testing.T) {
 	}
 }
 
+func TestObjects(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "objects")
+	if got, err := Objects(file); got != nil || err != nil {
+		t.Errorf("none: %v, %v", got, err)
+	}
+	if err := os.WriteFile(file, []byte("57578 libc.a(C-ctype.o)\n12 my file.c.o\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []Part{{"libc.a(C-ctype.o)", 57578}, {"my file.c.o", 12}}
+	if got, err := Objects(file); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := os.WriteFile(file, []byte("main.c.o\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Objects(file); err == nil {
+		t.Errorf("of a broken list: %v", got)
+	}
+}
+
 func TestMap(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "x.c")

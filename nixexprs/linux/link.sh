@@ -7,6 +7,7 @@
 # out  app        the app, a static ELF file; its symbols stay, for backtraces
 #      vmlinux    the kernel with the app inside, which boots by itself (PVH)
 #      System.map config
+#      objects    how many bytes of the app in memory each object file takes; none for a finished program
 # why  two links, since the app calls the kernel and the kernel holds the app: the addresses of the kernel's functions do not
 #      depend on the app, which comes behind them. The last step proves that for every address that was used.
 
@@ -22,7 +23,7 @@ awk '{ print "PROVIDE(" $1 " = 0x" $2 ");" }' "$objects/gates" >gates.ld
 echo "__ukl_syscall = ring0_$calls;" >>gates.ld
 
 g++ -static -no-pie -nostartfiles -nodefaultlibs -o app \
-    -Wl,--build-id=none -Wl,-z,noexecstack -L"$glibc/lib" -L"$lib" \
+    -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-Map=app.lst -L"$glibc/lib" -L"$lib" \
     "$glibc/lib/crt1.o" "$glibc/lib/crti.o" "$gcc/crtbeginT.o" \
     "$app"/objects/*.o "$@" \
     -Wl,--start-group -lstdc++ -lgcc -lgcc_eh -lc -lm -lpthread -Wl,--end-group \
@@ -70,6 +71,25 @@ while read -r name address; do
     fi
 done <"$objects/gates"
 
+# sizes: of a linker's map, bytes and name of each object, the largest first. A line has a section's address (0 if it is not in
+# memory), its size, both in hexadecimal, and its file; the file's directory differs between stores.
+sizes() {
+    awk '
+    function number(hex, i, n) {
+        for (i = 3; i <= length(hex); i++) n = 16 * n + index("0123456789abcdef", substr(hex, i, 1)) - 1
+        return n
+    }
+    /^Linker script and memory map/ { begun = 1 }
+    begun && /^ / && match($0, / 0x[0-9a-f]+ +0x[0-9a-f]+ [^ ]/) {
+        split(substr($0, RSTART, RLENGTH), field)
+        file = substr($0, RSTART + RLENGTH - 1)
+        sub(/.*\//, "", file)
+        if (number(field[1]) > 0) sum[file] += number(field[2])
+    }
+    END { for (file in sum) if (sum[file] > 0) print sum[file], file }' | sort -k1,1nr -k2
+}
+
 mkdir "$out"
 cp app vmlinux System.map "$out"
+if [ -f app.lst ]; then sizes <app.lst >"$out/objects"; fi
 cp "$objects/config" "$out/config"
