@@ -86,7 +86,14 @@ let
     dir:
     let
       manifest = import ./manifest.nix dir // (if calls == null then { } else { inherit calls; });
-      source = import ./app-source.nix dir;
+      own = import ./app-source.nix dir;
+      upstream = import ./upstream.nix {
+        run = within tools;
+        inherit script manifest;
+        archive = import ./archive.nix { inherit mirror; inherit (manifest) archive; };
+        source = own;
+      };
+      source = if manifest.archive == null then own else upstream;
       # An app with packages of its own is compiled and linked in a tree of its own.
       packages = import ./packages.nix {
         inherit system stage0;
@@ -95,7 +102,7 @@ let
       };
       run = within (if manifest.packages == { } then tools else packages);
     in
-    { inherit packages; }
+    { inherit packages upstream; }
     // chain run manifest source (
       if manifest.prebuilt != null then
         import ./prebuilt.nix { inherit run script manifest; }
@@ -133,7 +140,7 @@ in
 }
 // (
   if app != null then
-    { inherit (unikernel (file app)) packages app link image linux-objects process-root process-kernel; }
+    { inherit (unikernel (file app)) packages upstream app link image linux-objects process-root process-kernel; }
   else if program != null then
     { inherit (prebuilt name (file program)) app link image linux-objects process-root process-kernel; }
   else

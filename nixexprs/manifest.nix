@@ -1,6 +1,6 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
 # in   dir
-# out  name, prebuilt, linked, build, result, results, sources, include, cflags, cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
+# out  name, prebuilt, linked, build, result, results, archive, patches, sources, include, cflags, cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
@@ -22,6 +22,8 @@ in
   result = toml.program or "";
   results = lines "objects" [ ];
   packages = if toml.packages or [ ] == [ ] then { } else lock.packages;
+  archive = toml.source or null;
+  patches = builtins.concatStringsSep "\n" ((toml.source or { }).patches or [ ]);
   sources = lines "sources" [ "*.c" "*.cc" "*.cpp" "*.S" ];
   include = lines "include" [ ];
   cflags = lines "cflags" [ ];

@@ -101,7 +101,13 @@ func TestSchema(t *testing.T) {
 	for _, part := range []struct {
 		table string
 		have  map[string]any
-	}{{"[[test]]", schema.Properties["test"].Items.Properties}, {"[unikernel]", schema.Properties["unikernel"].Properties}} {
+	}{
+		{"[[test]]", schema.Properties["test"].Items.Properties}, {"[unikernel]", schema.Properties["unikernel"].Properties},
+		{"[source]", schema.Properties["source"].Properties}, {"[kernel]", schema.Properties["kernel"].Properties},
+	} {
+		if len(part.have) == 0 {
+			t.Errorf("the schema has nothing in %s", part.table)
+		}
 		for key := range part.have {
 			if _, err := manifest.Parse([]byte(part.table+"\n"+key+" = true\n"), manifest.Place{File: "x", Base: "x"}); strings.Contains(fmt.Sprint(err), "unknown key") {
 				t.Errorf("%s in the schema has %s: %v", part.table, key, err)

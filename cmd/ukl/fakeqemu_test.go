@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -305,4 +306,17 @@ func exchange(network, address string) error {
 	}
 	_, err = c.Read(make([]byte, 1))
 	return err
+}
+
+// files NAME DIR serves the files of a directory over HTTP until the script ends, and puts the server's address into the variable NAME.
+func files(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: files NAME DIR")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	server := &http.Server{Handler: http.FileServer(http.Dir(ts.MkAbs(args[1])))}
+	go func() { _ = server.Serve(l) }() // it ends with the listener
+	ts.Defer(func() { server.Close() })
+	ts.Setenv(args[0], l.Addr().String())
 }

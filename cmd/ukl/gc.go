@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ukl/internal/apps"
 	"ukl/internal/garbage"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
@@ -19,7 +20,7 @@ func (t *tool) gcCommand() *cli.Command {
 		Usage:     "delete what ukl has put into the Nix store and nothing needs any more",
 		UsageText: "ukl gc [--dry-run] [--all]",
 		Description: `What stays: the last build of each application whose directory is still there, the shared stages of this version of ukl (kernel,
-libc, tools, QEMU), its pins, and whatever a root of somebody else holds. What others built is never touched. All that is
+libc, tools, QEMU), its pins and those of these applications, and whatever a root of somebody else holds. What others built is never touched. All that is
 deleted can be built again.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be deleted instead"},
@@ -56,7 +57,11 @@ func (t *tool) gc(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := garbage.Find(c.Context, n, l.Paths(), all)
+	needed, err := pinned(b.Places())
+	if err != nil {
+		return err
+	}
+	found, err := garbage.Find(c.Context, n, append(needed, l.Paths()...), all)
 	if err != nil {
 		return err
 	}
@@ -88,4 +93,29 @@ func (t *tool) gc(c *cli.Context) error {
 		t.note(c, "and what only these hold: %s", strings.Join(gone, ", "))
 	}
 	return nil
+}
+
+// pinned are the store paths of what the applications that come along, and those at places, have pinned themselves. One that cannot be
+// read needs nothing.
+func pinned(places []string) ([]string, error) {
+	list, err := apps.New(nixexprs.FS).List()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range places {
+		if a, err := findApp(p); err == nil {
+			list = append(list, a)
+		}
+	}
+	var paths []string
+	for _, a := range list {
+		own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+		if err != nil {
+			continue
+		}
+		for _, p := range own.All() {
+			paths = append(paths, p.StorePath())
+		}
+	}
+	return paths, nil
 }

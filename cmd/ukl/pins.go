@@ -102,7 +102,7 @@ func ownPins(l *pins.Lock, words []string) ([]pins.Pin, error) {
 		if err != nil {
 			return nil, err
 		}
-		o, err := pins.LoadOwn(a.Files, a.Dir, a.Packages)
+		o, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
 		if err != nil {
 			return nil, err
 		}

@@ -168,6 +168,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"machine":   machine(boots),
 		"ext2":      ext2,
 		"unmounted": unmounted,
+		"files":     files,
 	}
 }
 

@@ -75,7 +75,7 @@ func Delete(ctx context.Context, s Store, found []Path) error {
 const builder = "/bin/stage0"
 
 // made returns the store paths that derivations of ours name: themselves, what they make, the sources that they are made from,
-// and the Debian packages among their inputs. It reads all derivations of the store, which is at dir.
+// and the Debian packages and archives among their inputs. It reads all derivations of the store, which is at dir.
 func made(dir string) (map[string]bool, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +104,7 @@ func made(dir string) (map[string]bool, error) {
 			ours[s] = true
 		}
 		for in := range d.Inputs {
-			if !strings.HasSuffix(in, ".deb.drv") || ours[in] {
+			if !strings.HasSuffix(in, ".deb.drv") && !pins.IsArchive(nix.Name(in)) || ours[in] {
 				continue
 			}
 			if deb, err := image.ReadDerivation(in); err == nil {

@@ -100,7 +100,7 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 		return nil, fmt.Errorf("%s holds no image", path)
 	}
 	b.remember(a, attrImage, key, path)
-	b.keep(ctx)
+	b.keep(ctx, a)
 	return i, nil
 }
 
@@ -151,7 +151,7 @@ func (b *Builder) file(ctx context.Context, a apps.App, name, attr string, other
 		return "", fmt.Errorf("%s holds no %s", path, name)
 	}
 	b.remember(a, attr, key, path)
-	b.keep(ctx)
+	b.keep(ctx, a)
 	return file, nil
 }
 
@@ -161,6 +161,7 @@ const (
 	attrLink  = "link"  // vmlinux only
 	attrQEMU  = "qemu"
 
+	attrObjects       = "linux-objects"
 	attrProcessKernel = "process-kernel"
 	attrProcessRoot   = "process-root"
 
@@ -174,33 +175,47 @@ func exists(path string) bool {
 
 // kept are the stages that every application's build and run needs. What they are made from is not: it can be had again.
 func kept() []string {
-	return []string{"stage0", "tools", attrQEMU, "linux-source", "linux-objects", "glibc"}
+	return []string{"stage0", "tools", attrQEMU, "linux-source", attrObjects, "glibc"}
 }
 
-// keep makes roots for the shared stages, which an image does not refer to: a garbage collection would cost minutes. Nix is asked
-// for their paths once for each version of the expressions. It is best effort: nothing depends on it.
-func (b *Builder) keep(ctx context.Context) {
+// keep makes roots for the shared stages, and for the kernel of an application that has one of its own: no image refers to them, and a
+// garbage collection would cost minutes. Nix is asked for their paths once for each version of what they are made from. It is best
+// effort: nothing depends on it.
+func (b *Builder) keep(ctx context.Context, a apps.App) {
 	dir := filepath.Join(b.Cache, stages)
 	if os.MkdirAll(dir, 0o755) != nil {
 		return
 	}
 	for _, attr := range kept() {
-		root := filepath.Join(dir, attr)
-		path := recall(root+memoSuffix, nixexprs.Hash())
-		if path == "" {
-			var err error
-			if path, err = b.output(ctx, apps.App{}, attr, root); err != nil {
-				return
-			}
-			remember(root+memoSuffix, nixexprs.Hash(), path)
-		}
-		if held, err := os.Readlink(root); err == nil && held == path || !exists(nix.Physical(path)) {
-			continue
-		}
-		if _, err := b.store.Realise(ctx, path, root, func(nix.Event) {}); err != nil {
+		if b.hold(ctx, apps.App{}, attr, filepath.Join(dir, attr), nixexprs.Hash()) != nil {
 			return
 		}
 	}
+	if len(a.Kernel) > 0 || a.Flavour != "" {
+		_ = b.hold(ctx, a, attrObjects, b.root(a, attrObjects), kernelKey(a))
+	}
+}
+
+// kernelKey names everything that an application's own kernel is made from.
+func kernelKey(a apps.App) string {
+	return fmt.Sprintf("%s %s %q", nixexprs.Hash(), a.Flavour, a.Kernel)
+}
+
+// hold makes a root for what an attribute makes, if it is there.
+func (b *Builder) hold(ctx context.Context, a apps.App, attr, root, key string) error {
+	path := recall(root+memoSuffix, key)
+	if path == "" {
+		var err error
+		if path, err = b.output(ctx, a, attr, root); err != nil {
+			return err
+		}
+		remember(root+memoSuffix, key, path)
+	}
+	if held, err := os.Readlink(root); err == nil && held == path || !exists(nix.Physical(path)) {
+		return nil
+	}
+	_, err := b.store.Realise(ctx, path, root, func(nix.Event) {})
+	return err
 }
 
 // stages is the folder of the cache with the roots of the shared stages.
@@ -250,7 +265,7 @@ func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, e
 	}
 	for _, a := range list {
 		// An application's kernel may be one of its own.
-		attrs := []string{"linux-objects", "app", attrLink, attrImage}
+		attrs := []string{attrObjects, "app", attrLink, attrImage}
 		if len(a.Packages) > 0 {
 			attrs = append([]string{"packages"}, attrs...)
 		}
@@ -340,21 +355,29 @@ func (b *Builder) open() error {
 }
 
 func (b *Builder) instantiate(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	drv, _, err := b.evaluate(ctx, a, attr, root)
+	return drv, err
+}
+
+// evaluate returns the derivation of an attribute, and the pins that the application has itself.
+func (b *Builder) evaluate(ctx context.Context, a apps.App, attr, root string) (string, *pins.Own, error) {
 	if err := b.open(); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	expr, err := nixexprs.Extract(b.Cache)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	r := nix.Request{Expr: expr, Attr: attr, Root: root}
+	own := &pins.Own{}
 	if a.Manifest != nil {
-		if _, err := pins.LoadOwn(a.Files, a.Dir, a.Packages); err != nil { // the expressions would say it worse
-			return "", err
+		if own, err = pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive); err != nil { // the expressions would say it worse
+			return "", nil, err
 		}
 		r.Args = a.Arguments(expr)
 	}
-	return b.store.Instantiate(ctx, r)
+	drv, err := b.store.Instantiate(ctx, r)
+	return drv, own, err
 }
 
 // realise builds one attribute, with what it needs.
@@ -372,7 +395,7 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		return "", err
 	}
-	drv, err := b.instantiate(ctx, a, attr, root)
+	drv, own, err := b.evaluate(ctx, a, attr, root)
 	if err != nil {
 		return "", err
 	}
@@ -383,15 +406,7 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	if err := b.room(plan); err != nil {
 		return "", err
 	}
-	missing := lock.InPlan(plan)
-	if a.Manifest != nil {
-		own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages)
-		if err != nil {
-			return "", err
-		}
-		missing = append(missing, own.InPlan(plan)...)
-	}
-	if len(missing) > 0 {
+	if missing := append(lock.InPlan(plan), own.InPlan(plan)...); len(missing) > 0 {
 		if err := pins.Fetch(ctx, b.store, missing, b.Pins, b.Progress.Fetch); err != nil {
 			return "", err
 		}
@@ -423,7 +438,7 @@ func space() map[string]uint64 {
 		"glibc-source": 400e6, "glibc": 800e6,
 		"app": 50e6, "link": 300e6, "image": 200e6,
 		"process-source": 1600e6, "process-kernel": 900e6, "root": 50e6,
-		"packages": 1000e6,
+		"packages": 1000e6, "upstream": 500e6,
 	}
 }
 

@@ -208,7 +208,7 @@ func TestKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, f.dir, "out/vmlinux", "")
-	b.keep(ctx)
+	b.keep(ctx, a)
 	f.calls = nil
 	k, err := b.Kernel(ctx, a)
 	if err != nil || filepath.Base(k) != "vmlinux" {
@@ -232,20 +232,55 @@ func TestKernel(t *testing.T) {
 
 // Roots of what is not there yet are made as soon as it is, without asking Nix for its path again.
 func TestKeep(t *testing.T) {
-	b, f, _ := setup(t)
+	b, f, app := setup(t)
 	if err := b.open(); err != nil {
 		t.Fatal(err)
 	}
-	b.keep(context.Background())
+	b.keep(context.Background(), app)
 	if strings.Contains(strings.Join(f.calls, " "), "realise") {
 		t.Errorf("what is not there was built: %q", f.calls)
 	}
 	write(t, f.dir, "out/vmlinux", "")
 	f.calls = nil
-	b.keep(context.Background())
+	b.keep(context.Background(), app)
 	f.took(t, strings.TrimSuffix(strings.Repeat("realise, ", len(kept())), ", "))
-	b.keep(context.Background())
+	b.keep(context.Background(), app)
 	f.took(t, "")
+}
+
+// An application's own kernel has a root, too, which moves with its configuration alone.
+func TestKeepKernel(t *testing.T) {
+	b, f, app := setup(t)
+	ctx := context.Background()
+	if _, err := b.Build(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	root := b.root(app, attrObjects)
+	if _, err := os.Lstat(root); err == nil {
+		t.Error("an application with the common kernel has a root of its own for it")
+	}
+	app.Kernel = []string{"CONFIG_EXT4_FS=y"}
+	f.calls = nil
+	b.keep(ctx, app)
+	f.took(t, "instantiate linux-objects, outputs, realise")
+	if _, err := os.Lstat(root); err != nil {
+		t.Error(err)
+	}
+	b.keep(ctx, app)
+	f.took(t, "")
+	app.Kernel = append(app.Kernel, "CONFIG_NLS_UTF8=y")
+	f.calls = nil
+	b.keep(ctx, app)
+	f.took(t, "instantiate linux-objects, outputs") // of the fake store all paths are one, which has its root
+	if err := os.RemoveAll(app.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Forget(false, false); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(root); err == nil {
+		t.Error("the kernel of an application that is gone has a root")
+	}
 }
 
 func TestForget(t *testing.T) {

@@ -20,7 +20,7 @@ func Inventory(a apps.App) ([]sbom.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages)
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +42,10 @@ func Inventory(a apps.App) ([]sbom.Component, error) {
 		}
 	}
 	for _, p := range own.All() {
+		if p.URL != "" {
+			list = append(list, sbom.Component{Name: p.Name, SHA256: p.SHA256, Location: p.Address(), Role: sbom.Source})
+			continue
+		}
 		add(p, sbom.Linked) // that a library was not used cannot be told
 	}
 	if !compiled {

@@ -106,6 +106,18 @@ func (b *Builder) Forget(all, pretend bool) ([]string, error) {
 	return names, nil
 }
 
+// Places are the directories and programs that were built and are still there.
+func (b *Builder) Places() []string {
+	var places []string
+	files, _ := filepath.Glob(filepath.Join(b.Cache, "images", "*", placeFile)) // the pattern is a good one
+	for _, f := range files {
+		if where, err := os.ReadFile(f); err == nil && exists(string(where)) {
+			places = append(places, string(where))
+		}
+	}
+	return places
+}
+
 // key names everything that an image is made from: the expressions, and with them the lock; the first builder; the
 // application's files.
 func (b *Builder) key(a apps.App) (string, error) {

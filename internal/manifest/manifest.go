@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl/internal/pins"
 	"ukl/internal/qemu"
 )
 
@@ -34,6 +35,10 @@ type Manifest struct {
 	Objects []string
 	// Packages are Debian packages that the build sees besides the usual tools; their pins are in ukl.lock.
 	Packages []string
+	// Archive is third-party source that is unpacked below the directory's own files; nil is none. Patches are patterns of files of
+	// the directory, which are applied to it.
+	Archive *pins.Archive
+	Patches []string
 	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
@@ -167,6 +172,11 @@ func (r *reader) manifest(p Place) *Manifest {
 		CPUs:    r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
 	r.names(m)
+	r.archive(m, p.FS)
+	sources := p.FS // where they are looked for
+	if m.Archive != nil {
+		sources = nil // most are in the archive
+	}
 	switch {
 	case r.has("prebuilt"):
 		r.prebuilt(m.Prebuilt, p.FS)
@@ -178,11 +188,11 @@ func (r *reader) manifest(p Place) *Manifest {
 		r.fault("objects", "objects are what build makes, and there is no build")
 	case m.Sources == nil:
 		m.Sources = DefaultSources()
-		if p.FS != nil && !anyFile(p.FS, m.Sources) {
+		if sources != nil && !anyFile(sources, m.Sources) {
 			r.fault("", "there is no source file here: %s", strings.Join(m.Sources, ", "))
 		}
 	default:
-		r.files("sources", m.Sources, p.FS)
+		r.files("sources", m.Sources, sources)
 	}
 	r.inside("include", m.Include)
 	r.packages("packages", m.Packages)
@@ -359,7 +369,7 @@ func (r *reader) prebuilt(file string, dir fs.FS) {
 		}
 	}
 	r.without("a prebuilt program is neither compiled nor linked",
-		"build", "program", "objects", "packages", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
+		"build", "program", "objects", "packages", "source", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
 }
 
 // commands checks an application that builds itself.
@@ -446,6 +456,32 @@ func (r *reader) configuration(key string, lines []string) {
 		case l == "CONFIG_RING0_PROCESS=n":
 			r.fault(key, "%s: without it there is no unikernel; to compare, run --mode process", l)
 		}
+	}
+}
+
+// archive reads [source].
+func (r *reader) archive(m *Manifest, dir fs.FS) {
+	t := r.table("source")
+	a := pins.Archive{URL: t.text("url", ""), SHA256: t.text("sha256", "")}
+	m.Patches = t.list("patches")
+	t.done()
+	if !r.has("source") {
+		return
+	}
+	m.Archive = &a
+	for _, key := range []string{"url", "sha256"} {
+		if !t.has(key) {
+			t.fault("", "[source] needs %s", key)
+		}
+	}
+	if err := pins.CheckURL(a.URL); err != nil && t.has("url") {
+		t.fault("url", "%v", err)
+	}
+	if err := pins.CheckHash(a.SHA256); err != nil && t.has("sha256") {
+		t.fault("sha256", "%v", err)
+	}
+	if len(m.Patches) > 0 {
+		t.files("patches", m.Patches, dir)
 	}
 }
 

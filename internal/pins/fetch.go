@@ -65,7 +65,11 @@ type Mismatch struct {
 }
 
 func (e *Mismatch) Error() string {
-	return fmt.Sprintf("%s from %s has the wrong hash\n  pinned sha256 %s (%d bytes)\n  got    sha256 %s (%d bytes)", e.Pin, e.Source, e.Pin.SHA256, e.Pin.Size, e.Got, e.GotSize)
+	size := fmt.Sprintf(" (%d bytes)", e.Pin.Size)
+	if e.Pin.Size == 0 { // that of an archive is not pinned
+		size = ""
+	}
+	return fmt.Sprintf("%s from %s has the wrong hash\n  pinned sha256 %s%s\n  got    sha256 %s (%d bytes)", e.Pin, e.Source, e.Pin.SHA256, size, e.Got, e.GotSize)
 }
 
 // Unavailable is a pin that no source has.
@@ -84,6 +88,9 @@ func (e *Unavailable) Error() string {
 
 // Hint is the line that helps.
 func (e *Unavailable) Hint() string {
+	if !slices.ContainsFunc(e.Pins, func(p Pin) bool { return p.Path != "" }) {
+		return "name a folder or archive of seeds that has it (--seeds or " + SeedsEnv + ")"
+	}
 	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder or archive of seeds (--seeds or " + SeedsEnv + ")"
 }
 
@@ -119,8 +126,10 @@ func (l *Lock) Missing(ctx context.Context, s Store) ([]Pin, error) {
 }
 
 // InPlan returns the pins among derivations that Nix is about to build (see nix.Client.Plan).
-func (l *Lock) InPlan(drvs []string) []Pin {
-	return slices.DeleteFunc(l.All(), func(p Pin) bool {
+func (l *Lock) InPlan(drvs []string) []Pin { return inPlan(l.All(), drvs) }
+
+func inPlan(all []Pin, drvs []string) []Pin {
+	return slices.DeleteFunc(all, func(p Pin) bool {
 		return !slices.ContainsFunc(drvs, func(d string) bool { return strings.HasSuffix(d, "-"+p.FileName()+".drv") })
 	})
 }
@@ -154,6 +163,7 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	for _, m := range o.mirrors() {
 		steps = append(steps, func(ctx context.Context) error { return f.mirror(ctx, strings.TrimSuffix(m, "/")) })
 	}
+	steps = append(steps, f.addressed)
 	for _, step := range steps {
 		if len(f.open) == 0 {
 			break
@@ -320,7 +330,7 @@ func checked(p Pin, seed io.Reader, source, to string) error {
 
 // apt downloads with the host's apt-get, which knows mirrors, proxies and keys of its machine.
 func (f *fetch) apt(ctx context.Context) error {
-	if f.o.NoApt {
+	if f.o.NoApt || !slices.ContainsFunc(f.open, Pin.isPackage) {
 		return nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
@@ -347,16 +357,22 @@ func (f *fetch) apt(ctx context.Context) error {
 		f.failed("apt", "%v", err)
 		return nil
 	}
-	if len(have) < len(f.open) {
+	if len(have) < len(f.of(Pin.isPackage)) {
 		f.failed("apt", "does not offer all pinned versions")
 	}
 	return f.download(ctx, a, dir, have)
 }
 
+// of returns the open pins of a kind.
+func (f *fetch) of(kind func(Pin) bool) []Pin {
+	return slices.DeleteFunc(slices.Clone(f.open), func(p Pin) bool { return !kind(p) })
+}
+
 // known returns the open pins that apt can download, by version and hash.
 func (f *fetch) known(ctx context.Context, a *apt) ([]Pin, error) {
 	var names []string
-	for _, p := range f.open {
+	packages := f.of(Pin.isPackage)
+	for _, p := range packages {
 		names = append(names, p.Name+"="+p.Version)
 	}
 	found, err := a.show(ctx, names)
@@ -364,7 +380,7 @@ func (f *fetch) known(ctx context.Context, a *apt) ([]Pin, error) {
 		return nil, err
 	}
 	var have []Pin
-	for _, p := range f.open {
+	for _, p := range packages {
 		switch q := found[p.Name]; {
 		case q.SHA256 == p.SHA256:
 			have = append(have, p)
@@ -493,6 +509,10 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 func (t *tailWriter) String() string { return string(t.b) }
 
 func (f *fetch) mirror(ctx context.Context, base string) error {
+	pins := f.of(func(p Pin) bool { return p.Path != "" })
+	if len(pins) == 0 {
+		return nil
+	}
 	f.from(base)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -501,13 +521,12 @@ func (f *fetch) mirror(ctx context.Context, base string) error {
 	for range f.o.Parallel {
 		wg.Go(func() {
 			for p := range queue {
-				if err := f.get(ctx, base, p); err != nil {
+				if err := f.get(ctx, base, base+"/"+p.Path, p); err != nil {
 					stop(err)
 				}
 			}
 		})
 	}
-	pins := slices.Clone(f.open)
 	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(y.Size, x.Size) })
 	for _, p := range pins {
 		if ctx.Err() != nil {
@@ -535,10 +554,11 @@ var client = &http.Client{Transport: &http.Transport{
 // attempts is how often a mirror is asked for a file when the line, not the mirror, is to blame.
 const attempts = 3
 
-// get downloads one pin. Only a wrong hash, errors of this machine and a mirror that cannot be reached are errors of it.
-func (f *fetch) get(ctx context.Context, base string, p Pin) error {
+// get downloads one pin; base is what messages call the place. Only a wrong hash, errors of this machine and a place that cannot be
+// reached are errors of it.
+func (f *fetch) get(ctx context.Context, base, url string, p Pin) error {
 	for n := 1; ; n++ {
-		err := f.once(ctx, base, p)
+		err := f.once(ctx, base, url, p)
 		var lost *unreachable
 		if !errors.As(err, &lost) || ctx.Err() != nil {
 			return err
@@ -554,11 +574,10 @@ func (f *fetch) get(ctx context.Context, base string, p Pin) error {
 	}
 }
 
-func (f *fetch) once(ctx context.Context, base string, p Pin) error {
-	url := base + "/" + p.Path
+func (f *fetch) once(ctx context.Context, base, url string, p Pin) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return fmt.Errorf("mirror %s: %v", base, err)
+		return fmt.Errorf("%s: %v", base, err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -566,7 +585,7 @@ func (f *fetch) once(ctx context.Context, base string, p Pin) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		f.failed(base, "%s: %s", p.Path, resp.Status)
+		f.failed(base, "%s", strings.TrimPrefix(p.Path+": "+resp.Status, ": "))
 		return nil
 	}
 	part := f.path(p) + ".part"
@@ -576,7 +595,11 @@ func (f *fetch) once(ctx context.Context, base string, p Pin) error {
 	}
 	defer os.Remove(part)
 	h := sha256.New()
-	body := &counting{r: io.LimitReader(resp.Body, p.Size+1), tell: func(n int64) { f.grow(p, n) }}
+	limit := p.Size + 1
+	if p.Size == 0 {
+		limit = largestArchive
+	}
+	body := &counting{r: io.LimitReader(resp.Body, limit), tell: func(n int64) { f.grow(p, n) }}
 	n, err := io.Copy(io.MultiWriter(w, h), body)
 	if cerr := w.Close(); cerr != nil {
 		return cerr

@@ -18,10 +18,12 @@ import (
 // OwnFile is the lock of one application's packages, beside its ukl.toml.
 const OwnFile = "ukl.lock"
 
-// Own is the lock of an application's packages: those that it names and what these need, without the packages of the tools.
+// Own are the pins of an application: the packages that it names and what these need, without the packages of the tools, and its
+// archive.
 type Own struct {
 	Wanted   []string
 	Packages map[string]Package
+	Archive  *Archive // nil is none; it stands in ukl.toml, not in the lock
 }
 
 // ownDocument is the file. nixexprs/manifest.nix reads its packages.
@@ -45,8 +47,8 @@ func (e *Stale) Hint() string { return "cd " + filepath.Dir(e.File) + " && ukl p
 
 // LoadOwn reads the lock among an application's files, which wants packages; without any there need be no lock. Dir is what
 // messages call the files' directory.
-func LoadOwn(files fs.FS, dir string, wanted []string) (*Own, error) {
-	o := &Own{Packages: map[string]Package{}}
+func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, error) {
+	o := &Own{Packages: map[string]Package{}, Archive: archive}
 	if len(wanted) == 0 {
 		return o, nil
 	}
@@ -87,10 +89,16 @@ func (o *Own) Write(dir string) error {
 }
 
 // All is as the method of Lock.
-func (o *Own) All() []Pin { return (&Lock{Packages: o.Packages}).All() }
+func (o *Own) All() []Pin {
+	all := (&Lock{Packages: o.Packages}).All()
+	if o.Archive != nil {
+		all = append(all, o.Archive.pin())
+	}
+	return all
+}
 
 // InPlan is as the method of Lock.
-func (o *Own) InPlan(drvs []string) []Pin { return (&Lock{Packages: o.Packages}).InPlan(drvs) }
+func (o *Own) InPlan(drvs []string) []Pin { return inPlan(o.All(), drvs) }
 
 // NoPackage says that apt cannot have a package.
 type NoPackage struct{ Name, Reason string }

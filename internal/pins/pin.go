@@ -20,19 +20,25 @@ type Pin struct {
 	Path    string `json:"path"`
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
+	URL     string `json:"url,omitempty"` // of an archive that an application names; "" is a Debian package
 	// Groups are the trees and sources that need the pin.
 	Groups []string `json:"groups"`
 }
 
 // FileName is the pin's name in the store and in download folders. Nix allows no "~" in a name. nixexprs/deb.nix computes the
 // same.
-func (p Pin) FileName() string { return strings.ReplaceAll(path.Base(p.Path), "~", "-") }
+func (p Pin) FileName() string {
+	if p.URL != "" {
+		return archivePrefix + p.SHA256[:archiveDigits]
+	}
+	return strings.ReplaceAll(path.Base(p.Path), "~", "-")
+}
 
 // StorePath is the output path of the fixed-output derivation in nixexprs/deb.nix, known without Nix.
 func (p Pin) StorePath() string { return fixedPath("flat", p.SHA256, p.FileName()) }
 
 // String is how messages name a pin.
-func (p Pin) String() string { return p.Name + " " + p.Version }
+func (p Pin) String() string { return strings.TrimSuffix(p.Name+" "+p.Version, " ") }
 
 // All returns the pins by name.
 func (l *Lock) All() []Pin {

@@ -24,6 +24,7 @@ type Component struct {
 	Name, Version string
 	SHA256        string
 	Package       string // the file's name in Debian's pool; "" if it is not from there
+	Location      string // where anybody can fetch it; "" is not said
 	Role          Role
 }
 
@@ -113,6 +114,9 @@ func (i Image) SPDX() any {
 	for _, c := range i.Components {
 		ref := "SPDXRef-" + id(string(c.Role), c.Name)
 		p := make(ref, c.Name, c.Version, c.SHA256)
+		if c.Location != "" {
+			p.Location = c.Location
+		}
 		if purl := c.purl(); purl != "" {
 			p.External = []reference{{"PACKAGE-MANAGER", "purl", purl}}
 		}
@@ -166,6 +170,12 @@ type cyclone struct {
 	Hashes     []hash     `json:"hashes"`
 	PURL       string     `json:"purl,omitempty"`
 	Properties []property `json:"properties,omitempty"`
+	External   []external `json:"externalReferences,omitempty"`
+}
+
+type external struct {
+	Type string `json:"type"`
+	URL  string `json:"url"`
 }
 
 // CycloneDX is the list as a CycloneDX document, to be printed as JSON.
@@ -177,6 +187,9 @@ func (i Image) CycloneDX() any {
 		part := cyclone{
 			Type: "library", Ref: id(string(c.Role), c.Name), Name: c.Name, Version: c.Version, Scope: "required",
 			Hashes: []hash{{"SHA-256", c.SHA256}}, PURL: c.purl(), Properties: []property{{"ukl:role", string(c.Role)}},
+		}
+		if c.Location != "" {
+			part.External = []external{{"distribution", c.Location}}
 		}
 		switch c.Role {
 		case Tool:

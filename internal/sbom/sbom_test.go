@@ -13,10 +13,10 @@ import (
 func image() Image {
 	h := strings.Repeat("ab", 32)
 	return Image{Name: "my app", SHA256: h, Version: "1", Components: []Component{
-		{"linux-source-6.1", "6.1.176-1", h, "linux-source-6.1_6.1.176-1_all.deb", Source},
-		{"libstdc++-12-dev", "12.2.0-14+deb12u1", h, "libstdc++-12-dev_12.2.0-14+deb12u1_amd64.deb", Linked},
-		{"server", "", h, "", Program},
-		{"perl", "5.36.0-7+deb12u3", h, "perl_5.36.0-7+deb12u3_amd64.deb", Tool},
+		{"linux-source-6.1", "6.1.176-1", h, "linux-source-6.1_6.1.176-1_all.deb", "", Source},
+		{"libstdc++-12-dev", "12.2.0-14+deb12u1", h, "libstdc++-12-dev_12.2.0-14+deb12u1_amd64.deb", "", Linked},
+		{"server", "", h, "", "", Program},
+		{"perl", "5.36.0-7+deb12u3", h, "perl_5.36.0-7+deb12u3_amd64.deb", "", Tool},
 	}}
 }
 

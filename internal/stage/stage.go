@@ -18,7 +18,7 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
-	Aside bool   // not every image needs it: process mode, packages of an app
+	Aside bool   // not every image needs it: process mode, packages and third-party source of an app
 }
 
 // All are the stages in the order in which data passes through them.
@@ -31,6 +31,7 @@ var All = []Stage{
 	{Attr: "glibc-source", Name: "glibc-source", Title: "glibc source"},
 	{Attr: "glibc", Name: "glibc", Title: "glibc"},
 	{Attr: "packages", Name: "packages", Title: "packages", App: true, Aside: true},
+	{Attr: "upstream", Name: "upstream", Title: "source", App: true, Aside: true},
 	{Attr: "app", Name: "app", Title: "app", App: true},
 	{Attr: "link", Name: "link", Title: "link", App: true},
 	{Attr: "image", Name: "image", Title: "image", App: true},
