@@ -28,8 +28,8 @@ func (e *Heavy) Hint() string {
 }
 
 // addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is kept; owner
-// is root, and times are 0, so that equal files give equal bytes.
-func addFiles(b *bytes.Buffer, files []File) error {
+// is root, and times are 0, so that equal files give equal bytes. It returns the names of all members.
+func addFiles(b *bytes.Buffer, files []File) (map[string]bool, error) {
 	made := map[string]bool{".": true}
 	for _, f := range files {
 		err := filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error {
@@ -43,13 +43,13 @@ func addFiles(b *bytes.Buffer, files []File) error {
 			return addFile(b, path.Join(f.Guest, filepath.ToSlash(rel))[1:], at, at == f.Host, made)
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return made, nil
 }
 
-// addFile appends one; made are the directories that the archive has. The file that was named itself is followed if it is a link.
+// addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a link.
 func addFile(b *bytes.Buffer, name, host string, named bool, made map[string]bool) error {
 	look := os.Lstat
 	if named {
@@ -60,6 +60,7 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made map[string]boo
 		return err
 	}
 	addParents(b, path.Dir(name), made)
+	defer func() { made[name] = true }()
 	switch mode := fi.Mode(); {
 	case mode.IsDir():
 		addParents(b, name, made)

@@ -29,6 +29,7 @@ func (c Channel) Name() string {
 const (
 	GuestAddress = "10.0.2.15"
 	HostAddress  = "10.0.2.2"
+	NameServer   = "10.0.2.3" // hands questions on to the host's
 	Netmask      = "255.255.255.0"
 )
 

@@ -1,0 +1,45 @@
+package guest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"ukl/internal/qemu"
+)
+
+// etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody, localhost
+// has no address, no name is asked for anywhere, and http has no port. By name in the archive.
+func etc(n qemu.Network) map[string]string {
+	address, gateway := qemu.GuestAddress, qemu.HostAddress
+	if n.Tap != "" {
+		address, gateway = n.Address.Addr().String(), n.Gateway.String()
+	}
+	files := map[string]string{
+		"etc/passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+		"etc/group":  "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n",
+		"etc/hosts":  fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s ukl\n%s host\n", address, gateway),
+		"etc/services": "ftp 21/tcp\nssh 22/tcp\ntelnet 23/tcp\nsmtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp www\nntp 123/udp\n" +
+			"https 443/tcp\nsyslog 514/udp\nhttp-alt 8080/tcp webcache\n",
+	}
+	if n.Tap == "" {
+		files["etc/resolv.conf"] = "nameserver " + qemu.NameServer + "\n"
+	}
+	return files
+}
+
+// addEtc appends those of /etc that the archive does not have; had are the names of all its members.
+func addEtc(b *bytes.Buffer, n qemu.Network, had map[string]bool) {
+	files := etc(n)
+	var names []string
+	for name := range files {
+		if !had[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		addParents(b, "etc", had)
+		entry(b, name, 0o100644, []byte(files[name]))
+	}
+}
