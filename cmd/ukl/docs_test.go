@@ -83,36 +83,58 @@ func TestDocumentedManifest(t *testing.T) {
 	}
 }
 
-// The schema for editors knows the same keys.
+// docs/ukl.schema.json is what manifest.Schema says (-update writes it), and knows the same keys as ukl, in every table.
 func TestSchema(t *testing.T) {
+	text, err := manifest.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "../../docs/ukl.schema.json"
+	if *update {
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page(t, "ukl.schema.json") != string(text) {
+		t.Errorf("%s is not what manifest.Schema says: go test ./cmd/ukl -run Schema -update", file)
+	}
 	type node struct {
 		Properties map[string]struct {
+			Type       any
 			Properties map[string]any
 			Items      struct{ Properties map[string]any }
 		}
 	}
 	var schema node
-	if err := json.Unmarshal([]byte(page(t, "ukl.schema.json")), &schema); err != nil {
+	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
 	if got := slices.Sorted(maps.Keys(schema.Properties)); !slices.Equal(got, manifest.Keys()) {
 		t.Errorf("the schema has %q\nukl.toml has %q", got, manifest.Keys())
 	}
-	for _, part := range []struct {
-		table string
-		have  map[string]any
-	}{
-		{"[[test]]", schema.Properties["test"].Items.Properties}, {"[unikernel]", schema.Properties["unikernel"].Properties},
-		{"[source]", schema.Properties["source"].Properties}, {"[kernel]", schema.Properties["kernel"].Properties},
-	} {
-		if len(part.have) == 0 {
-			t.Errorf("the schema has nothing in %s", part.table)
-		}
-		for key := range part.have {
-			if _, err := manifest.Parse([]byte(part.table+"\n"+key+" = true\n"), manifest.Place{File: "x", Base: "x"}); strings.Contains(fmt.Sprint(err), "unknown key") {
-				t.Errorf("%s in the schema has %s: %v", part.table, key, err)
+	unknown := func(table, key string) bool {
+		_, err := manifest.Parse([]byte(table+"\n"+key+" = true\n"), manifest.Place{File: "x", Base: "x"})
+		return strings.Contains(fmt.Sprint(err), "unknown key")
+	}
+	tables := 0
+	for name, p := range schema.Properties {
+		for table, have := range map[string]map[string]any{"[" + name + "]": p.Properties, "[[" + name + "]]": p.Items.Properties} {
+			if len(have) == 0 {
+				continue
+			}
+			tables++
+			for key := range have {
+				if unknown(table, key) {
+					t.Errorf("%s of ukl.toml has no %s", table, key)
+				}
+			}
+			if !unknown(table, "nonsense") {
+				t.Errorf("%s takes anything", table)
 			}
 		}
+	}
+	if tables != 4 {
+		t.Errorf("%d tables", tables)
 	}
 }
 
