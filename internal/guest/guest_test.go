@@ -42,7 +42,9 @@ func TestInitrd(t *testing.T) {
 		f := strings.Fields(line)
 		names = append(names, f[0]+" "+f[len(f)-1])
 	}
-	if want := []string{"drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env"}; !slices.Equal(names, want) {
+	want := []string{"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/resolv.conf",
+		"-rw-r--r-- etc/services", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env"}
+	if !slices.Equal(names, want) {
 		t.Errorf("cpio reads %q", names)
 	}
 }

@@ -73,6 +73,7 @@ func (f *fake) Realise(_ context.Context, drv, root string, events func(nix.Even
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return "", err
 		}
+		_ = os.Remove(filepath.Join(out, name)) // whoever is not root cannot write to it
 		if err := os.WriteFile(filepath.Join(out, name), []byte(name), 0o444); err != nil {
 			return "", err
 		}

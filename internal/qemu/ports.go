@@ -60,6 +60,8 @@ func Reserve(forwards []Forward) ([]Forward, error) {
 				return nil, &Twice{f}
 			}
 		}
+	}
+	for i, f := range list {
 		n, err := try(f)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			taken := &Taken{Forward: f}
