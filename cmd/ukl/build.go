@@ -208,13 +208,17 @@ func findApp(word string) (apps.App, error) { return apps.New(nixexprs.FS).Find(
 func (t *tool) builder(c *cli.Context) (*image.Builder, func()) {
 	d := progress.New(t.stderr, t.display(c))
 	context.AfterFunc(c.Context, d.Close) // what is stopped has not failed
+	return newBuilder(c, d), d.Close
+}
+
+func newBuilder(c *cli.Context, d *progress.Display) *image.Builder {
 	return &image.Builder{
 		Cache:    cacheDir(),
 		Open:     func() (image.Store, error) { return nix.Find() },
 		Pins:     pinOptions(c),
 		Free:     func() (uint64, error) { return free(nix.Physical(pins.StoreDir)) },
 		Progress: d,
-	}, d.Close
+	}
 }
 
 // display says how this invocation shows progress.

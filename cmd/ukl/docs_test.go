@@ -16,6 +16,7 @@ import (
 	"ukl/internal/echo"
 	"ukl/internal/exit"
 	"ukl/internal/instance"
+	"ukl/internal/kernel"
 	"ukl/internal/manifest"
 	"ukl/internal/pins"
 )
@@ -175,7 +176,7 @@ func TestDocumentedJSON(t *testing.T) {
 	}
 	for title, shape := range map[string]any{
 		"bench": bench.Report{}, "build": built{}, "client": echo.Summary{}, "doctor": []doctor.Finding{}, "init, man": made{},
-		"inspect": inspected{}, "list": []listed{}, "pins list": []pins.Pin{}, "pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
+		"inspect": inspected{}, "kernel init": startedTree{}, "kernel build": builtKernel{}, "kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "list": []listed{}, "pins list": []pins.Pin{}, "pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
 		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "test": tested{}, "--version": versions{},
 	} {
 		_, section, ok := strings.Cut(text, "\n## "+title+"\n")
@@ -191,5 +192,24 @@ func TestDocumentedJSON(t *testing.T) {
 		if want := keys(reflect.TypeOf(shape), ""); !slices.Equal(slices.Sorted(slices.Values(documented)), slices.Sorted(slices.Values(want))) {
 			t.Errorf("%s: documented are\n%q\nprinted are\n%q", title, documented, want)
 		}
+	}
+}
+
+// docs/kernel.md has every exception that `ukl kernel check` makes, and no other.
+func TestDocumentedExceptions(t *testing.T) {
+	list, err := kernel.Exceptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "| patch | checkpatch says | why it stands |\n|---|---|---|\n"
+	for _, e := range list {
+		patch := e.Patch
+		if patch == "*" {
+			patch = "all"
+		}
+		want += fmt.Sprintf("| %s | %s | %s |\n", patch, e.Type, e.Why)
+	}
+	if !strings.Contains(page(t, "kernel.md"), want+"\n") {
+		t.Errorf("docs/kernel.md must hold\n%s", want)
 	}
 }

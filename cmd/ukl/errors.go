@@ -15,6 +15,7 @@ import (
 	"ukl/internal/guest"
 	"ukl/internal/image"
 	"ukl/internal/instance"
+	"ukl/internal/kernel"
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
 	"ukl/internal/oci"
@@ -22,6 +23,7 @@ import (
 	"ukl/internal/program"
 	"ukl/internal/qemu"
 	"ukl/internal/sample"
+	"ukl/internal/series"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -74,6 +76,13 @@ func classify(err error) *exit.Error {
 		twice      *qemu.Twice
 		unsayable  *oci.Unsayable
 		heavy      *guest.Heavy
+		notree     *series.NoTree
+		empty      *series.Empty
+		moved      *series.Moved
+		unfinished *series.Unfinished
+		outdated   *kernel.Stale
+		nopatch    *kernel.NoPatch
+		broken     *kernel.Broken
 	)
 	switch {
 	case errors.As(err, &stop):
@@ -126,6 +135,18 @@ func classify(err error) *exit.Error {
 		buildsDiffer(e, differs)
 	case errors.As(err, &failed):
 		buildFailed(e, failed)
+	case errors.As(err, &broken):
+		e.Code, e.Lines = exit.BuildFailed, broken.Lines
+	case errors.As(err, &notree):
+		e.Code, e.Hint = exit.NoInput, "ukl kernel init makes one; --tree DIR names it"
+	case errors.As(err, &empty), errors.As(err, &nopatch):
+		e.Code = exit.NoInput
+	case errors.As(err, &moved):
+		e.Code, e.Hint = exit.Input, "git diff there shows what is new; --overwrite replaces it"
+	case errors.As(err, &unfinished):
+		e.Code, e.Lines = exit.Input, unfinished.Lines
+	case errors.As(err, &outdated):
+		e.Code = exit.Input
 	case errors.As(err, &evaluation):
 		e.Code = exit.BuildFailed
 		e.Lines = []string{shortened(evaluation.Command)}

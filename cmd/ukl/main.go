@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"mvdan.cc/sh/v3/syntax"
 
+	"ukl/internal/apps"
 	"ukl/internal/exit"
 	"ukl/internal/instance"
 	"ukl/internal/pins"
@@ -66,6 +67,8 @@ type tool struct {
 	stdout, stderr io.Writer
 	line           line
 	own            *instance.Own // nil in the foreground
+	// kernelOf makes the kernel that is run, instead of Nix; nil but for `ukl kernel run`.
+	kernelOf func(*cli.Context, apps.App) (string, error)
 }
 
 func (t *tool) app() *cli.App {
@@ -73,7 +76,7 @@ func (t *tool) app() *cli.App {
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.debugCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
 		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
-		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
+		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
 	}
 	for _, c := range commands {
 		t.finish("ukl", c)

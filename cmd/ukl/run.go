@@ -207,7 +207,7 @@ func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 // appToRun returns the application of the command line. With --kernel it needs no manifest: the word is only its name.
 func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 	if words := c.Args().Slice(); len(words) > 1 {
-		right := slices.Concat([]string{"ukl", c.Command.Name}, t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
+		right := slices.Concat(strings.Fields(c.Command.HelpName), t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
 		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
 	}
 	if c.IsSet("kernel") && c.String("mode") != process {
@@ -420,6 +420,8 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 		_, err = os.Stat(o.Machine.Kernel)
 	case mode == process:
 		o.Machine.Kernel, err = b.ProcessKernel(c.Context, a)
+	case t.kernelOf != nil:
+		o.Machine.Kernel, err = t.kernelOf(c, a)
 	default:
 		o.Machine.Kernel, err = b.Kernel(c.Context, a)
 	}

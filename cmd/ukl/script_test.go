@@ -138,10 +138,17 @@ func home(e *testscript.Env, cache string) {
 	}
 }
 
-// condition is true for [exists:FILE] if the file exists, and for [root] if it is root who tests.
+// kernelEnv switches on what compiles whole kernels outside of Nix, with "on".
+const kernelEnv = "UKL_TEST_KERNEL"
+
+// condition is true for [exists:FILE] if the file exists, for [root] if it is root who tests, and for [kernel] if whole kernels are to
+// be compiled.
 func condition(c string) (bool, error) {
-	if c == "root" {
+	switch c {
+	case "root":
 		return os.Getuid() == 0, nil
+	case "kernel":
+		return os.Getenv(kernelEnv) == "on", nil
 	}
 	file, ok := strings.CutPrefix(c, "exists:")
 	if !ok {

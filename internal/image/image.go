@@ -191,7 +191,7 @@ func (b *Builder) keep(ctx context.Context, a apps.App) {
 			return
 		}
 	}
-	if len(a.Kernel) > 0 || a.Flavour != "" {
+	if a.Manifest != nil && (len(a.Kernel) > 0 || a.Flavour != "") {
 		_ = b.hold(ctx, a, attrObjects, b.root(a, attrObjects), kernelKey(a))
 	}
 }
@@ -382,23 +382,34 @@ func (b *Builder) evaluate(ctx context.Context, a apps.App, attr, root string) (
 
 // realise builds one attribute, with what it needs.
 func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (string, error) {
-	if err := b.open(); err != nil {
-		return "", err
-	}
-	lock, err := pins.Load(nixexprs.FS)
+	lock, err := b.begin(ctx, root)
 	if err != nil {
-		return "", err
-	}
-	if err := b.ready(ctx, lock); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		return "", err
 	}
 	drv, own, err := b.evaluate(ctx, a, attr, root)
 	if err != nil {
 		return "", err
 	}
+	return b.bring(ctx, lock, own, drv, root)
+}
+
+// begin makes sure of all that comes before the first derivation.
+func (b *Builder) begin(ctx context.Context, root string) (*pins.Lock, error) {
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.ready(ctx, lock); err != nil {
+		return nil, err
+	}
+	return lock, os.MkdirAll(filepath.Dir(root), 0o755)
+}
+
+// bring builds a derivation, with the pins that it needs: those of the lock, and an application's own.
+func (b *Builder) bring(ctx context.Context, lock *pins.Lock, own *pins.Own, drv, root string) (string, error) {
 	plan, err := b.store.Plan(ctx, drv)
 	if err != nil {
 		return "", err

@@ -143,6 +143,17 @@ func (d *Display) Fetch(p pins.Progress) {
 	d.draw()
 }
 
+// Say shows a line that stays: what a compiler says of what is being compiled.
+func (d *Display) Say(line string) {
+	if d.o.Quiet {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.line("%s", line)
+	d.draw()
+}
+
 // Close removes the changing line. Nothing is shown after it.
 func (d *Display) Close() {
 	d.mu.Lock()
