@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ukl/internal/apps"
 	"ukl/internal/exit"
 	"ukl/internal/manifest"
 	"ukl/internal/nix"
@@ -26,17 +27,18 @@ import (
 // pinsCommand is the lock and its seeds.
 func pinsCommand() *cli.Command {
 	goOnly := &cli.BoolFlag{Name: "go-only", Usage: "keep the packages; measure only what Go files and go.sum changed"}
+	withApps := &cli.BoolFlag{Name: "apps", Usage: "with the packages of all applications that come along"}
 	return &cli.Command{
 		Name:  "pins",
 		Usage: "the lock of external inputs, and bringing them here",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "print every pin", Action: pinsList},
-			{Name: "fetch", Usage: "bring everything that a build needs into the store, with the packages of these applications", ArgsUsage: "[APP|DIR...]", Action: pinsFetch},
+			{Name: "fetch", Usage: "bring everything that a build needs into the store, with the packages of these applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch},
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
 			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
 			{Name: "add", Usage: "pin Debian packages for the application in this directory, and what they need", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
-			{Name: "export", Usage: "write the pins to a folder, or one file, that --seeds takes, with those of these applications", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Action: pinsExport},
-			{Name: "import", Usage: "bring the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Action: pinsImport},
+			{Name: "export", Usage: "write the pins to a folder, or one file, that --seeds takes, with those of these applications", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport},
+			{Name: "import", Usage: "bring the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport},
 		},
 	}
 }
@@ -90,8 +92,19 @@ func fetchPins(c *cli.Context, n *nix.Client, missing []pins.Pin, o pins.Options
 	return pins.Fetch(c.Context, n, missing, o, d.Fetch)
 }
 
-// ownPins are the pins that applications have themselves, each once, without those of the lock.
-func ownPins(l *pins.Lock, words []string) ([]pins.Pin, error) {
+// ownPins are the pins that the named applications have themselves, each once, without those of the lock; with --apps also those of
+// the applications that come along.
+func ownPins(c *cli.Context, l *pins.Lock, words []string) ([]pins.Pin, error) {
+	if c.Bool("apps") {
+		all, err := apps.New(nixexprs.FS).List()
+		if err != nil {
+			return nil, err
+		}
+		words = slices.Clone(words)
+		for _, a := range all {
+			words = append(words, a.Short)
+		}
+	}
 	var own []pins.Pin
 	have := map[string]bool{}
 	for _, p := range l.All() {
@@ -127,8 +140,8 @@ func absent(c *cli.Context, n *nix.Client, all []pins.Pin) ([]pins.Pin, error) {
 }
 
 // wanting are the pins that must be fetched before everything of the lock and of these applications can be built.
-func wanting(c *cli.Context, l *pins.Lock, n *nix.Client, apps []string) ([]pins.Pin, error) {
-	own, err := ownPins(l, apps)
+func wanting(c *cli.Context, l *pins.Lock, n *nix.Client, words []string) ([]pins.Pin, error) {
+	own, err := ownPins(c, l, words)
 	if err != nil {
 		return nil, err
 	}
@@ -335,7 +348,7 @@ func pinsExport(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	own, err := ownPins(l, c.Args().Tail())
+	own, err := ownPins(c, l, c.Args().Tail())
 	if err != nil {
 		return err
 	}
