@@ -8,7 +8,7 @@ import (
 	"ukl/internal/qemu"
 )
 
-// initrd is a newc cpio archive that holds files for the root, /etc among them, and the application's arguments and environment and what is to be
+// initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's arguments and environment and what is to be
 // mounted, where the kernel looks for them before it starts the application.
 func initrd(argv, env []string, network qemu.Network, mounts string, files []File) ([]byte, error) {
 	var b bytes.Buffer
@@ -16,7 +16,7 @@ func initrd(argv, env []string, network qemu.Network, mounts string, files []Fil
 	if err != nil {
 		return nil, err
 	}
-	addEtc(&b, network, had)
+	addFurniture(&b, network, had)
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(argv))
 	entry(&b, "ukl/env", 0o100600, terminated(env))

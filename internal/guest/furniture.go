@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 
 	"ukl/internal/qemu"
@@ -28,18 +29,22 @@ func etc(n qemu.Network) map[string]string {
 	return files
 }
 
-// addEtc appends those of /etc that the archive does not have; had are the names of all its members.
-func addEtc(b *bytes.Buffer, n qemu.Network, had map[string]bool) {
+// addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have; had are the
+// names of all its members.
+func addFurniture(b *bytes.Buffer, n qemu.Network, had map[string]bool) {
 	files := etc(n)
-	var names []string
-	for name := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !had[name] {
-			names = append(names, name)
+			addParents(b, "etc", had)
+			entry(b, name, 0o100644, []byte(files[name]))
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		addParents(b, "etc", had)
-		entry(b, name, 0o100644, []byte(files[name]))
+	addParents(b, "run", had)
+	addParents(b, "var/log", had)
+	if !had["var/run"] {
+		entry(b, "var/run", 0o120777, []byte("/run"))
+	}
+	if !had["var/tmp"] {
+		entry(b, "var/tmp", 0o041777, nil)
 	}
 }
