@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"ukl/internal/apps"
+	"ukl/internal/image"
 	"ukl/internal/replay"
 	"ukl/internal/series"
 	"ukl/nixexprs"
@@ -78,9 +79,13 @@ func (w *Workshop) Check(ctx context.Context, t *series.Tree, c Checks, tell fun
 	if err != nil {
 		return err
 	}
+	recipe, err := w.Builder.Recipe(ctx, standIn(), attrObjects, attrSource)
+	if err != nil {
+		return err
+	}
 	remarks := map[string][]remark{}
 	if c.Style {
-		if remarks, err = w.style(ctx, t, list[c.From-1:c.To]); err != nil {
+		if remarks, err = w.style(ctx, recipe, t, list[c.From-1:c.To]); err != nil {
 			return err
 		}
 	}
@@ -94,7 +99,7 @@ func (w *Workshop) Check(ctx context.Context, t *series.Tree, c Checks, tell fun
 			excuse(&f, subject, remarks[f.Patch], exceptions)
 		}
 		if c.Build {
-			problems, err := w.prefix(ctx, t, commits[n-1])
+			problems, err := w.prefix(ctx, recipe, t, commits[n-1])
 			if err != nil {
 				return err
 			}
@@ -119,11 +124,7 @@ type remark struct{ kind, text string }
 var remarkRE = regexp.MustCompile(`^` + insidePatches + `/([^:]+):(\d+): [A-Z]+:([A-Z0-9_]+): (.*)$`)
 
 // style runs checkpatch over patches.
-func (w *Workshop) style(ctx context.Context, t *series.Tree, list []series.Patch) (map[string][]remark, error) {
-	recipe, err := w.Builder.Recipe(ctx, standIn(), attrObjects, attrSource)
-	if err != nil {
-		return nil, err
-	}
+func (w *Workshop) style(ctx context.Context, recipe *image.Derivation, t *series.Tree, list []series.Patch) (map[string][]remark, error) {
 	scripts, err := w.Builder.Expressions()
 	if err != nil {
 		return nil, err
@@ -192,12 +193,8 @@ func excuse(f *Finding, subject string, remarks []remark, exceptions []Exception
 	}
 }
 
-// prefix compiles the series up to a commit, without and with what it adds.
-func (w *Workshop) prefix(ctx context.Context, t *series.Tree, commit string) ([]string, error) {
-	recipe, err := w.Builder.Recipe(ctx, standIn(), attrObjects, attrSource)
-	if err != nil {
-		return nil, err
-	}
+// prefix compiles the series up to a commit, without and with what it adds. recipe is that of linux-objects.
+func (w *Workshop) prefix(ctx context.Context, recipe *image.Derivation, t *series.Tree, commit string) ([]string, error) {
 	dir := filepath.Join(t.Git, "ukl", "check")
 	source := filepath.Join(dir, "source")
 	if err := t.Checkout(ctx, commit, source, filepath.Join(dir, "index")); err != nil {
@@ -208,6 +205,7 @@ func (w *Workshop) prefix(ctx context.Context, t *series.Tree, commit string) ([
 		return nil, err
 	}
 	var problems []string
+	objects := "" // of the last configuration, which has the most
 	for _, value := range []string{"n", "y"} {
 		var additions []string
 		for _, s := range symbols {
@@ -218,7 +216,7 @@ func (w *Workshop) prefix(ctx context.Context, t *series.Tree, commit string) ([
 		}
 		// What compilers say is not shown as it comes: it is the finding.
 		var warnings, said []string
-		_, err := w.compile(ctx, compilation{
+		o, err := w.compile(ctx, compilation{
 			recipe: recipe, source: source, place: filepath.Join(dir, value), targets: []string{"vmlinux"},
 			cache: filepath.Join(dir, "cache"),
 			set:   map[string]string{"config": insideScripts + "/check.config", "additions": strings.Join(additions, "\n")},
@@ -231,6 +229,7 @@ func (w *Workshop) prefix(ctx context.Context, t *series.Tree, commit string) ([
 				}
 			},
 		})
+		objects = o.Dir
 		how := "with the series' symbols " + value + ": "
 		if len(symbols) == 0 {
 			how = ""
@@ -247,7 +246,7 @@ func (w *Workshop) prefix(ctx context.Context, t *series.Tree, commit string) ([
 			return nil, err
 		}
 	}
-	missing, err := w.compiled(ctx, t, commit, filepath.Join(dir, "y", "obj"))
+	missing, err := w.compiled(ctx, t, commit, objects)
 	return append(problems, missing...), err
 }
 
