@@ -5,6 +5,8 @@
 # out  $out         the tests' output
 export GOCACHE=/build/cache GOMODCACHE=/build/modules GOENV=off GOTOOLCHAIN=local GOSUMDB=off CGO_ENABLED=0
 export GOPROXY="file://$modules" GOFLAGS='-trimpath -buildvcs=false -mod=readonly'
+# What boots needs Nix, which no build can start.
+export UKL_TEST_BOOT=off
 cp -R "$cache/cache" /build/cache
 chmod -R u+w /build/cache
 cd /build/src

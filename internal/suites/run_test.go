@@ -82,6 +82,9 @@ func TestSuites(t *testing.T) {
 				// Only by hand, with -only: the machine would have to be started again each time.
 				return !chosen.MatchString(name) || *only == "" && table[name].Verdict(mode) == Died
 			})
+			if len(names) == 0 {
+				t.Fatalf("-only %s: no case of %s", *only, list)
+			}
 			if !*whole {
 				for _, name := range wanted {
 					if chosen.MatchString(name) && !slices.Contains(names, name) {
