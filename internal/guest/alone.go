@@ -13,6 +13,6 @@ import (
 // is later than the kernel believes a timer can be.
 func Alone(argv, env []string, files []File, words string) (cmdline string, archive []byte, err error) {
 	cmdline = fmt.Sprintf("console=ttyS0 panic=-1 reboot=t no_timer_check %s quiet %s", "ip="+qemu.Network{}.IP(), words)
-	archive, err = initrd(argv, environ(defaultEnv(), env), qemu.Network{}, "", files)
+	archive, err = initrd(argv, environ(defaultEnv(), env), qemu.Machine{}, files)
 	return strings.TrimSpace(cmdline), archive, err
 }

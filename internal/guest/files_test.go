@@ -100,7 +100,7 @@ func TestEtc(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := initrd(nil, nil, n, "", c.files)
+		b, err := initrd(nil, nil, qemu.Machine{Network: n}, c.files)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,6 +114,45 @@ func TestEtc(t *testing.T) {
 				t.Errorf("%v, %s: %q is there", c.files, c.network, text)
 			}
 		}
+	}
+}
+
+// What is at the top of a volume for "/" is reached by links; the guest's own places, and what [files] brings, stay.
+func TestRootVolume(t *testing.T) {
+	dir := tree(t)
+	for _, name := range []string{"etc", "usr", "proc", "tmp", "app"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := func(v qemu.Volume, files ...File) string {
+		b, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/data"}, v}}, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if passwd := bytes.Contains(b, []byte("etc/passwd\x00")); passwd == bytes.Contains(b, []byte("/.root/etc")) {
+			t.Errorf("%+v: /etc/passwd %v", v, passwd)
+		}
+		var all []string
+		for _, name := range []string{"app", "conf", "etc", "lib64", "proc", "tmp", "usr", "www"} {
+			if bytes.Contains(b, []byte("/.root/"+name)) {
+				all = append(all, name)
+			}
+		}
+		return strings.Join(all, " ")
+	}
+	for _, c := range []struct{ got, want string }{
+		{links(qemu.Volume{Host: dir, Guest: "/"}), "conf etc usr www"},
+		{links(qemu.Volume{Host: dir, Guest: "/"}, File{"/etc/mine", dir + "/conf"}), "conf usr www"},
+		{links(qemu.Volume{Host: dir, Guest: "/", FileSystem: "ext2"}), "etc lib64 usr"},
+		{links(qemu.Volume{Host: dir, Guest: "/srv"}), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("links to %q, not %q", c.got, c.want)
+		}
+	}
+	if _, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir + "/none", Guest: "/"}}}, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
 	}
 }
 

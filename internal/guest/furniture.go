@@ -30,16 +30,22 @@ func etc(n qemu.Network) map[string]string {
 }
 
 // addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have; had are the
-// names of all its members.
-func addFurniture(b *bytes.Buffer, n qemu.Network, had map[string]bool) {
-	files := etc(n)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if !had[name] {
-			addParents(b, "etc", had)
-			entry(b, name, 0o100644, []byte(files[name]))
+// names of all its members. What a link leads out of the archive is the volume's.
+func addFurniture(b *bytes.Buffer, n qemu.Network, had, links map[string]bool) {
+	if files := etc(n); !links["etc"] {
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if !had[name] {
+				addParents(b, "etc", had)
+				entry(b, name, 0o100644, []byte(files[name]))
+			}
 		}
 	}
-	addParents(b, "run", had)
+	if !links["run"] {
+		addParents(b, "run", had)
+	}
+	if links["var"] {
+		return
+	}
 	addParents(b, "var/log", had)
 	if !had["var/run"] {
 		entry(b, "var/run", 0o120777, []byte("/run"))

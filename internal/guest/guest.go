@@ -148,7 +148,7 @@ func (o *Options) Initrd() ([]byte, error) {
 			return nil, err
 		}
 	}
-	own, err := initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine.Network, o.Machine.Mounts(), o.Files)
+	own, err := initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine, o.Files)
 	if err != nil {
 		return nil, err
 	}

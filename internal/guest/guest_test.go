@@ -13,7 +13,7 @@ import (
 
 // The archive, against a reader of the format that is not ours where there is one.
 func TestInitrd(t *testing.T) {
-	b, err := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Network{}, "", nil)
+	b, err := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestInitrd(t *testing.T) {
 	if !bytes.Contains(b, []byte("app\x00\x00two words\n\x00")) || !bytes.Contains(b, []byte("A=1\x00")) {
 		t.Error("the data is not in it")
 	}
-	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Network{}, "", nil); !bytes.Equal(b, again) {
+	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil); !bytes.Equal(b, again) {
 		t.Error("equal arguments, different archives")
 	}
 	cpio, err := exec.LookPath("cpio")

@@ -10,17 +10,21 @@ import (
 
 // initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's arguments and environment and what is to be
 // mounted, where the kernel looks for them before it starts the application.
-func initrd(argv, env []string, network qemu.Network, mounts string, files []File) ([]byte, error) {
+func initrd(argv, env []string, m qemu.Machine, files []File) ([]byte, error) {
 	var b bytes.Buffer
 	had, err := addFiles(&b, files)
 	if err != nil {
 		return nil, err
 	}
-	addFurniture(&b, network, had)
+	links, err := addLinks(&b, m.Volumes, had)
+	if err != nil {
+		return nil, err
+	}
+	addFurniture(&b, m.Network, had, links)
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(argv))
 	entry(&b, "ukl/env", 0o100600, terminated(env))
-	if mounts != "" {
+	if mounts := m.Mounts(); mounts != "" {
 		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
 	}
 	entry(&b, "TRAILER!!!", 0, nil)

@@ -39,8 +39,8 @@ func ParseVolume(s string) (Volume, error) {
 		return bad("a line break")
 	}
 	v.Host, v.Guest = rest[:at], path.Clean(rest[at+1:])
-	if v.Guest == "/" {
-		return bad("the guest's root is its own")
+	if v.Guest == Root || strings.HasPrefix(v.Guest, Root+"/") {
+		return bad(Root + " is where a volume for / is mounted")
 	}
 	return v, nil
 }
@@ -52,6 +52,18 @@ func (v Volume) String() string {
 		s += ":ro"
 	}
 	return s
+}
+
+// Root is where the kernel mounts a volume for "/". The root itself is in memory, and the application has started from it: what the
+// volume has at its top is there by links.
+const Root = "/.root"
+
+// place is where the kernel mounts the volume.
+func (v Volume) place() string {
+	if v.Guest == "/" {
+		return Root
+	}
+	return v.Guest
 }
 
 // tag is the name by which guest and QEMU know the nth volume.
@@ -79,25 +91,27 @@ func (v Volume) args(n int) []string {
 }
 
 // Mounts are the volumes as the guest's kernel reads them: type, source, mode, options, directory; one a line. "" without volumes.
+// That of "/" is the first: others may lie in it.
 func (m Machine) Mounts() string {
-	if len(m.Volumes) == 0 {
-		return ""
-	}
-	var b strings.Builder
+	var root, others string
 	disk := 'a' // the kernel names disks in the order of QEMU's arguments
 	for n, v := range m.Volumes {
 		mode := "rw"
 		if v.ReadOnly {
 			mode = "ro"
 		}
+		line := fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
 		if v.FileSystem != "" {
-			fmt.Fprintf(&b, "%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.Guest)
+			line = fmt.Sprintf("%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.place())
 			disk++
-			continue
 		}
-		fmt.Fprintf(&b, "9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.Guest)
+		if v.Guest == "/" {
+			root += line
+		} else {
+			others += line
+		}
 	}
-	return b.String()
+	return root + others
 }
 
 // Locked finds the volume in QEMU's words about an image that another QEMU has open.

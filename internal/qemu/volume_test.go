@@ -16,12 +16,14 @@ func TestParseVolume(t *testing.T) {
 		"/x:/y/../../z":   {"/x", "/z", false, ""},
 		"C:/x:/y:ro":      {"C:/x", "/y", true, ""},
 		"/with:/colon:/d": {"/with:/colon", "/d", false, ""},
+		"/srv:/:ro":       {"/srv", "/", true, ""},
+		"/srv:/x/..":      {"/srv", "/", false, ""},
 	} {
 		if got, err := ParseVolume(s); got != want || err != nil {
 			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "/srv", "/srv:data", ":/data", "/srv:/", "/srv:/a\nb", "/srv:/x/.."} {
+	for _, s := range []string{"", "/srv", "/srv:data", ":/data", "/srv:/a\nb", "/srv:/.root", "/srv:/.root/x"} {
 		if got, err := ParseVolume(s); err == nil {
 			t.Errorf("ParseVolume(%q) = %+v", s, got)
 		}
@@ -39,6 +41,10 @@ func TestVolumeArgs(t *testing.T) {
 	want := "9p volume0 ro trans=virtio,version=9p2000.L,msize=524288,cache=mmap /d\n9p volume1 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /y z\n"
 	if got := m.Mounts(); got != want {
 		t.Errorf("Mounts = %q", got)
+	}
+	m.Volumes = append(m.Volumes, Volume{"/r", "/", false, ""})
+	if got, root := m.Mounts(), "9p volume2 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /.root\n"; got != root+want {
+		t.Errorf("Mounts with a root = %q", got)
 	}
 	if got := (Machine{}).Mounts(); got != "" {
 		t.Errorf("Mounts without volumes = %q", got)
