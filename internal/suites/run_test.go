@@ -26,7 +26,7 @@ import (
 var (
 	whole  = flag.Bool("whole", false, "run all cases, not the subset (an hour)")
 	update = flag.Bool("update", false, "with -whole: record what became of them in docs/suites.tsv; and write docs/suites.md of that")
-	modes  = flag.String("modes", Process+","+Gate, "where to run them: process, gate, bypass")
+	modes  = flag.String("modes", strings.Join(Modes(), ","), "where to run them: process, gate, bypass")
 	only   = flag.String("only", "", "of these, run the cases whose name matches this regular expression, and show their output")
 )
 
