@@ -1,6 +1,6 @@
 # linux-objects.nix: the kernel compiled once, without any app.
 # in   source (patched), linux/{config,configure.sh,gates,objects.sh}; additions: more lines of configuration
-# out  obj: all that link.nix needs; config; gates: the kernel functions that an app may call
+# out  obj: all that link.nix needs; config; gates: the kernel functions that an app may call; objects: their sizes
 # why  of ukl.toml only [kernel] may reach this file, so an edited app never rebuilds the kernel
 { run, script, source, additions }:
 run {

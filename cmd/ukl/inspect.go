@@ -28,7 +28,7 @@ func (t *tool) inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "show what is in an application's image: files, sizes, hashes, configuration",
 		UsageText: "ukl inspect [OPTIONS] [APP|DIR|PROGRAM]",
-		Description: `Builds what is missing. With --json also all objects that the application is linked from, and every line
+		Description: `Builds what is missing. With --json also all objects that application and kernel are linked from, and every line
 of the kernel's configuration that ukl sets, with its reason.
 
 examples:
@@ -82,8 +82,10 @@ func (t *tool) inspect(c *cli.Context) error {
 	if out.Program.Kernel, err = known(out.Program.Kernel, i.SystemMap); err != nil {
 		return err
 	}
-	if out.Program.Objects, err = anatomy.Objects(filepath.Join(filepath.Dir(program), "objects")); err != nil {
-		return err
+	for name, list := range map[string]*[]anatomy.Part{"objects": &out.Program.Objects, "kernel-objects": &out.Kernel.Objects} {
+		if *list, err = anatomy.Objects(filepath.Join(filepath.Dir(program), name)); err != nil {
+			return err
+		}
 	}
 	config, err := nixexprs.FS.ReadFile("linux/config")
 	if err != nil {

@@ -35,7 +35,7 @@ type Program struct {
 	File
 	Sections []Part `json:"sections"` // those that are in memory at run time, by address
 	Largest  []Part `json:"largest"`  // functions and variables
-	// Objects are the files that it was linked from; none for a kernel and a finished program.
+	// Objects are the files that it was linked from; none for a finished program.
 	Objects []Part `json:"objects,omitempty"`
 	// Kernel are the kernel's functions that the application calls by name; for a kernel and a raw program none.
 	Kernel []string `json:"kernel,omitempty"`

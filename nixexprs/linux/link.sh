@@ -8,6 +8,7 @@
 #      vmlinux    the kernel with the app inside, which boots by itself (PVH)
 #      System.map config
 #      objects    how many bytes of the app in memory each object file takes; none for a finished program
+#      kernel-objects   the same of the kernel
 # why  two links, since the app calls the kernel and the kernel holds the app: the addresses of the kernel's functions do not
 #      depend on the app, which comes behind them. The last step proves that for every address that was used.
 
@@ -93,3 +94,4 @@ mkdir "$out"
 cp app vmlinux System.map "$out"
 if [ -f app.lst ]; then sizes <app.lst >"$out/objects"; fi
 cp "$objects/config" "$out/config"
+cp "$objects/objects" "$out/kernel-objects"

@@ -4,6 +4,7 @@
 #      gates    names of the kernel functions that an application may call, one a line
 # out  config   the complete configuration
 #      gates    "name address" of each of those functions
+#      objects  bytes in memory and name of each object file, the largest first
 #      obj      what link.sh and image.sh need: vmlinux.o (all objects in one), the linker script, tools, boot objects
 #      link.env the exported variables of the kernel's Makefile
 # why  fixed paths, so that the same source gives the same bits
@@ -23,8 +24,11 @@ cp .config "$out/config"
 
 # One relocatable object instead of some thousand: all but the application's.
 # shellcheck disable=SC2046 # names are words
-ld -r -o "$out/obj/vmlinux.o" --whole-archive $(ar t vmlinux.a | grep -vx init/ring0_app.o) --no-whole-archive \
-    --start-group lib/lib.a arch/x86/lib/lib.a --end-group
+ld -r -t -o "$out/obj/vmlinux.o" --whole-archive $(ar t vmlinux.a | grep -vx init/ring0_app.o) --no-whole-archive \
+    --start-group lib/lib.a arch/x86/lib/lib.a --end-group >linked
+
+# What ld has named, but for the archives that it looked into.
+grep '\.o$' linked | sort -u | xargs size | awk '$1 ~ /^[0-9]+$/ && $4 > 0 { print $4, $6 }' | sort -k1,1nr -k2 >"$out/objects"
 
 # What image.sh needs to make bzImage: the boot directory with its objects, generated headers, fixdep.
 # The variables of this derivation are among the exported ones; none may get out.
