@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	whole  = flag.Bool("whole", false, "run all cases, not the subset (an hour)")
+	whole  = flag.Bool("whole", false, "run all cases, not the subset (an hour, and half of one to build them)")
 	update = flag.Bool("update", false, "with -whole: record what became of them in docs/suites.tsv; and write docs/suites.md of that")
 	modes  = flag.String("modes", strings.Join(Modes(), ","), "where to run them: process, gate, bypass")
 	only   = flag.String("only", "", "of these, run the cases whose name matches this regular expression, and show their output")
@@ -359,7 +359,15 @@ func (m *machines) one(t *testing.T, mode string, b built, names []string, toget
 	cmd.WaitDelay = 20 * time.Second
 	var stdout, stderr bytes.Buffer
 	quiet := time.AfterFunc(silent, stop)
-	cmd.Stdout = writer(func(p []byte) (int, error) { quiet.Reset(silent); return stdout.Write(p) })
+	ended := 0
+	cmd.Stdout = writer(func(p []byte) (int, error) {
+		quiet.Reset(silent)
+		before := ended / 100
+		if ended += bytes.Count(p, []byte("\nend ")); ended/100 > before {
+			t.Logf("mode %s: %d of %d", mode, ended, len(names)) // only with -v is this seen before the end
+		}
+		return stdout.Write(p)
+	})
 	cmd.Stderr = &stderr
 	err := cmd.Run()
 	quiet.Stop()
