@@ -26,13 +26,6 @@ printf '#!/bin/sh\nexec /usr/bin/pkg-config --static "$@"\n' >/tmp/bin/pkg-confi
 chmod 755 /tmp/bin/pkg-config
 PATH=/tmp/bin:$PATH
 
-# Debian makes these links when the package is installed.
-for name in aclocal automake; do
-    for versioned in "/usr/bin/$name"-[0-9]*; do
-        if [ -x "$versioned" ] && [ ! -e "/usr/bin/$name" ]; then ln -sf "$versioned" "/tmp/bin/$name"; fi
-    done
-done
-
 # Nothing of this stage is the commands' business.
 commands=$build
 (

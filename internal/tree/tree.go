@@ -53,6 +53,8 @@ var alternatives = []struct {
 	name       string
 	candidates []string
 }{
+	{"usr/bin/aclocal", []string{"aclocal-1.16"}},
+	{"usr/bin/automake", []string{"automake-1.16"}},
 	{"usr/bin/awk", []string{"gawk", "mawk", "original-awk"}},
 	{"usr/bin/c++", []string{"g++", "g++-12"}},
 	{"usr/bin/c89", []string{"c89-gcc"}},
