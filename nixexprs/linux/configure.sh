@@ -1,6 +1,7 @@
 # linux/configure.sh: sourced where a kernel is compiled, in /build/obj: makes .config, and $make for what comes after.
 # env  config      the lines in which our configuration differs from tinyconfig
 #      additions   lines of the application, or of a flavour, that come after them
+#      keep        not empty: .config is what these make, and is kept (linux/incremental.sh)
 # out  .config; make, the command and its options
 # why  fixed user, host and time, so that the same source gives the same bits; the environment's own variables must not reach make
 
@@ -9,6 +10,7 @@ printf '%s\n' "$additions" | grep . >/build/additions || true
 unset config additions source
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:01 UTC 1970' KBUILD_BUILD_USER=ukl KBUILD_BUILD_HOST=ukl KBUILD_BUILD_VERSION=1
 make="make -s -C /build/src O=/build/obj -j$NIX_BUILD_CORES"
+if [ "${keep:-}" ]; then return; fi
 
 # tinyconfig, then our differences, then the defaults of what these bring along.
 $make tinyconfig

@@ -5,21 +5,10 @@
 #      cache    a directory for what the compiler has made of the same text before; "" is none
 # why  the stage's script as it is, so that flags and configuration are the stage's
 
-# The image with an empty app is of no use here, and compressing it takes longer than all else.
-mkdir /tmp/bin
-cat >/tmp/bin/make <<'END'
-#!/bin/sh
-for word do
-    shift
-    if [ "$word" = bzImage ]; then word=vmlinux; fi
-    set -- "$@" "$word"
-done
-exec /usr/bin/make "$@"
-END
-
 # A patch to a header makes the kernel's makefiles compile all that includes it, although few of these files then read otherwise to
 # the compiler. What it has warned of is compiled, and warned of, each time; what includes files that it does not read, too.
 if [ "$cache" ]; then
+    mkdir /tmp/bin
     cat >/tmp/bin/gcc <<'END'
 #!/bin/sh
 # What is compiled is the last word. The kernel's makefiles try options as well, with other files.
@@ -57,13 +46,11 @@ cat "$text.err" >&2
 if [ $code = 0 ] && [ ! -s "$text.err" ]; then cp "$out" "$key.$$" && mv "$key.$$" "$key"; fi
 exit $code
 END
-    export ring0_cache="$cache"
+    chmod +x /tmp/bin/gcc
+    export ring0_cache="$cache" PATH="/tmp/bin:$PATH"
 fi
-chmod +x /tmp/bin/*
-PATH=/tmp/bin:$PATH
 
-# To configure takes longer than to compile a file. If nothing that it reads has changed, the head of configure.sh is enough: what
-# make needs.
+# To configure takes longer than to compile a file, so it is done only if something that it reads has changed.
 stamp=$({
     cat "$configure" "$config"
     printf '%s\n' "$additions"
@@ -72,18 +59,22 @@ stamp=$({
 } | sha256sum)
 configured() { echo "$stamp" "$(sha256sum <.config)"; }
 cd /build/obj
-if [ -f .config ] && [ "$(configured)" = "$(cat .configured 2>/dev/null)" ]; then
-    sed '/^# tinyconfig, then/,$d' "$configure" >/tmp/configure.sh
-else
+if [ ! -f .config ] || [ "$(configured)" != "$(cat .configured 2>/dev/null)" ]; then
     rm -f .configured
-    { cat "$configure"; echo 'configured >.configured'; } >/tmp/configure.sh
+    # shellcheck disable=SC1090
+    (. "$configure")
+    configured >.configured
 fi
-configure=/tmp/configure.sh
+# shellcheck disable=SC2034 # configure.sh reads it
+keep=1
 
 # Neither is make's business: the kernel's makefiles have a variable of the same name.
 objects_sh=$stage wanted=$targets
 unset stage targets cache
 if [ -z "$wanted" ]; then
+    # The image with an empty app is of no use here, and compressing it takes longer than all else.
+    # shellcheck disable=SC2034 # objects.sh reads it
+    target=vmlinux
     mkdir -p arch/x86/boot # of the image; objects.sh keeps it
     # shellcheck disable=SC1090
     . "$objects_sh"

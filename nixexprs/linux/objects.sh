@@ -2,6 +2,7 @@
 # env  source   the patched source, at /build/src as well
 #      configure config additions   linux/configure.sh and what it reads
 #      gates    names of the kernel functions that an application may call, one a line
+#      target   what make is to make: "" is bzImage, vmlinux all that comes out of here (linux/incremental.sh)
 # out  config   the complete configuration
 #      gates    "name address" of each of those functions
 #      objects  bytes in memory and name of each object file, the largest first
@@ -14,7 +15,7 @@ cd /build/obj
 . "$configure"
 
 # V=0 and no -s: the names of the files compiled are the progress that ukl shows.
-make -C /build/src O=/build/obj -j"$NIX_BUILD_CORES" bzImage
+make -C /build/src O=/build/obj -j"$NIX_BUILD_CORES" "${target:-bzImage}"
 
 # The variables that the kernel's Makefile exports to the makefiles below it, and the flags of its link.
 make -s --eval='ring0-env: ; @export -p >/build/obj/link.env; echo "$(KBUILD_LDFLAGS) $(LDFLAGS_vmlinux)" >/build/obj/ldflags' ring0-env
