@@ -143,12 +143,29 @@ static struct program load(const char *file)
 	return program;
 }
 
+/* Begins a program with the registers and flags of execve(): all are zero, and interrupts are on. MOV leaves the flags alone. */
 static _Noreturn void enter(uintptr_t entry, const uintptr_t *stack)
 {
 	__asm__ volatile("mov %0, %%rsp\n\t"
-			 "xor %%edx, %%edx\n\t"
-			 "xor %%ebp, %%ebp\n\t"
-			 "jmp *%1" : : "S"(stack), "a"(entry) : "memory");
+			 "push %1\n\t"
+			 "push $0x202\n\t"
+			 "mov $0, %%eax\n\t"
+			 "mov $0, %%ebx\n\t"
+			 "mov $0, %%ecx\n\t"
+			 "mov $0, %%edx\n\t"
+			 "mov $0, %%esi\n\t"
+			 "mov $0, %%edi\n\t"
+			 "mov $0, %%ebp\n\t"
+			 "mov $0, %%r8d\n\t"
+			 "mov $0, %%r9d\n\t"
+			 "mov $0, %%r10d\n\t"
+			 "mov $0, %%r11d\n\t"
+			 "mov $0, %%r12d\n\t"
+			 "mov $0, %%r13d\n\t"
+			 "mov $0, %%r14d\n\t"
+			 "mov $0, %%r15d\n\t"
+			 "popf\n\t"
+			 "ret" : : "S"(stack), "a"(entry) : "memory");
 	__builtin_unreachable();
 }
 
