@@ -18,22 +18,31 @@ import (
 )
 
 // apt runs the host's apt as if nothing were installed and no suite but one existed.
-type apt struct{ options []string }
+type apt struct {
+	dir     string // of its own, until close
+	options []string
+}
 
-// newApt prepares an apt that keeps its cache in dir: parsing all package lists once is most of apt's run time.
-func newApt(ctx context.Context, dir string) (*apt, error) {
+// newApt prepares an apt that keeps its cache in a directory below parent, or in the usual place for temporary ones if that is "":
+// parsing all package lists once is most of apt's run time. The error is an *exec.Error on a host without apt.
+func newApt(parent string) (*apt, error) {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return nil, err
 	}
+	dir, err := os.MkdirTemp(parent, ".ukl-apt-")
+	if err != nil {
+		return nil, err
+	}
 	prefs := filepath.Join(dir, "preferences")
-	if err := os.WriteFile(prefs, []byte("Package: *\nPin: release n="+suite+"\nPin-Priority: 990\n"), 0o644); err != nil {
-		return nil, err
-	}
 	status := filepath.Join(dir, "status")
-	if err := os.WriteFile(status, nil, 0o644); err != nil {
+	err = errors.Join(
+		os.WriteFile(prefs, []byte("Package: *\nPin: release n="+suite+"\nPin-Priority: 990\n"), 0o644),
+		os.WriteFile(status, nil, 0o644))
+	if err != nil {
+		os.RemoveAll(dir)
 		return nil, err
 	}
-	return &apt{[]string{
+	return &apt{dir, []string{
 		"-o", "Dir::State::status=" + status,
 		"-o", "Dir::Etc::Preferences=" + prefs,
 		"-o", "Dir::Etc::PreferencesParts=/dev/null",
@@ -46,6 +55,8 @@ func newApt(ctx context.Context, dir string) (*apt, error) {
 		"-o", "APT::Sandbox::User=root",
 	}}, nil
 }
+
+func (a *apt) close() { os.RemoveAll(a.dir) }
 
 func (a *apt) command(ctx context.Context, tool string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, tool, slices.Concat(a.options, args)...)
@@ -71,12 +82,13 @@ func lastLine(s string) string {
 	return lines[len(lines)-1]
 }
 
-// update fetches package lists into dir, for this apt alone.
-func (a *apt) update(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(filepath.Join(dir, "lists", "partial"), 0o755); err != nil {
+// update fetches package lists for this apt alone.
+func (a *apt) update(ctx context.Context) error {
+	lists := filepath.Join(a.dir, "lists")
+	if err := os.MkdirAll(filepath.Join(lists, "partial"), 0o755); err != nil {
 		return err
 	}
-	a.options = append(a.options, "-o", "Dir::State::lists="+filepath.Join(dir, "lists"))
+	a.options = append(a.options, "-o", "Dir::State::lists="+lists)
 	_, err := a.output(ctx, "apt-get", "update", "-q", "-o", "Acquire::Languages=none", "-o", "APT::Update::Post-Invoke-Success::=", "-o", "APT::Update::Post-Invoke::=")
 	return err
 }
@@ -144,23 +156,19 @@ func (f *fetch) apt(ctx context.Context) error {
 	if f.o.NoApt || !slices.ContainsFunc(f.open, Pin.isPackage) {
 		return nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
+	a, err := newApt(f.o.Dir)
+	if none := (*exec.Error)(nil); errors.As(err, &none) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	defer a.close()
 	f.from("apt")
-	dir, err := os.MkdirTemp(f.o.Dir, ".apt-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	a, err := newApt(ctx, dir)
-	if err != nil {
-		return err
-	}
 	have, err := f.known(ctx, a)
 	if len(have) == 0 && ctx.Err() == nil {
 		// A fresh container has no package lists, and an old machine old ones. A private update needs no root.
-		if err = a.update(ctx, dir); err == nil {
+		if err = a.update(ctx); err == nil {
 			have, err = f.known(ctx, a)
 		}
 	}
@@ -171,7 +179,7 @@ func (f *fetch) apt(ctx context.Context) error {
 	if len(have) < len(f.of(Pin.isPackage)) {
 		f.failed("apt", "does not offer all pinned versions")
 	}
-	return f.download(ctx, a, dir, have)
+	return f.download(ctx, a, have)
 }
 
 // known returns the open pins that apt can download, by version and hash.
@@ -199,7 +207,7 @@ func (f *fetch) known(ctx context.Context, a *apt) ([]Pin, error) {
 }
 
 // download runs several apt-get at a time, each with its share of the bytes.
-func (f *fetch) download(ctx context.Context, a *apt, dir string, pins []Pin) error {
+func (f *fetch) download(ctx context.Context, a *apt, pins []Pin) error {
 	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(y.Size, x.Size) })
 	shares := make([][]Pin, min(f.o.Parallel, len(pins)))
 	load := make([]int64, len(shares))
@@ -211,7 +219,7 @@ func (f *fetch) download(ctx context.Context, a *apt, dir string, pins []Pin) er
 	errs := make([]error, len(shares))
 	var wg sync.WaitGroup
 	for i, share := range shares {
-		wg.Go(func() { errs[i] = f.share(ctx, a, filepath.Join(dir, fmt.Sprint(i)), share) })
+		wg.Go(func() { errs[i] = f.share(ctx, a, filepath.Join(a.dir, fmt.Sprint(i)), share) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -107,15 +106,11 @@ func (e *NoPackage) Error() string { return fmt.Sprintf("package %s: %s", e.Name
 
 // ResolveOwn asks the host's apt for packages and what they need, less what the tools of the lock hold.
 func ResolveOwn(ctx context.Context, l *Lock, wanted []string) (*Own, error) {
-	dir, err := os.MkdirTemp("", "ukl-pins-")
+	a, err := newApt("")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	a, err := newApt(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
+	defer a.close()
 	for _, w := range wanted {
 		if _, err := a.show(ctx, []string{w}); err != nil {
 			return nil, &NoPackage{w, "apt knows none of that name in Debian " + suite}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -71,15 +70,11 @@ func seeded(p Pin, from string) error {
 }
 
 func offered(ctx context.Context, p Pin) error {
-	dir, err := os.MkdirTemp("", "ukl-apt-")
+	a, err := newApt("")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	a, err := newApt(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer a.close()
 	f := &fetch{open: []Pin{p}, others: map[string]*Mismatch{}}
 	have, err := f.known(ctx, a)
 	if err == nil && len(have) == 0 {

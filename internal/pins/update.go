@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 )
@@ -15,15 +14,11 @@ const suite = "bookworm"
 // Resolve asks the host's apt for the newest packages of the suite that satisfy the wants. It reads apt's metadata only and
 // needs no root; hashes of trees and of Go inputs in the result are those of old, if any, and stale until measured.
 func Resolve(ctx context.Context, old *Lock) (*Lock, error) {
-	dir, err := os.MkdirTemp("", "ukl-pins-")
+	apt, err := newApt("")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	apt, err := newApt(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
+	defer apt.close()
 	l := &Lock{Suite: suite, Architecture: "amd64", Trees: map[string]Tree{}, Sources: map[string]string{}, Packages: map[string]Package{}}
 	if old != nil {
 		l.Go, l.Modules, l.Stage0 = old.Go, old.Modules, old.Stage0
