@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"ukl/internal/qemu"
 )
@@ -30,27 +32,21 @@ func etc(n qemu.Network) map[string]string {
 }
 
 // addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have; had are the
-// names of all its members. What a link leads out of the archive is the volume's.
+// names of all its members. What lies behind one of the links is the volume's.
 func addFurniture(b *bytes.Buffer, n qemu.Network, had, links map[string]bool) {
-	if files := etc(n); !links["etc"] {
-		for _, name := range slices.Sorted(maps.Keys(files)) {
-			if !had[name] {
-				addParents(b, "etc", had)
-				entry(b, name, 0o100644, []byte(files[name]))
-			}
+	add := func(name string, mode int, data string) {
+		if top, _, _ := strings.Cut(name, "/"); had[name] || links[top] {
+			return
 		}
+		addParents(b, path.Dir(name), had)
+		entry(b, name, mode, []byte(data))
 	}
-	if !links["run"] {
-		addParents(b, "run", had)
+	files := etc(n)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		add(name, 0o100644, files[name])
 	}
-	if links["var"] {
-		return
-	}
-	addParents(b, "var/log", had)
-	if !had["var/run"] {
-		entry(b, "var/run", 0o120777, []byte("/run"))
-	}
-	if !had["var/tmp"] {
-		entry(b, "var/tmp", 0o041777, nil)
-	}
+	add("run", 0o040755, "")
+	add("var/log", 0o040755, "")
+	add("var/run", 0o120777, "/run")
+	add("var/tmp", 0o041777, "")
 }
