@@ -362,11 +362,13 @@ func (m *machines) one(t *testing.T, mode string, b built, names []string, toget
 	ended := 0
 	cmd.Stdout = writer(func(p []byte) (int, error) {
 		quiet.Reset(silent)
-		before := ended / 100
-		if ended += bytes.Count(p, []byte("\nend ")); ended/100 > before {
+		before, mark := ended/100, []byte("\nend ")
+		from := max(0, stdout.Len()-len(mark)+1) // a mark may come in two parts
+		stdout.Write(p)
+		if ended += bytes.Count(stdout.Bytes()[from:], mark); ended/100 > before {
 			t.Logf("mode %s: %d of %d", mode, ended, len(names)) // only with -v is this seen before the end
 		}
-		return stdout.Write(p)
+		return len(p), nil
 	})
 	cmd.Stderr = &stderr
 	err := cmd.Run()
