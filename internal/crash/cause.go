@@ -49,6 +49,16 @@ func (r *Report) why() string {
 	return fmt.Sprintf("code %d, address %#x", r.Code, r.Address)
 }
 
+// redZone is what a function may use below its stack pointer (System V ABI for AMD64, 3.2.2). A push and a call store there too,
+// and the processor tells of both with the stack pointer as it was.
+const redZone = 128
+
+// belowStack tells whether the fault is at an address that only something that needs more stack uses.
+func (r *Report) belowStack() bool {
+	memory := r.Signal == int(syscall.SIGSEGV) && (r.Code == 1 || r.Code == 2)
+	return memory && r.regs[rsp]-r.Address-1 < redZone
+}
+
 type fault struct {
 	signal syscall.Signal
 	code   int

@@ -105,7 +105,6 @@ func TestChains(t *testing.T) {
 				{"illegal", 4, "crash_here handle" + startup, "SIGILL (illegal instruction)", ""},
 				{"call", 11, "0x0 crash_here handle" + startup, "SIGSEGV (invalid address 0x0, nothing is mapped there)", ""},
 				{"kernel", 11, "kernel: some_function crash_here handle" + startup, "SIGSEGV (invalid access to address 0xffffffff81000010: what is mapped there may not be used so)", ""},
-				{"overflow", 11, "deeper", "SIGSEGV (invalid address", "endless recursion"},
 				{"smash", 11, "smash", "SIGSEGV (general protection", "the return address 0x4141414141414141 is no code"},
 			} {
 				got := crashed(t, file, c.what, c.signal)
@@ -124,6 +123,31 @@ func TestChains(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The innermost function of a stack that is full has its frame on a page that is not there, or finds that page with its next call.
+func TestFullStack(t *testing.T) {
+	for _, flags := range []string{"-O0 -g", "-Os -g -mno-red-zone"} {
+		file := build(t, strings.Fields(flags)...)
+		for what, name := range map[string]string{"overflow": "deeper", "calls": "calls"} {
+			got := crashed(t, file, what, 11)
+			for _, f := range got.Frames {
+				if f.Function != name {
+					t.Errorf("%s %s: frames %q", flags, what, chain(got))
+					break
+				}
+			}
+			if !strings.HasPrefix(got.Cause(), "SIGSEGV (invalid address") || !strings.Contains(got.End, "endless recursion") {
+				t.Errorf("%s %s: %s, %s", flags, what, got.Cause(), got.End)
+			}
+			if what == "calls" {
+				lines := got.Lines()
+				if len(got.Frames) < 200 || len(lines) != 5 || lines[3] != fmt.Sprintf("      the same %d times more", len(got.Frames)-2) {
+					t.Errorf("%s %s: %d frames as %q", flags, what, len(got.Frames), lines)
+				}
+			}
+		}
 	}
 }
 

@@ -54,8 +54,12 @@ func (p *Program) Look(r *Report) *Trace {
 			break
 		}
 	}
-	if t.End != "" && len(r.stack) == 0 {
+	switch {
+	case t.End == "":
+	case len(r.stack) == 0:
 		t.End = "nothing is mapped at the stack pointer: the stack may be full, from endless recursion or a large array"
+	case r.belowStack():
+		t.End = "the fault is just below the stack pointer: the stack is full, most likely from endless recursion"
 	}
 	return t
 }
@@ -101,6 +105,9 @@ func (f Frame) String() string {
 	return fmt.Sprintf("%#x", f.Address)
 }
 
+// repeatsShown is how many frames of one call, as a recursion leaves them, have a line each.
+const repeatsShown = 3
+
 // Lines are the trace for people.
 func (t *Trace) Lines() []string {
 	who := "the application"
@@ -108,8 +115,22 @@ func (t *Trace) Lines() []string {
 		who = fmt.Sprintf("thread %d of the application", t.Thread)
 	}
 	lines := []string{who + " was killed by " + t.Cause()}
-	for i, f := range t.Frames {
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("  #%-2d %s", i, f), " "))
+	for i := 0; i < len(t.Frames); {
+		same := 1
+		for i+same < len(t.Frames) && t.Frames[i+same] == t.Frames[i] {
+			same++
+		}
+		shown := same
+		if same > repeatsShown {
+			shown = 1
+		}
+		for n := range shown {
+			lines = append(lines, strings.TrimRight(fmt.Sprintf("  #%-2d %s", i+n, t.Frames[i]), " "))
+		}
+		if shown < same {
+			lines = append(lines, fmt.Sprintf("      the same %d times more", same-shown))
+		}
+		i += same
 	}
 	if t.End != "" {
 		lines = append(lines, "  backtrace ends here: "+t.End)

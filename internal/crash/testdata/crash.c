@@ -50,6 +50,10 @@ apart static int deeper(int n)
 	return deeper(n + 1) + room[n % 1000];
 }
 
+/* It needs the stack for its return addresses alone, so what fails is always the store of a call. */
+int calls(void);
+__asm__(".globl calls\n.type calls, @function\ncalls:\n.cfi_startproc\n\tcall calls\n\tret\n.cfi_endproc\n.size calls, .-calls\n");
+
 apart static int smash(void)
 {
 	volatile unsigned long a[2];
@@ -82,6 +86,8 @@ apart static int crash_here(const char *what)
 		raise(SIGUSR1);
 	if (!strcmp(what, "overflow"))
 		return deeper(0);
+	if (!strcmp(what, "calls"))
+		return calls();
 	if (!strcmp(what, "smash"))
 		return smash();
 	return 0;
