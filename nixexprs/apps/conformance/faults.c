@@ -388,6 +388,31 @@ static int die_without_stack(void *argument)
 
 TEST(faults, stack_pointer_wild_without_alternate) { CHECK_EQ(reap(spawn(die_without_stack, NULL)), -SIGSEGV); }
 
+static char *own_stack;
+enum { OWN_STACK = 4 * PAGE };
+
+static void unmap_own_stack(void)
+{
+	__asm__ volatile("mov %0, %%rsp; call *%1; ud2"
+			 : : "r"(own_stack + OWN_STACK), "r"(munmap), "D"(own_stack), "S"(OWN_STACK) : "memory");
+}
+
+/* A system call takes away the stack that it is to return on. If a file was there, its last use leaves work for the way out. */
+TEST(faults, stack_unmapped_by_call)
+{
+	for (int i = 0; i < 2; i++) {
+		int file = MUST(memfd_create("stack", 0));
+
+		MUST(ftruncate(file, OWN_STACK));
+		own_stack = i == 0 ? map(OWN_STACK, PROT_READ | PROT_WRITE)
+				   : MUST(mmap(NULL, OWN_STACK, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+		close(file);
+		CHECK_EQ(trap(unmap_own_stack), SIGSEGV);
+		CHECK_EQ(seen.info.si_code, SEGV_MAPERR);
+		CHECK((uintptr_t)seen.info.si_addr - (uintptr_t)(own_stack + OWN_STACK - 64) < 64);
+	}
+}
+
 static int die(void *function)
 {
 	((void (*)(void))function)();
