@@ -23,8 +23,9 @@ type Trace struct {
 	End    string  // why the frames end before the first function; "" if they do not
 }
 
-// deepestTrace is more frames than a report can hold.
-const deepestTrace = 512
+// deepestTrace is more frames than a report has room for (512 return addresses, and what the compiler has put into each of their
+// functions): a stack that has them leads in a circle.
+const deepestTrace = 4096
 
 // Look makes the backtrace of a report. p may be nil.
 func (p *Program) Look(r *Report) *Trace {
@@ -41,7 +42,7 @@ func (p *Program) Look(r *Report) *Trace {
 		return t
 	}
 	u := p.unwinder(r, bias)
-	for len(t.Frames) < deepestTrace {
+	for {
 		pc, ip := u.pc(), u.regs.value[rip]
 		signal, ok, end := u.next()
 		if signal {
@@ -51,6 +52,10 @@ func (p *Program) Look(r *Report) *Trace {
 		}
 		if !ok {
 			t.End = end
+			break
+		}
+		if len(t.Frames) >= deepestTrace {
+			t.End = endLoop
 			break
 		}
 	}
