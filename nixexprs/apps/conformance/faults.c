@@ -361,6 +361,39 @@ static void push_at_target(void)
 
 TEST(faults, stack_pointer_wild) { CHECK_FAULT(push_at_target, 0x1000, SIGSEGV, SEGV_MAPERR); }
 
+/* What is no address of the process is a bad stack as well, and not the kernel's own. */
+TEST(faults, stack_pointer_in_kernel_half)
+{
+	CHECK_FAULT(push_at_target, KERNEL_HOLE, SIGSEGV, SEGV_MAPERR);
+	CHECK_FAULT(push_at_target, 0xffffc80000000000ul, SIGSEGV, SEGV_MAPERR);
+	target = 0x80007ffd00000000ul;
+	CHECK(trap(push_at_target) != 0);
+}
+
+static volatile int ticks;
+
+static void tick(int signal)
+{
+	(void)signal;
+	ticks++;
+}
+
+/* Nothing uses that stack but the processor, for an interrupt, if the kernel lets it. */
+TEST(faults, stack_pointer_in_kernel_half_under_interrupts)
+{
+	const uintptr_t wild[] = { KERNEL_HOLE, KERNEL_TEXT + 0x100000, 0xffff888000100000ul, 0x80007ffd00000000ul };
+
+	catch_faults();
+	on_signal(SIGALRM, tick, SA_ONSTACK);
+	alarm_us(1000, 1000);
+	for (size_t i = 0; i < sizeof wild / sizeof wild[0]; i++) {
+		ticks = 0;
+		__asm__ volatile("mov %%rsp, %%rbx; mov %0, %%rsp; 1: cmpl $20, %1; jl 1b; mov %%rbx, %%rsp"
+				 : : "r"(wild[i]), "m"(ticks) : "rbx", "cc", "memory");
+	}
+	alarm_us(0, 0);
+}
+
 /* A stack fault proper, which Linux reports as a bus error. */
 TEST(faults, stack_pointer_noncanonical)
 {

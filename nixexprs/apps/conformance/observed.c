@@ -196,8 +196,13 @@ static bool within(uint64_t address, void *function)
 	return address - (uintptr_t)function < 400;
 }
 
+/* The first and last instructions of the gates are the process's; where there are no gates these are NULL. */
+extern char ring0_gate[] __attribute__((weak)), ring0_bypass[] __attribute__((weak));
+
+static bool in_gate(uint64_t address) { return within(address, ring0_gate) || within(address, ring0_bypass); }
+
 struct profile {
-	int samples, in_kernel_half, in_inner, chained;
+	int samples, in_kernel_half, in_gate, in_inner, chained;
 };
 
 static struct profile profile(bool of_kernel, void (*work)(void))
@@ -229,6 +234,7 @@ static struct profile profile(bool of_kernel, void (*work)(void))
 			continue;
 		seen.samples++;
 		seen.in_kernel_half += in_kernel_half(field[0]);
+		seen.in_gate += in_gate(field[0]);
 		seen.in_inner += within(field[0], spin_inner);
 		for (uint64_t i = 0; i < field[1]; i++)
 			if (within(field[2 + i], spin_outer)) {
@@ -257,7 +263,7 @@ TEST(observed, profile_of_the_process)
 	struct profile seen = profile(false, spin);
 
 	CHECK(seen.samples >= 10);
-	CHECK_EQ(seen.in_kernel_half, 0);
+	CHECK_EQ(seen.in_kernel_half, seen.in_gate);
 	CHECK(seen.in_inner > 0);
 	CHECK(seen.chained > 0);
 }
