@@ -86,11 +86,16 @@ func chain(t *Trace) string {
 // startup are libc's functions below main.
 const startup = " main __libc_start_call_main __libc_start_main _start"
 
-func TestChains(t *testing.T) {
-	for _, flags := range []string{
+// compilations are ways to compile that leave different ways to unwind.
+func compilations() []string {
+	return []string{
 		"-O0 -g", "-O2 -g", "-O2 -g -fomit-frame-pointer", "-O1 -g -gdwarf-4 -fno-omit-frame-pointer", "-Os -g -mno-red-zone",
 		"-O2 -g -fno-asynchronous-unwind-tables -fno-dwarf2-cfi-asm -fno-omit-frame-pointer -fno-optimize-sibling-calls",
-	} {
+	}
+}
+
+func TestChains(t *testing.T) {
+	for _, flags := range compilations() {
 		t.Run(flags, func(t *testing.T) {
 			file := build(t, strings.Fields(flags)...)
 			for _, c := range []struct {
@@ -128,7 +133,7 @@ func TestChains(t *testing.T) {
 
 // The innermost function of a stack that is full has its frame on a page that is not there, or finds that page with its next call.
 func TestFullStack(t *testing.T) {
-	for _, flags := range []string{"-O0 -g", "-Os -g -mno-red-zone"} {
+	for _, flags := range compilations() {
 		file := build(t, strings.Fields(flags)...)
 		for what, name := range map[string]string{"overflow": "deeper", "calls": "calls"} {
 			got := crashed(t, file, what, 11, "64") // the kernel's report has as many lines

@@ -275,23 +275,23 @@ long single_step_call(void *function);
 __asm__(".text; single_step_call: sub $8, %rsp; pushfq; orq $0x100, (%rsp); popfq; call *%rdi\n"
 	"	pushfq; pop %rax; and $0x100, %eax; pushfq; andq $~0x100, (%rsp); popfq; add $8, %rsp; ret");
 
-static volatile int steps;
+static volatile int counted;
 
-static void count_step(int signal)
+static void count(int signal)
 {
 	(void)signal;
-	steps++;
+	counted++;
 }
 
 /* A process that steps itself is still stepped after a system call. */
 TEST(faults, single_step_over_calls)
 {
-	on_signal(SIGTRAP, count_step, 0);
+	on_signal(SIGTRAP, count, 0);
 	CHECK_EQ(single_step_call(getppid), 0x100);
-	CHECK(steps >= 8);
-	steps = 0;
+	CHECK(counted >= 8);
+	counted = 0;
 	CHECK_EQ(single_step_call(getpid), 0x100);
-	CHECK(steps >= 8);
+	CHECK(counted >= 8);
 }
 
 /* GCC sees that this never returns, which is the point. */
@@ -370,26 +370,18 @@ TEST(faults, stack_pointer_in_kernel_half)
 	CHECK(trap(push_at_target) != 0);
 }
 
-static volatile int ticks;
-
-static void tick(int signal)
-{
-	(void)signal;
-	ticks++;
-}
-
 /* Nothing uses that stack but the processor, for an interrupt, if the kernel lets it. */
 TEST(faults, stack_pointer_in_kernel_half_under_interrupts)
 {
 	const uintptr_t wild[] = { KERNEL_HOLE, KERNEL_TEXT + 0x100000, 0xffff888000100000ul, 0x80007ffd00000000ul };
 
 	catch_faults();
-	on_signal(SIGALRM, tick, SA_ONSTACK);
+	on_signal(SIGALRM, count, SA_ONSTACK);
 	alarm_us(1000, 1000);
 	for (size_t i = 0; i < sizeof wild / sizeof wild[0]; i++) {
-		ticks = 0;
+		counted = 0;
 		__asm__ volatile("mov %%rsp, %%rbx; mov %0, %%rsp; 1: cmpl $20, %1; jl 1b; mov %%rbx, %%rsp"
-				 : : "r"(wild[i]), "m"(ticks) : "rbx", "cc", "memory");
+				 : : "r"(wild[i]), "m"(counted) : "rbx", "cc", "memory");
 	}
 	alarm_us(0, 0);
 }

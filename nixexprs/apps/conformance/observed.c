@@ -262,6 +262,7 @@ TEST(observed, profile_of_the_process)
 {
 	struct profile seen = profile(false, spin);
 
+	tap_note("%d samples, %d at an instruction of a gate", seen.samples, seen.in_gate);
 	CHECK(seen.samples >= 10);
 	CHECK_EQ(seen.in_kernel_half, seen.in_gate);
 	CHECK(seen.in_inner > 0);
