@@ -257,7 +257,7 @@ func (f *fetch) collect(m hostMirror, pins []Pin) error {
 				f.mu.Unlock()
 			}
 		}
-		if size(f.part(p)) < p.Size {
+		if n := size(f.part(p)); n == 0 || n < p.Size {
 			continue
 		}
 		err := verify(p, f.part(p), m.address+"/"+p.Path)
