@@ -247,6 +247,9 @@ func (d *doctor) sources(ctx context.Context) Finding {
 		}
 		said = append(said, fmt.Sprintf("%s: %v", s.Name, s.Err))
 	}
+	if len(said) == 0 {
+		said = []string{"there is no source that may be asked"}
+	}
 	none := &pins.Unavailable{Pins: []pins.Pin{p}}
 	return fail(none.Hint(), "nobody has %s: %s", p, strings.Join(said, "; "))
 }
@@ -255,6 +258,8 @@ func (d *doctor) sources(ctx context.Context) Finding {
 func (d *doctor) updates(ctx context.Context) Finding {
 	behind, made, err := pins.Outdated(ctx, d.Lock.All(), d.Pins, false)
 	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return ok("cannot tell without apt")
 	case err != nil:
 		return warn("", "cannot tell: %v", err)
 	case made.IsZero():
