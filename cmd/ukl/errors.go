@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"ukl/internal/apps"
+	"ukl/internal/enter"
 	"ukl/internal/exit"
 	"ukl/internal/gdb"
 	"ukl/internal/guest"
@@ -24,6 +25,7 @@ import (
 	"ukl/internal/qemu"
 	"ukl/internal/sample"
 	"ukl/internal/series"
+	"ukl/internal/userns"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -83,6 +85,7 @@ func classify(err error) *exit.Error {
 		outdated   *kernel.Stale
 		nopatch    *kernel.NoPatch
 		broken     *kernel.Broken
+		nosandbox  *nix.NoSandbox
 	)
 	switch {
 	case errors.As(err, &stop):
@@ -135,6 +138,8 @@ func classify(err error) *exit.Error {
 		buildsDiffer(e, differs)
 	case errors.As(err, &failed):
 		buildFailed(e, failed)
+	case errors.As(err, &nosandbox):
+		e.Lines = []string{nosandbox.Said}
 	case errors.As(err, &broken):
 		e.Code, e.Lines = exit.BuildFailed, broken.Lines
 	case errors.As(err, &notree):
@@ -191,8 +196,11 @@ func shortened(command string) string {
 func buildFailed(e *exit.Error, failed *nix.BuildError) {
 	e.Code, e.Lines = exit.BuildFailed, failed.Lines
 	e.Hint = "the whole log: " + failed.LogCommand
-	if failed.Code == nix.HashMismatch {
+	switch {
+	case failed.Code == nix.HashMismatch:
 		e.Code = exit.Pin
+	case slices.ContainsFunc(failed.Lines, func(l string) bool { return strings.Contains(l, enter.ErrNamespaces.Error()) }):
+		e.Code, e.Hint = exit.Unavailable, userns.Remedy()
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"ukl/internal/pins"
 	"ukl/internal/qemu"
 	"ukl/internal/stage"
+	"ukl/internal/userns"
 )
 
 // Status of a check.
@@ -155,31 +156,10 @@ func (d *doctor) namespaces(ctx context.Context) Finding {
 	if err != nil {
 		return warn("", "%v", err)
 	}
-	cmd := exec.CommandContext(ctx, self, "--version")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	if err := cmd.Run(); err != nil {
-		return fail(namespaceRemedy(), "user namespaces do not work: %v", err)
+	if err := userns.Try(ctx, self, "--version"); err != nil {
+		return fail(userns.Remedy(), "user namespaces do not work: %v", err)
 	}
 	return ok("user and mount namespaces work")
-}
-
-// namespaceRemedy names the setting that forbids user namespaces.
-func namespaceRemedy() string {
-	for _, s := range []struct{ file, bad, good string }{
-		{"kernel/unprivileged_userns_clone", "0", "1"},
-		{"kernel/apparmor_restrict_unprivileged_userns", "1", "0"},
-		{"user/max_user_namespaces", "0", "10000"},
-	} {
-		b, err := os.ReadFile("/proc/sys/" + s.file)
-		if err == nil && strings.TrimSpace(string(b)) == s.bad {
-			return fmt.Sprintf("sudo sysctl %s=%s", strings.ReplaceAll(s.file, "/", "."), s.good)
-		}
-	}
-	return "a container must be allowed to make namespaces: --security-opt seccomp=unconfined, or --privileged"
 }
 
 func (d *doctor) stage0(ctx context.Context) Finding {

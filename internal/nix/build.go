@@ -2,6 +2,7 @@ package nix
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ukl/internal/userns"
 )
 
 // Kind of an Event.
@@ -35,7 +38,7 @@ type Event struct {
 	Total int
 }
 
-// Nix's exit codes of builds that did not succeed.
+// Nix's exit codes of builds that did not succeed. A BuildError has them even where a daemon kept Nix from ending with them.
 const (
 	Failed           = 100
 	TimedOut         = 101
@@ -54,6 +57,18 @@ type BuildError struct {
 	Reason     string // Nix's words
 	Got        string // of a hash mismatch: the hash of what was built
 }
+
+// NoSandbox says that Nix could not make the sandbox that every build of ours wants.
+type NoSandbox struct {
+	Said string // Nix's words
+}
+
+func (e *NoSandbox) Error() string {
+	return "Nix cannot make its sandbox: this machine forbids user namespaces"
+}
+
+// Hint is what allows them.
+func (e *NoSandbox) Hint() string { return userns.Remedy() }
 
 func (e *BuildError) Error() string {
 	switch e.Code {
@@ -166,11 +181,12 @@ func (e entry) field(i int) string {
 
 // log follows Nix's internal-json log. Lines it does not know are kept as text, never an error: the format grows.
 type log struct {
-	events func(Event)
-	builds map[uint64]string // activity to derivation
-	tails  map[string]*tail  // by derivation
-	errs   []string          // Nix's own errors, in order
-	text   []string          // lines outside the protocol
+	events  func(Event)
+	builds  map[uint64]string // activity to derivation
+	tails   map[string]*tail  // by derivation
+	stopped string            // the derivation whose build ended last
+	errs    []string          // Nix's own errors, in order
+	text    []string          // lines outside the protocol
 }
 
 func newLog(events func(Event)) *log {
@@ -188,6 +204,19 @@ func (l *log) read(r io.Reader) {
 			return
 		}
 	}
+}
+
+// readable is a line of a log without what Nix itself mixes into it. Where Nix until 2.24 cannot start a builder, it writes the
+// error into the log in a binary form, the words being the longest that stands between zeros. A lone 1 comes before it.
+func readable(line string) string {
+	if line == "\x01" {
+		return ""
+	}
+	if !strings.Contains(line, "\x00") {
+		return line
+	}
+	words := slices.MaxFunc(strings.Split(line, "\x00"), func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+	return "error: " + words
 }
 
 var planRE = lazy(`^(?:these (\d+) derivations|this derivation) will be built:`)
@@ -211,6 +240,7 @@ func (l *log) line(s string) {
 	case "stop":
 		if drv, ok := l.builds[e.ID]; ok {
 			delete(l.builds, e.ID)
+			l.stopped = drv
 			l.events(Event{Kind: Stop, Stage: Name(drv), Drv: drv})
 		}
 	case "result":
@@ -218,8 +248,11 @@ func (l *log) line(s string) {
 		if !ok {
 			return
 		}
-		switch text := stripColour(e.field(0)); e.Type {
+		switch text := readable(stripColour(e.field(0))); e.Type {
 		case resultLine:
+			if text == "" && e.field(0) != "" {
+				return
+			}
 			l.tails[drv].add(text)
 			l.events(Event{Kind: Line, Stage: Name(drv), Drv: drv, Text: text})
 		case resultPhase:
@@ -242,10 +275,18 @@ func (l *log) line(s string) {
 	}
 }
 
+// Nix's words for a build that did not succeed, and the code that goes with them: a daemon keeps its own for itself, and the
+// client then ends with 1.
 var (
-	failedRE = lazy(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)
-	gotRE    = lazy(`got:\s+(sha256-\S+)`)
-	drvRE    = lazy(`'(/nix/store/[^']+\.drv)'`)
+	failedRE   = lazy(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)                              // until 2.30
+	cannotRE   = lazy(`Cannot build '([^']+\.drv)'\.\s+Reason: (?:builder )?([^\n]+?)\.?(?:\n|$)`) // later
+	dependsRE  = lazy(`dependenc(y|ies) (failed|of derivation)`)
+	mismatchRE = lazy(`hash mismatch in fixed-output derivation '([^']+\.drv)'`)
+	differsRE  = lazy(`derivation '([^']+\.drv)' may not be deterministic`)
+	timeoutRE  = lazy(`(?:building of '([^'!^]+\.drv)[!^]?.*' from .drv file )?(timed out after .*)`)
+	gotRE      = lazy(`got:\s+(sha256-\S+)`)
+	drvRE      = lazy(`'(/nix/store/[^']+\.drv)'`)
+	sandboxRE  = lazy(`unable to start build process|does not support the kernel namespaces|cloning builder process`)
 )
 
 // failure makes the error of a realisation that ended badly. Nix reports the builder first and dependents after it.
@@ -257,17 +298,18 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 	}
 	all := append(slices.Clone(l.errs), l.text...)
 	for _, msg := range all {
-		if m := failedRE().FindStringSubmatch(msg); m != nil {
-			return l.buildError(m[1], m[2], code)
+		if e := l.ending(msg); e != nil {
+			return e
+		}
+	}
+	for _, msg := range all {
+		if sandboxRE().MatchString(msg) {
+			return &NoSandbox{Said: msg}
 		}
 	}
 	for _, msg := range all {
 		if m := drvRE().FindStringSubmatch(msg); m != nil && (code == TimedOut || code == HashMismatch || code == NotDeterministic) {
-			e := l.buildError(m[1], strings.Join(strings.Fields(msg), " "), code)
-			if g := gotRE().FindStringSubmatch(msg); g != nil {
-				e.Got = g[1]
-			}
-			return e
+			return l.buildError(m[1], oneLine(msg), code)
 		}
 	}
 	text := err.Error()
@@ -276,6 +318,36 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 	}
 	return &CommandError{quote(cmd.Args), code, text}
 }
+
+// ending reads one of Nix's errors; it is nil for one that does not tell how a build ended, or only that others did.
+func (l *log) ending(msg string) *BuildError {
+	if m := failedRE().FindStringSubmatch(msg); m != nil {
+		reason, _, _ := strings.Cut(m[2], " at '")
+		reason, _, _ = strings.Cut(reason, ` at "`)
+		return l.buildError(m[1], reason, Failed)
+	}
+	if m := cannotRE().FindStringSubmatch(msg); m != nil && !dependsRE().MatchString(m[2]) {
+		return l.buildError(m[1], m[2], Failed)
+	}
+	if m := mismatchRE().FindStringSubmatch(msg); m != nil {
+		e := l.buildError(m[1], oneLine(msg), HashMismatch)
+		if g := gotRE().FindStringSubmatch(msg); g != nil {
+			e.Got = g[1]
+		}
+		return e
+	}
+	if m := differsRE().FindStringSubmatch(msg); m != nil {
+		return l.buildError(m[1], oneLine(msg), NotDeterministic)
+	}
+	// Nix 2.34 does not say what timed out: it is the build that it stopped last.
+	if m := timeoutRE().FindStringSubmatch(msg); m != nil && (m[1] != "" || l.stopped != "") {
+		return l.buildError(cmp.Or(m[1], l.stopped), m[2], TimedOut)
+	}
+	return nil
+}
+
+// oneLine joins the lines of a message.
+func oneLine(msg string) string { return strings.Join(strings.Fields(msg), " ") }
 
 func (l *log) buildError(drv, reason string, code int) *BuildError {
 	e := &BuildError{Stage: Name(drv), Drv: drv, Reason: reason, LogCommand: "nix-store --read-log " + drv, Code: code}

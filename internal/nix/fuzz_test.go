@@ -4,14 +4,19 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // Whatever a log says: stages begin before they do or end anything, and a failure has words.
 func FuzzLog(f *testing.F) {
-	for _, name := range []string{"ok.log", "dep.log", "check.log"} {
-		text, err := os.ReadFile("testdata/" + name)
+	names, err := filepath.Glob("testdata/*/*.log")
+	if err != nil || len(names) == 0 {
+		f.Fatalf("%q, %v", names, err)
+	}
+	for _, name := range append(names, "testdata/colours.log") {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
