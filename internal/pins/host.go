@@ -79,6 +79,19 @@ func parseMirrors(text string, read func(string) ([]byte, error)) []hostMirror {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b hostMirror) int { return cmp.Compare(a.rank(), b.rank()) })
+	return withSecurity(list)
+}
+
+// withSecurity adds the security archive beside Debian's release for hosts whose apt has none, as one of unstable.
+func withSecurity(list []hostMirror) []hostMirror {
+	if slices.ContainsFunc(list, func(m hostMirror) bool { return m.rank() < 2 && m.security() }) {
+		return list
+	}
+	for _, m := range slices.Clone(list) {
+		if at := archiveAt(m.address, Security); at != m.address && m.rank() < 2 {
+			list = append(list, hostMirror{at, []string{suite + "-security"}})
+		}
+	}
 	return list
 }
 

@@ -44,6 +44,11 @@ Reading package lists...
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+	// A host of unstable has no security archive: it is looked for beside its own.
+	sid := parseMirrors("'http://x.example.org/debian/dists/sid/InRelease' x 0\n'http://y.example.org/debian/dists/noble/InRelease' x 0\n", read)
+	if len(sid) != 3 || sid[2].address != "http://x.example.org/debian-security" || !sid[2].security() {
+		t.Errorf("got %+v", sid)
+	}
 	if parseMirrors("E: no\n", read) != nil {
 		t.Error("a mirror out of nothing")
 	}
