@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"ukl/internal/folders"
 	"ukl/internal/seeds"
 )
 
@@ -145,7 +146,7 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 		f.state.AllBytes += p.Size
 	}
 	if f.o.Dir == "" {
-		cache, err := os.UserCacheDir()
+		cache, err := folders.Cache()
 		if err != nil {
 			return err
 		}
