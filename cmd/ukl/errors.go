@@ -86,6 +86,7 @@ func classify(err error) *exit.Error {
 		nopatch    *kernel.NoPatch
 		broken     *kernel.Broken
 		nosandbox  *nix.NoSandbox
+		nostore    *nix.NoStore
 	)
 	switch {
 	case errors.As(err, &stop):
@@ -140,6 +141,8 @@ func classify(err error) *exit.Error {
 		buildFailed(e, failed)
 	case errors.As(err, &nosandbox):
 		e.Lines = []string{nosandbox.Said}
+	case errors.As(err, &nostore):
+		e.Lines = nostore.Lines()
 	case errors.As(err, &broken):
 		e.Code, e.Lines = exit.BuildFailed, broken.Lines
 	case errors.As(err, &notree):

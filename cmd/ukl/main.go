@@ -18,6 +18,7 @@ import (
 
 	"ukl/internal/apps"
 	"ukl/internal/exit"
+	"ukl/internal/folders"
 	"ukl/internal/instance"
 	"ukl/internal/pins"
 	"ukl/internal/suggest"
@@ -111,12 +112,28 @@ func (t *tool) finish(parent string, c *cli.Command) {
 	c.HideHelpCommand = true
 	c.OnUsageError = t.usageError
 	c.Before = inherit
+	if !slices.Contains(homeless, c.Name) {
+		c.Before = settled
+	}
 	for _, sub := range c.Subcommands {
 		t.finish(name, sub)
 	}
 	if len(c.Subcommands) > 0 && c.Action == nil {
 		c.Action = func(cc *cli.Context) error { return unknown(cc, c.Name+" command", c.Subcommands) }
 	}
+}
+
+// homeless are the commands that keep nothing at home. doctor says itself what is wrong with it.
+var homeless = []string{"list", "client", "init", "completion", "man", "doctor"}
+
+// settled is inherit for a command that keeps something in its user's folders.
+func settled(c *cli.Context) error {
+	for _, folder := range []func() (string, error){folders.Cache, folders.State} {
+		if _, err := folder(); err != nil {
+			return err
+		}
+	}
+	return inherit(c)
 }
 
 // globals are the flags that every command takes, before or after its name.

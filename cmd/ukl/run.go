@@ -17,6 +17,7 @@ import (
 	"ukl/internal/accel"
 	"ukl/internal/apps"
 	"ukl/internal/exit"
+	"ukl/internal/folders"
 	"ukl/internal/gdb"
 	"ukl/internal/guest"
 	"ukl/internal/manifest"
@@ -505,24 +506,20 @@ func (t *tool) accelerate(c *cli.Context, host accel.Host, choice accel.Choice, 
 	return nil
 }
 
-// cacheDir is where ukl keeps what it can find out again.
+// cacheDir is where ukl keeps what it can find out again; "" where the user has no home.
 func cacheDir() string {
-	dir, err := os.UserCacheDir()
+	dir, err := folders.Cache()
 	if err != nil {
 		return ""
 	}
 	return filepath.Join(dir, "ukl")
 }
 
-// stateDir is where ukl keeps what an application's last run left.
+// stateDir is where ukl keeps what an application's last run left; "" where the user has no home.
 func stateDir(name string) string {
-	dir := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(dir) {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return ""
-		}
-		dir = filepath.Join(home, ".local/state")
+	dir, err := folders.State()
+	if err != nil {
+		return ""
 	}
 	return filepath.Join(dir, "ukl", name)
 }

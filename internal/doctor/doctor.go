@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ukl/internal/accel"
+	"ukl/internal/folders"
 	"ukl/internal/image"
 	"ukl/internal/nix"
 	"ukl/internal/pins"
@@ -121,7 +122,7 @@ func (d *doctor) settings(context.Context) Finding {
 	}
 	s, err := d.client.Settings()
 	if err != nil {
-		return warn("nix show-config", "nix.conf cannot be read: %v", err)
+		return warn(d.client.ShowConfig(), "nix.conf cannot be read: %v", err)
 	}
 	return judge(s, os.Getuid() == 0, os.ReadFile)
 }
@@ -298,6 +299,10 @@ func (d *doctor) disk(context.Context) Finding {
 
 func (d *doctor) folders(context.Context) Finding {
 	for _, dir := range d.Dirs {
+		if !filepath.IsAbs(dir) {
+			_, err := folders.Home()
+			return fail((&folders.Homeless{}).Hint(), "%v", err)
+		}
 		if err := writable(dir); err != nil {
 			return fail("chown or chmod the folder, or set HOME, XDG_CACHE_HOME and XDG_STATE_HOME", "%v", err)
 		}

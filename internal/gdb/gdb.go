@@ -3,6 +3,7 @@
 package gdb
 
 import (
+	"cmp"
 	"debug/elf"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"ukl/internal/distribution"
 	"ukl/internal/suggest"
 )
 
@@ -75,7 +77,8 @@ func (e *Missing) Error() string { return fmt.Sprintf("there is no %s on this ma
 
 // Hint is the line that helps.
 func (e *Missing) Hint() string {
-	return "install gdb; --gdb names another one, and `ukl run --gdb 1234` waits for whatever speaks gdb's protocol"
+	install := cmp.Or(distribution.Here().Install("gdb"), "install gdb")
+	return install + "; --gdb names another one, and `ukl run --gdb 1234` waits for whatever speaks gdb's protocol"
 }
 
 // Find returns the gdb of a name or path.

@@ -306,6 +306,9 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 		if sandboxRE().MatchString(msg) {
 			return &NoSandbox{Said: msg}
 		}
+		if noStoreRE().MatchString(msg) {
+			return &NoStore{Said: msg}
+		}
 	}
 	for _, msg := range all {
 		if m := drvRE().FindStringSubmatch(msg); m != nil && (code == TimedOut || code == HashMismatch || code == NotDeterministic) {
@@ -351,6 +354,9 @@ func oneLine(msg string) string { return strings.Join(strings.Fields(msg), " ") 
 
 func (l *log) buildError(drv, reason string, code int) *BuildError {
 	e := &BuildError{Stage: Name(drv), Drv: drv, Reason: reason, LogCommand: "nix-store --read-log " + drv, Code: code}
+	if r := remote(); r != os.Getenv("NIX_REMOTE") {
+		e.LogCommand = fmt.Sprintf("NIX_REMOTE='%s' %s", r, e.LogCommand)
+	}
 	if t := l.tails[drv]; t != nil {
 		e.Lines = t.lines()
 	}

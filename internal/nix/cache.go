@@ -2,7 +2,6 @@ package nix
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +10,7 @@ import (
 // Copy copies store paths from one store to another; "" is the one that Nix builds in. Nix wants signatures that nix.conf trusts
 // of what comes in and is not pinned by its content; unsigned takes it without.
 func (c *Client) Copy(ctx context.Context, from, to string, unsigned bool, paths []string) error {
-	args := []string{"--extra-experimental-features", "nix-command", "copy"}
+	args := slices.Concat(newCommands, []string{"copy"})
 	if from != "" {
 		args = append(args, "--from", from)
 	}
@@ -31,39 +30,8 @@ func (c *Client) Copy(ctx context.Context, from, to string, unsigned bool, paths
 
 // In returns those of the paths that the store at url has.
 func (c *Client) In(ctx context.Context, url string, paths []string) ([]string, error) {
-	if len(paths) == 0 {
-		return nil, nil
-	}
-	out, err := c.run(ctx, "nix", slices.Concat([]string{"--extra-experimental-features", "nix-command", "path-info", "--json", "--store", url}, paths)...)
-	if err != nil {
-		return nil, err
-	}
-	there, err := pathInfo(out)
-	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !there[p] }), err
-}
-
-// pathInfo reads what `nix path-info --json` prints: until Nix 2.18 a list, where a path that is not there is not valid, then an
-// object by path, where it is null.
-func pathInfo(text []byte) (map[string]bool, error) {
-	there := map[string]bool{}
-	var list []struct {
-		Path  string
-		Valid *bool
-	}
-	if json.Unmarshal(text, &list) == nil {
-		for _, p := range list {
-			there[p.Path] = p.Valid == nil || *p.Valid
-		}
-		return there, nil
-	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(text, &object); err != nil {
-		return nil, fmt.Errorf("nix path-info: %w", err)
-	}
-	for path, info := range object {
-		there[path] = string(info) != "null"
-	}
-	return there, nil
+	bad, err := c.invalid(ctx, paths, "--store", url)
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return slices.Contains(bad, p) }), err
 }
 
 // Dead returns the paths of the store that nothing holds: no root, no running build.

@@ -24,6 +24,9 @@ import (
 	"time"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"ukl/internal/distribution"
+	"ukl/internal/folders"
 )
 
 // MinVersion is the oldest Nix that the tests have run with.
@@ -39,10 +42,21 @@ func (NotFound) Error() string { return "Nix is not installed" }
 
 // Hint is the line that helps.
 func (NotFound) Hint() string {
-	if _, err := exec.LookPath("apt-get"); err == nil {
-		return "apt-get install nix-bin"
+	return installHint(distribution.Here())
+}
+
+// installHint is how a distribution brings Nix; those that do not are served by Nix's own installer.
+func installHint(f distribution.Family) string {
+	const own = "https://nixos.org/download"
+	switch f {
+	case distribution.Debian:
+		return f.Install("nix-bin")
+	case distribution.Fedora:
+		return f.Install("nix") + " (since Fedora 44; before: " + own + ")"
+	case "":
+		return fmt.Sprintf("install Nix %d.%d or later: %s", MinVersion[0], MinVersion[1], own)
 	}
-	return "install Nix 2.8 or later: https://nixos.org/download"
+	return f.Install("nix")
 }
 
 // TooOld says that this machine's Nix cannot do what ukl needs.
@@ -67,7 +81,7 @@ type Client struct {
 // Find looks for Nix on PATH and where its installers put it.
 func Find() (*Client, error) {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
-	if home, err := os.UserHomeDir(); err == nil {
+	if home, err := folders.Home(); err == nil {
 		dirs = append(dirs, filepath.Join(home, ".nix-profile/bin"), filepath.Join(home, ".local/state/nix/profile/bin"))
 	}
 	dirs = append(dirs, "/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
@@ -77,10 +91,11 @@ func Find() (*Client, error) {
 		}
 		c := &Client{dir: d}
 		c.subs = sync.OnceValue(c.substituters)
-		out, err := exec.Command(c.tool("nix-store"), "--version").Output()
+		cmd := c.command(context.Background(), "nix-store", "--version")
+		out, err := cmd.Output()
 		var said *exec.ExitError
 		if errors.As(err, &said) {
-			return nil, failure(exec.Command(c.tool("nix-store"), "--version"), err, string(said.Stderr))
+			return nil, failure(cmd, err, string(said.Stderr))
 		}
 		if err != nil {
 			return nil, err
@@ -152,15 +167,34 @@ type Settings struct {
 
 // Settings asks Nix what is configured, without what ukl adds.
 func (c *Client) Settings() (Settings, error) {
-	out, err := exec.Command(c.tool("nix"), "--extra-experimental-features", "nix-command", "show-config", "--json").Output()
-	if err != nil {
-		// The command was renamed after 2.8.
-		out, err = exec.Command(c.tool("nix"), "--extra-experimental-features", "nix-command", "config", "show", "--json").Output()
-	}
+	out, err := c.command(context.Background(), "nix", slices.Concat(newCommands, c.showConfig(), []string{"--json"})...).Output()
 	if err != nil {
 		return Settings{}, err
 	}
 	return parseSettings(out)
+}
+
+// newCommands lets `nix SUBCOMMAND` work.
+var newCommands = []string{"--extra-experimental-features", "nix-command"}
+
+// showConfig is the subcommand that prints the settings. It was renamed in Nix 2.20, and warns under its old name since.
+func (c *Client) showConfig() []string {
+	if c.before(2, 20) {
+		return []string{"show-config"}
+	}
+	return []string{"config", "show"}
+}
+
+// ShowConfig is a command that prints the settings, for a person.
+func (c *Client) ShowConfig() string {
+	return strings.Join(slices.Concat([]string{"nix"}, newCommands, c.showConfig()), " ")
+}
+
+// before tells whether this Nix is older than a version.
+func (c *Client) before(major, minor int) bool {
+	var have [2]int
+	_, _ = fmt.Sscanf(c.Version, "%d.%d", &have[0], &have[1]) // Find has read it before
+	return slices.Compare(have[:], []int{major, minor}) < 0
 }
 
 func parseSettings(text []byte) (Settings, error) {
@@ -170,7 +204,7 @@ func parseSettings(text []byte) (Settings, error) {
 		Substituters struct{ Value []string }
 	}
 	if err := json.Unmarshal(text, &conf); err != nil {
-		return Settings{}, fmt.Errorf("nix show-config: %w", err)
+		return Settings{}, fmt.Errorf("the settings of Nix: %w", err)
 	}
 	return Settings{fmt.Sprint(conf.Sandbox.Value), conf.Builders.Value, conf.Substituters.Value}, nil
 }
@@ -244,9 +278,13 @@ func (c *Client) Outputs(ctx context.Context, drv string) ([]string, error) {
 
 // Invalid returns those of the store paths that the store does not hold.
 func (c *Client) Invalid(ctx context.Context, paths []string) ([]string, error) {
+	return c.invalid(ctx, paths)
+}
+
+func (c *Client) invalid(ctx context.Context, paths []string, store ...string) ([]string, error) {
 	var bad []string
 	for chunk := range slices.Chunk(paths, 500) {
-		out, err := c.run(ctx, "nix-store", slices.Concat([]string{"--check-validity", "--print-invalid"}, chunk)...)
+		out, err := c.run(ctx, "nix-store", slices.Concat([]string{"--check-validity", "--print-invalid"}, store, chunk)...)
 		if err != nil {
 			return nil, err
 		}
@@ -274,26 +312,14 @@ func (c *Client) AddFixed(ctx context.Context, recursive bool, files []string) (
 
 // AddPath copies a directory into the store under a name of its own.
 func (c *Client) AddPath(ctx context.Context, name, dir string) (string, error) {
-	out, err := c.run(ctx, "nix", "--extra-experimental-features", "nix-command", "store", "add-path", "--name", name, dir)
+	out, err := c.run(ctx, "nix", slices.Concat(newCommands, []string{"store", "add-path", "--name", name, dir})...)
 	return strings.TrimSpace(string(out)), err
 }
 
 // NarHash is the hash of a store path's content, as sha256-....
 func (c *Client) NarHash(ctx context.Context, path string) (string, error) {
-	out, err := c.run(ctx, "nix", "--extra-experimental-features", "nix-command", "hash", "path", "--sri", Physical(path))
+	out, err := c.run(ctx, "nix", slices.Concat(newCommands, []string{"hash", "path", Physical(path)})...)
 	return strings.TrimSpace(string(out)), err
-}
-
-// Physical is where the file system has a store path. It differs when NIX_REMOTE names a store with another root.
-func Physical(path string) string {
-	if _, query, ok := strings.Cut(os.Getenv("NIX_REMOTE"), "?"); ok {
-		for kv := range strings.SplitSeq(query, "&") {
-			if root, ok := strings.CutPrefix(kv, "root="); ok {
-				return root + path
-			}
-		}
-	}
-	return path
 }
 
 // CommandError is a failed call of Nix, apart from a failed build.
@@ -309,6 +335,12 @@ func (c *Client) command(ctx context.Context, name string, args ...string) *exec
 	cmd := exec.CommandContext(ctx, c.tool(name), args...)
 	// NIX_PATH could give <nixpkgs> a meaning; LANG translates messages that are parsed here.
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NIX_PATH=") }), "LC_ALL=C")
+	if r := remote(); r != os.Getenv("NIX_REMOTE") {
+		cmd.Env = append(cmd.Env, "NIX_REMOTE="+r)
+	}
+	if dir := buildDir(os.Getenv("TMPDIR"), mayExecute); dir != "" {
+		cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+	}
 	// A Ctrl-C on the terminal is for ukl, which interrupts Nix once. A killed Nix would orphan its builders.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -341,7 +373,11 @@ func failure(cmd *exec.Cmd, err error, stderr string) error {
 	if errors.As(err, &exit) {
 		code = exit.ExitCode()
 	}
-	return &CommandError{quote(cmd.Args), code, lastError(stderr, err.Error())}
+	text := lastError(stderr, err.Error())
+	if noStoreRE().MatchString(text) {
+		return &NoStore{Said: text}
+	}
+	return &CommandError{quote(cmd.Args), code, text}
 }
 
 // lastError finds the innermost complaint in Nix's output.

@@ -113,7 +113,7 @@ func TestLogOfAFailure(t *testing.T) {
 				t.Errorf("%s: %T %v", file, err, err)
 				continue
 			}
-			if b.Stage != c.stage || b.Code != c.code || b.Got != c.got || b.LogCommand != "nix-store --read-log "+b.Drv {
+			if b.Stage != c.stage || b.Code != c.code || b.Got != c.got || !strings.HasSuffix(b.LogCommand, "nix-store --read-log "+b.Drv) {
 				t.Errorf("%s: %+v", file, b)
 			}
 			if !regexp.MustCompile(c.reason).MatchString(b.Reason) {
@@ -313,20 +313,12 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-func TestPhysical(t *testing.T) {
-	t.Setenv("NIX_REMOTE", "local?root=/tmp/x&y=z")
-	if got := Physical("/nix/store/a"); got != "/tmp/x/nix/store/a" {
-		t.Error(got)
-	}
-	t.Setenv("NIX_REMOTE", "")
-	if got := Physical("/nix/store/a"); got != "/nix/store/a" {
-		t.Error(got)
-	}
-}
-
 // The rest talks to the Nix of this machine, in a store of its own.
 func realNix(t *testing.T) *Client {
 	t.Helper()
+	root := t.TempDir()
+	t.Setenv("NIX_REMOTE", "local?root="+root)
+	t.Cleanup(func() { exec.Command("chmod", "-R", "u+w", root).Run() })
 	c, err := Find()
 	if errors.As(err, new(NotFound)) {
 		t.Skip(err)
@@ -334,9 +326,6 @@ func realNix(t *testing.T) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := t.TempDir()
-	t.Setenv("NIX_REMOTE", "local?root="+root)
-	t.Cleanup(func() { exec.Command("chmod", "-R", "u+w", root).Run() })
 	return c
 }
 
@@ -418,34 +407,63 @@ func TestPlanAndInstantiate(t *testing.T) {
 	}
 }
 
-// Both shapes that `nix path-info --json` has had.
-func TestPathInfo(t *testing.T) {
-	for _, text := range []string{
-		`[{"path":"/a","narSize":1},{"path":"/b","valid":false}]`,
-		`[{"path":"/a","valid":true},{"path":"/b","valid":false}]`,
-		`{"/a":{"narSize":1},"/b":null}`,
-	} {
-		got, err := pathInfo([]byte(text))
-		if err != nil || !got["/a"] || got["/b"] {
-			t.Errorf("%s: %v, %v", text, got, err)
-		}
+// What another store has is asked without a word of warning.
+func TestIn(t *testing.T) {
+	c := realNix(t)
+	ctx := context.Background()
+	file := filepath.Join(t.TempDir(), "some-file")
+	if err := os.WriteFile(file, []byte("hello\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	if got, err := pathInfo([]byte("no")); err == nil {
-		t.Errorf("no JSON: %v", got)
+	here, err := c.AddFixed(ctx, false, []string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := "file://" + t.TempDir()
+	if got, err := c.In(ctx, cache, here); len(got) != 0 || err != nil {
+		t.Errorf("of an empty cache: %v, %v", got, err)
+	}
+	if err := c.Copy(ctx, "", cache, false, here); err != nil {
+		t.Fatal(err)
+	}
+	absent := "/nix/store/00000000000000000000000000000000-absent"
+	if got, err := c.In(ctx, cache, append(here, absent)); err != nil || !slices.Equal(got, here) {
+		t.Errorf("%v, %v; want %v", got, err, here)
+	}
+	if got, err := c.In(ctx, "file:///dev/null/cache", here); err == nil {
+		t.Errorf("of a cache that cannot be: %v", got)
+	}
+}
+
+// No command of ours is one that this machine's Nix calls old.
+func TestNothingIsDeprecated(t *testing.T) {
+	c := realNix(t)
+	ctx := context.Background()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path, err := c.AddPath(ctx, "named", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		slices.Concat(newCommands, c.showConfig(), []string{"--json"}),
+		slices.Concat(newCommands, []string{"store", "add-path", "--name", "named", dir}),
+		slices.Concat(newCommands, []string{"hash", "path", Physical(path)}),
+	} {
+		_, said, err := c.runBoth(ctx, "nix", args...)
+		if err != nil || strings.Contains(said, "deprecated") {
+			t.Errorf("%q: %s, %v", args, said, err)
+		}
 	}
 }
 
 // Builders that the user configured are Nix's to use; what makes a build hermetic is not the user's to change.
 func TestBuildersPass(t *testing.T) {
-	c, err := Find()
-	if errors.As(err, new(NotFound)) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := realNix(t)
 	t.Setenv("NIX_CONFIG", "builders = ssh://builder x86_64-linux\nsandbox-fallback = true")
-	out, err := c.run(context.Background(), "nix", "--extra-experimental-features", "nix-command", "show-config", "--json")
+	out, err := c.run(context.Background(), "nix", slices.Concat(newCommands, c.showConfig(), []string{"--json"})...)
 	if err != nil {
 		t.Fatal(err)
 	}

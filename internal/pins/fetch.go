@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"ukl/internal/folders"
 	"ukl/internal/seeds"
 )
 
@@ -222,7 +223,7 @@ func newFetch(pins []Pin, o Options, progress func(Progress)) (*fetch, error) {
 		f.state.AllBytes += p.Size
 	}
 	if f.o.Dir == "" {
-		cache, err := os.UserCacheDir()
+		cache, err := folders.Cache()
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package series
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ukl/internal/distribution"
 )
 
 // Origin is what a work tree was made from.
@@ -38,7 +41,7 @@ type NoGit struct{}
 func (NoGit) Error() string { return "git is not installed" }
 
 // Hint is the line that helps.
-func (NoGit) Hint() string { return "on Debian: apt-get install git" }
+func (NoGit) Hint() string { return cmp.Or(distribution.Here().Install("git"), "install git") }
 
 // NoTree says that a directory is not in a work tree that Create has made.
 type NoTree struct{ Dir string }
