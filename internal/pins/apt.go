@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ukl/internal/folders"
 )
 
 // suite is Debian's release; its security archive is part of it here.
@@ -56,7 +58,7 @@ func openApt(ctx context.Context, o Options, installed []Pin, refresh bool) (*ap
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return nil, &NoApt{err}
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := folders.Cache()
 	if err != nil {
 		return nil, err
 	}
