@@ -1,19 +1,12 @@
 {
   description = "Linux unikernels in one command";
 
-  # The Go toolchain is the only input. It is the module golang.org/toolchain of the Go module proxy, unpacked: ./ukl puts it
-  # into the store through the host's go command, and the hash in flake.lock decides. The address below serves the official
-  # archive of the same version, which has a few more files and hence another hash: Nix does not fetch what it has.
-  inputs.go = {
-    url = "https://go.dev/dl/go1.26.8.linux-amd64.tar.gz";
-    flake = false;
-  };
-
+  # No inputs: what the expressions need, they pin themselves. See nixexprs/pins.json.
   outputs =
-    { self, go }:
+    { self }:
     let
       system = "x86_64-linux";
-      stages = import ./nixexprs { inherit go; checkout = ./.; };
+      stages = import ./nixexprs { checkout = ./.; };
       images = builtins.mapAttrs (_: app: app.image) stages.apps;
       program = name: { type = "app"; program = "${stages.ukl}/bin/${name}"; };
 
@@ -29,7 +22,7 @@
             builder = "${stages.shell}/bin/bash";
             outputs = [ "out" ]; # a variable that Nix's script reads
             tree = stages.tools;
-            PATH = "${stages.ukl}/bin:${stages.stage0}/bin:${go}/bin";
+            PATH = "${stages.ukl}/bin:${stages.stage0}/bin:${stages.go}/bin";
           }
           // more
         );
@@ -41,6 +34,7 @@
         linux-process = stages.process-kernel;
         inherit (stages)
           ukl
+          go
           stage0
           tools
           qemu

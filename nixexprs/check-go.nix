@@ -10,6 +10,6 @@ run {
   packages = builtins.concatStringsSep "\n" [
     "./cmd/stage0"
     "./internal/..."
-    "./nixexprs"
+    "./nixexprs/..."
   ];
 }

@@ -1,13 +1,12 @@
 # default.nix: the chain of stages, from pins to image. Every stage is an attribute and can be built alone:
-#   nix-build nixexprs -A linux-objects --argstr go ...        (or, in the checkout: nix build .#linux)
+#   nix-build nixexprs -A linux-objects --argstr checkout "$PWD"        (or, in the checkout: nix build .#linux)
 #
 # in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
 #      program   instead of it a static ELF file, with its name
 #      calls     gate or bypass, instead of what the ukl.toml says
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
-#      go        store path of the Go toolchain, and
-#      checkout  path of this repository: needed only where stage0 itself must be built
-# out  stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot shell; app link image of `app`; apps.<name>.{app,link,image};
+#      checkout  path of this repository: needed only where Go programs, stage0 among them, must be built
+# out  go stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot shell; app link image of `app`; apps.<name>.{app,link,image};
 #      for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
@@ -16,12 +15,10 @@
   name ? null,
   calls ? null,
   flavour ? null,
-  go ? null,
   checkout ? null,
 }@args:
 let
   # Arguments of a command line are strings; the flake's are values already.
-  go = if builtins.isString (args.go or null) then builtins.storePath args.go else args.go or null;
   checkout = if builtins.isString (args.checkout or null) then /. + args.checkout else args.checkout or null;
 
   system = "x86_64-linux";
@@ -46,7 +43,9 @@ let
   within = tree: import ./run.nix { inherit system stage0 tree; };
   run = within tools;
 
-  modules = import ./go-modules.nix { inherit system go; inherit (pins.modules) narHash; };
+  # ukl, which has no checkout, was built with stage0 and keeps it in the store.
+  go = if checkout == null then null else import ./go.nix { inherit system checkout; pin = pins.go; };
+  modules = import ./go-modules.nix { inherit system go checkout; inherit (pins.modules) narHash; };
   stage0 = import ./stage0.nix { inherit system go; cache = go-cache; inherit (pins.stage0) narHash; };
   go-cache = import ./go-cache.nix { inherit system go checkout modules; };
   ukl = import ./ukl.nix { inherit system go checkout modules stage0; cache = go-cache; };
@@ -123,6 +122,7 @@ in
 {
   inherit
     pins
+    go
     modules
     stage0
     ukl

@@ -24,7 +24,7 @@ func placed(t *testing.T, err error, text string) {
 
 // small is a lock that is accepted.
 const small = `{"version": 2, "about": "", "suite": "s", "architecture": "amd64", "snapshot": "20060102T150405Z",
-  "go": {"version": "1", "narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+  "go": {"version": "1", "archive": "0000000000000000000000000000000000000000000000000000000000000000", "narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
   "modules": {"goSum": "", "narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
   "stage0": {"narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
   "trees": {"tools": {"narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "packages": ["gcc"]}},

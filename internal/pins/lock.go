@@ -77,9 +77,10 @@ type Modules struct {
 	NarHash string `json:"narHash"`
 }
 
-// Toolchain is the Go toolchain: a module of the Go proxy, unpacked.
+// Toolchain is the Go toolchain: the module golang.org/toolchain, unpacked. The archive of the same release has all of its files.
 type Toolchain struct {
 	Version string `json:"version"`
+	Archive string `json:"archive"` // SHA-256 of go<Version>.linux-amd64.tar.gz, as published
 	NarHash string `json:"narHash"`
 }
 
@@ -234,6 +235,12 @@ func (l *Lock) checkEach() *flaw {
 func (l *Lock) checkWhole() *flaw {
 	if !isSnapshot(l.Snapshot) {
 		return &flaw{`"snapshot"`, fmt.Sprintf("%q is no time of a snapshot: want 20060102T150405Z", l.Snapshot)}
+	}
+	if !isVersion(l.Go.Version) {
+		return &flaw{`"go"`, fmt.Sprintf("go: %q is no version", l.Go.Version)}
+	}
+	if !isHash(l.Go.Archive) {
+		return &flaw{`"go"`, fmt.Sprintf("go: archive: %q is no SHA-256", l.Go.Archive)}
 	}
 	for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 		for _, n := range l.Trees[t].Packages {

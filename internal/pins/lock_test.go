@@ -3,6 +3,9 @@ package pins
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,16 +51,6 @@ func TestRepositoryLockFitsTheCheckout(t *testing.T) {
 	version, err := toolchainVersion(checkout)
 	if err != nil || version != l.Go.Version {
 		t.Errorf("go.mod wants Go %s (%v), pinned is %s: ukl pins update", version, err, l.Go.Version)
-	}
-	flake, err := os.ReadFile(filepath.Join(checkout, "flake.lock"))
-	if err != nil || !bytes.Contains(flake, []byte(l.Go.NarHash)) {
-		t.Errorf("flake.lock does not pin Go by %s (%v)", l.Go.NarHash, err)
-	}
-	for _, f := range []string{"flake.lock", "flake.nix"} {
-		b, err := os.ReadFile(filepath.Join(checkout, f))
-		if err != nil || !bytes.Contains(b, []byte("/go"+l.Go.Version+".linux-amd64.tar.gz")) {
-			t.Errorf("%s does not name Go %s (%v)", f, l.Go.Version, err)
-		}
 	}
 	if bytes.Contains(text, []byte("://")) {
 		t.Error("the lock names a host")
@@ -156,49 +149,52 @@ func TestWriteReplacesWhole(t *testing.T) {
 	}
 }
 
-func TestWriteFlake(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"flake.nix", "flake.lock"} {
-		b, err := os.ReadFile(filepath.Join(checkout, name))
-		if err != nil {
-			t.Fatal(err)
+// The version goes into addresses and names, and the archive is all that Nix knows of what it fetches there.
+func TestToolchainIsChecked(t *testing.T) {
+	l, text := repositoryLock(t)
+	for from, want := range map[string]string{
+		`"version":"` + l.Go.Version: `go: "../x" is no version`,
+		`"archive":"` + l.Go.Archive: `go: archive: "../x" is no SHA-256`,
+	} {
+		key, _, _ := strings.Cut(from, ":")
+		bad := strings.Replace(string(text), from, key+`:"../x`, 1)
+		if _, err := Parse(File, []byte(bad)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", key, err, want)
 		}
-		os.WriteFile(filepath.Join(dir, name), b, 0o644)
-	}
-	l, _ := repositoryLock(t)
-	before, _ := os.ReadFile(filepath.Join(dir, "flake.lock"))
-	if err := l.writeFlake(dir); err != nil {
-		t.Fatal(err)
-	}
-	if after, _ := os.ReadFile(filepath.Join(dir, "flake.lock")); !bytes.Equal(before, after) {
-		t.Error("a right flake.lock was changed")
-	}
-	l.Go = Toolchain{Version: "1.99.1", NarHash: "sha256-AAAA"}
-	if err := l.writeFlake(dir); err != nil {
-		t.Fatal(err)
-	}
-	for name, n := range map[string]int{"flake.nix": 1, "flake.lock": 2} {
-		b, _ := os.ReadFile(filepath.Join(dir, name))
-		if got := strings.Count(string(b), "/go1.99.1.linux-amd64.tar.gz"); got != n {
-			t.Errorf("%s names the version %d times, not %d", name, got, n)
-		}
-	}
-	if b, _ := os.ReadFile(filepath.Join(dir, "flake.lock")); !bytes.Contains(b, []byte(`"narHash": "sha256-AAAA"`)) {
-		t.Errorf("flake.lock:\n%s", b)
 	}
 }
 
-func TestProxyFile(t *testing.T) {
-	for line, want := range map[string]string{
-		"github.com/BurntSushi/toml v1.6.0 h1:x=":        "github.com/!burnt!sushi/toml/@v/v1.6.0.zip",
-		"github.com/BurntSushi/toml v1.6.0/go.mod h1:x=": "github.com/!burnt!sushi/toml/@v/v1.6.0.mod",
+// The list of releases is asked for one file; what is not there is said in one line.
+func TestPublished(t *testing.T) {
+	sum := strings.Repeat("0a", 32)
+	text := `[{"version": "go1.99.1", "files": [
+		{"filename": "go1.99.1.linux-arm64.tar.gz", "sha256": "` + strings.Repeat("11", 32) + `"},
+		{"filename": "go1.99.1.linux-amd64.tar.gz", "sha256": "` + sum + `"},
+		{"filename": "go1.99.2.linux-amd64.tar.gz", "sha256": "no hash"}]}]`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/list" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, text)
+	}))
+	defer server.Close()
+	if got, err := published(t.Context(), server.URL+"/list", "1.99.1"); got != sum || err != nil {
+		t.Errorf("%q %v, want %s", got, err, sum)
+	}
+	for _, c := range []struct{ list, version, want string }{
+		{"/list", "1.99.0", "go1.99.0.linux-amd64.tar.gz is published at ADDRESS/list: that list does not have it"},
+		{"/list", "1.99.2", "that list does not have it"},
+		{"/other", "1.99.1", "ADDRESS/other: 404 Not Found"},
 	} {
-		if got, err := proxyFile(line); got != want || err != nil {
-			t.Errorf("%s: %s %v, want %s", line, got, err, want)
+		got, err := published(t.Context(), server.URL+c.list, c.version)
+		if want := strings.ReplaceAll(c.want, "ADDRESS", server.URL); got != "" || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of %s: %q %v, want %s", c.version, c.list, got, err, want)
 		}
 	}
-	if _, err := proxyFile("nonsense"); err == nil {
-		t.Error("nonsense was read")
+	server.Close()
+	if _, err := published(t.Context(), server.URL, "1.99.1"); err == nil || strings.Count(err.Error(), server.URL) != 1 {
+		t.Errorf("without a server: %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package pins
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,14 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"ukl/internal/nix"
+	"ukl/internal/toolchain"
 )
 
 // SumHash is the hash of a go.sum, by which a lock knows that its Go modules are still the right ones.
@@ -29,106 +29,74 @@ func SumHash(checkout string) (string, error) {
 	return "sha256-" + base64.StdEncoding.EncodeToString(raw[:]), nil
 }
 
-// ToolchainModule is the Go toolchain's name for `go mod download`.
-func ToolchainModule(version string) string {
-	return "golang.org/toolchain@v0.0.1-go" + version + ".linux-amd64"
-}
+// goReleases is where the Go project publishes the SHA-256 of each of its archives.
+const goReleases = "https://go.dev/dl/?mode=json&include=all"
 
-// AddGo puts the Go toolchain and the modules of checkout's go.sum into the store, through the host's go command, and
-// returns their store paths.
-func AddGo(ctx context.Context, c *nix.Client, checkout, version string) (toolchain, modules string, err error) {
-	toolchain, err = addToolchain(ctx, c, version)
+// published asks the list of releases at the address list for the SHA-256 of a version's archive.
+func published(ctx context.Context, list, version string) (string, error) {
+	name := toolchain.Archive(version)
+	fail := func(err error) (string, error) {
+		return "", fmt.Errorf("the SHA-256 of %s is published at %s: %w", name, list, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, list, nil)
 	if err != nil {
-		return "", "", err
+		return fail(err)
 	}
-	modules, err = addModules(ctx, c, checkout)
-	return toolchain, modules, err
-}
-
-func addToolchain(ctx context.Context, c *nix.Client, version string) (string, error) {
-	out, err := goCommand(ctx, "/", "mod", "download", "-json", ToolchainModule(version))
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", err
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // which does not repeat the address
+		}
+		return fail(err)
 	}
-	var m struct{ Dir string }
-	if err := json.Unmarshal(out, &m); err != nil || m.Dir == "" {
-		return "", fmt.Errorf("go mod download: no directory in %q", out)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fail(errors.New(res.Status))
 	}
-	// Module archives carry no mode bits. The go command sets these, too, when it first runs such a toolchain.
-	for _, dir := range []string{"bin", "pkg/tool"} {
-		err := filepath.WalkDir(filepath.Join(m.Dir, dir), func(p string, d os.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return err
+	var all []struct {
+		Files []struct{ Filename, SHA256 string }
+	}
+	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+		return fail(err)
+	}
+	for _, r := range all {
+		for _, f := range r.Files {
+			if f.Filename == name && isHash(f.SHA256) {
+				return f.SHA256, nil
 			}
-			return os.Chmod(p, 0o755)
-		})
-		if err != nil {
-			return "", err
 		}
 	}
-	return c.AddPath(ctx, "source", m.Dir)
+	return fail(errors.New("that list does not have it"))
 }
 
-// addModules lays the modules of go.sum out as a module proxy. ./ukl does the same in shell; the hash keeps the two equal.
-func addModules(ctx context.Context, c *nix.Client, checkout string) (string, error) {
-	sums, err := os.ReadFile(filepath.Join(checkout, "go.sum"))
+// addToolchain puts the toolchain of a version into the store through the host's go command, and returns its path.
+func addToolchain(ctx context.Context, c *nix.Client, version string) (string, error) {
+	work, err := os.MkdirTemp("", "ukl-go-")
 	if err != nil {
 		return "", err
 	}
-	// By name: without one the go command leaves out modules of which only a test of a module has need.
-	download := []string{"mod", "download"}
-	for line := range strings.Lines(string(sums)) {
-		if f := strings.Fields(line); len(f) == 3 && !strings.HasSuffix(f[1], "/go.mod") {
-			download = append(download, f[0]+"@"+f[1])
-		}
-	}
-	if _, err := goCommand(ctx, checkout, download...); err != nil {
-		return "", err
-	}
-	if _, err := goCommand(ctx, checkout, "mod", "graph"); err != nil {
-		return "", err
-	}
-	cache, err := goCommand(ctx, checkout, "env", "GOMODCACHE")
+	defer os.RemoveAll(work)
+	dir, err := toolchain.Command{Path: "go"}.Download(ctx, version, work)
 	if err != nil {
 		return "", err
 	}
-	from := filepath.Join(strings.TrimSpace(string(cache)), "cache", "download")
-	dir, err := os.MkdirTemp("", "ukl-modules-")
+	return c.AddPath(ctx, "source", dir)
+}
+
+// addModules puts the modules of checkout's go.sum into the store, through the toolchain there, and returns their path.
+func addModules(ctx context.Context, c *nix.Client, checkout, goroot string) (string, error) {
+	work, err := os.MkdirTemp("", "ukl-modules-")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
-	for line := range strings.Lines(string(sums)) {
-		file, err := proxyFile(line)
-		if err != nil {
-			return "", err
-		}
-		if err := copyFile(filepath.Join(from, file), filepath.Join(dir, file)); err != nil {
-			return "", err
-		}
+	defer os.RemoveAll(work)
+	dir := filepath.Join(work, "go-modules")
+	pinned := toolchain.Command{Path: filepath.Join(nix.Physical(goroot), "bin/go"), Env: []string{"GOTOOLCHAIN=local"}}
+	if err := pinned.Modules(ctx, checkout, dir); err != nil {
+		return "", err
 	}
 	return c.AddPath(ctx, "go-modules", dir)
-}
-
-// proxyFile is the place of a go.sum line's file in a module proxy; capitals are written "!" and lower case there.
-func proxyFile(line string) (string, error) {
-	f := strings.Fields(line)
-	if len(f) != 3 {
-		return "", fmt.Errorf("go.sum: cannot read %q", line)
-	}
-	var escaped strings.Builder
-	for _, r := range f[0] {
-		if 'A' <= r && r <= 'Z' {
-			escaped.WriteByte('!')
-			r += 'a' - 'A'
-		}
-		escaped.WriteRune(r)
-	}
-	version, isMod := strings.CutSuffix(f[1], "/go.mod")
-	if isMod {
-		return escaped.String() + "/@v/" + version + ".mod", nil
-	}
-	return escaped.String() + "/@v/" + version + ".zip", nil
 }
 
 func copyFile(from, to string) error {
@@ -137,26 +105,12 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer r.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
 	w, err := os.Create(to)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(w, r)
 	return errors.Join(err, w.Close())
-}
-
-func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return nil, fmt.Errorf("go %s: %s", strings.Join(args, " "), lastLine(string(exit.Stderr)))
-	}
-	return out, err
 }
 
 // Update makes the lock of a checkout anew: packages from apt, then the hashes of everything that is made from them. With
@@ -177,26 +131,10 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	} else if l == nil {
 		return nil, errors.New("there is no lock yet")
 	}
-	if l.Go.Version, err = toolchainVersion(checkout); err != nil {
-		return nil, err
-	}
-	if l.Modules.GoSum, err = SumHash(checkout); err != nil {
-		return nil, err
-	}
-	step("hashing the Go toolchain and modules")
-	toolchain, modules, err := AddGo(ctx, c, checkout, l.Go.Version)
+	version, err := toolchainVersion(checkout)
 	if err != nil {
 		return nil, err
 	}
-	for path, hash := range map[string]*string{toolchain: &l.Go.NarHash, modules: &l.Modules.NarHash} {
-		if *hash, err = c.NarHash(ctx, path); err != nil {
-			return nil, err
-		}
-	}
-	// A hash that no content has makes Nix build, and say what it got.
-	zero, _ := ToSRI(strings.Repeat("0", 64))
-	oldStage0 := l.Stage0.NarHash
-	l.Stage0.NarHash = zero
 	work, err := os.MkdirTemp("", "ukl-pins-")
 	if err != nil {
 		return nil, err
@@ -205,13 +143,18 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	if err := os.CopyFS(work, os.DirFS(exprs)); err != nil {
 		return nil, err
 	}
-	measure := func(attr string) (string, error) {
+	build := func(attr string) (string, error) {
 		step("building " + attr)
 		os.Remove(filepath.Join(work, File))
 		if err := l.Write(work); err != nil {
 			return "", err
 		}
-		_, err := c.Build(ctx, nix.Request{Expr: work, Attr: attr, Args: map[string]string{"go": toolchain, "checkout": checkout}}, nil)
+		return c.Build(ctx, nix.Request{Expr: work, Attr: attr, Args: map[string]string{"checkout": checkout}}, nil)
+	}
+	// A hash that no content has makes Nix build, keep the result under its own hash, and say what that is.
+	zero, _ := ToSRI(strings.Repeat("0", 64))
+	measure := func(attr string) (string, error) {
+		_, err := build(attr)
 		var b *nix.BuildError
 		if errors.As(err, &b) && b.Got != "" {
 			return b.Got, nil
@@ -221,6 +164,38 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 		}
 		return "", err
 	}
+	oldStage0 := l.Stage0.NarHash
+	if l.Go.Version != version {
+		if l.Go.Archive, err = published(ctx, goReleases, version); err != nil {
+			return nil, err
+		}
+		l.Go.Version, l.Go.NarHash, l.Stage0.NarHash = version, zero, zero
+		if l.Go.NarHash, err = measure("go"); err != nil {
+			return nil, err
+		}
+	}
+	if ok, err := c.Has(ctx, l.GoPath()); err != nil {
+		return nil, err
+	} else if !ok {
+		step("fetching the Go toolchain")
+		if path, err := addToolchain(ctx, c, version); err != nil || path != l.GoPath() {
+			if _, err := build("go"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	step("hashing the Go modules")
+	if l.Modules.GoSum, err = SumHash(checkout); err != nil {
+		return nil, err
+	}
+	modules, err := addModules(ctx, c, checkout, l.GoPath())
+	if err != nil {
+		return nil, err
+	}
+	if l.Modules.NarHash, err = c.NarHash(ctx, modules); err != nil {
+		return nil, err
+	}
+	l.Stage0.NarHash = zero
 	if l.Stage0.NarHash, err = measure("stage0"); err != nil {
 		return nil, err
 	}
@@ -253,29 +228,7 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	if err := l.Write(exprs); err != nil {
 		return nil, err
 	}
-	return l, l.writeFlake(checkout)
-}
-
-// writeFlake brings flake.nix and flake.lock, whose only input is the Go toolchain, into line with the lock.
-func (l *Lock) writeFlake(checkout string) error {
-	archive := regexp.MustCompile(`/go[0-9.]+[0-9]\.linux-amd64\.tar\.gz`)
-	hash := regexp.MustCompile(`"narHash": "sha256-[^"]*"`)
-	for _, name := range []string{"flake.nix", "flake.lock"} {
-		file := filepath.Join(checkout, name)
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		now := archive.ReplaceAll(text, []byte("/go"+l.Go.Version+".linux-amd64.tar.gz"))
-		now = hash.ReplaceAll(now, []byte(`"narHash": "`+l.Go.NarHash+`"`))
-		if bytes.Equal(now, text) {
-			continue
-		}
-		if err := os.WriteFile(file, now, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l, nil
 }
 
 // sameTree tells whether two locks make a tree of the same packages.

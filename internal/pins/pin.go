@@ -90,7 +90,7 @@ func (l *Lock) Stage0Path() string { return narPath(l.Stage0.NarHash, "stage0") 
 // ModulesPath is the store path of the Go modules that the flake builds with.
 func (l *Lock) ModulesPath() string { return narPath(l.Modules.NarHash, "go-modules") }
 
-// GoPath is the store path of the Go toolchain as flake.lock's input.
+// GoPath is the store path of the Go toolchain.
 func (l *Lock) GoPath() string { return narPath(l.Go.NarHash, "source") }
 
 func narPath(sri, name string) string {

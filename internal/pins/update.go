@@ -65,7 +65,8 @@ func Resolve(ctx context.Context, old *Lock, o Options) (*Lock, error) {
 func (l *Lock) checkPackages() *flaw {
 	c := *l
 	zero, _ := ToSRI(strings.Repeat("0", 64))
-	c.Go.NarHash, c.Modules.NarHash, c.Stage0.NarHash = zero, zero, zero
+	c.Go = Toolchain{Version: "0", Archive: strings.Repeat("0", 64), NarHash: zero}
+	c.Modules.NarHash, c.Stage0.NarHash = zero, zero
 	c.Trees = maps.Clone(l.Trees)
 	for n, t := range c.Trees {
 		t.NarHash = zero
