@@ -26,12 +26,17 @@ let
 
   system = "x86_64-linux";
   pins = builtins.fromJSON (builtins.readFile ./pins.json);
-  mirror = "https://mirrors.kernel.org/debian";
+  # Asked only for what nobody put into the store before. internal/pins has the same addresses.
+  mirrors = rec {
+    main = "https://mirrors.kernel.org/debian";
+    security = "${main}-security";
+    backports = main;
+  };
 
   # A script reaches its stage as a store path of its own: editing one rebuilds that stage, whatever its mode bits are.
   script = file: builtins.toFile (baseNameOf file) (builtins.readFile file);
 
-  pinned = pin: import ./deb.nix { inherit mirror pin; };
+  pinned = pin: import ./deb.nix { inherit mirrors pin; };
   deb = name: pinned pins.packages.${name};
   tree = name: import ./tree.nix {
     inherit system name stage0;
@@ -90,7 +95,7 @@ let
       upstream = import ./upstream.nix {
         run = within tools;
         inherit script manifest;
-        archive = import ./archive.nix { inherit mirror; inherit (manifest) archive; };
+        archive = import ./archive.nix { inherit mirrors; inherit (manifest) archive; };
         source = own;
       };
       source = if manifest.archive == null then own else upstream;

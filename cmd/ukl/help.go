@@ -43,6 +43,7 @@ func environmentRows() []row {
 	return []row{
 		{pins.MirrorEnv, "stands for --mirror"},
 		{pins.SeedsEnv, "stands for --seeds"},
+		{pins.SnapshotEnv, "another copy of Debian's snapshot archive, which is asked at last"},
 		{qemu.Env, "another QEMU than the pinned one: a program, or an unpacked Debian tree"},
 		{appendEnv, "more words for the guest kernel's command line"},
 		{"NO_COLOR", "no colours"},

@@ -35,7 +35,8 @@ func pinsCommand() *cli.Command {
 			{Name: "list", Usage: "print every pin", Action: pinsList},
 			{Name: "fetch", Usage: "bring everything that a build needs into the store, with the packages of these applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch},
 			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
-			{Name: "update", Usage: "make the lock of a checkout anew, from apt's package lists", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
+			{Name: "outdated", Usage: "compare the lock, or the packages of these applications, with Debian's newest", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsOutdated},
+			{Name: "update", Usage: "move the lock of a checkout to the newest packages of the release and its security archive", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
 			{Name: "add", Usage: "pin Debian packages for the application in this directory, and what they need", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
 			{Name: "export", Usage: "write the pins to a folder, or one file, that --seeds takes, with those of these applications", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport},
 			{Name: "import", Usage: "bring the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport},
@@ -44,7 +45,7 @@ func pinsCommand() *cli.Command {
 }
 
 func pinOptions(c *cli.Context) pins.Options {
-	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror")}
+	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv)}
 }
 
 func openPins() (*pins.Lock, *nix.Client, error) {
@@ -89,6 +90,7 @@ func display(c *cli.Context) *progress.Display {
 func fetchPins(c *cli.Context, n *nix.Client, missing []pins.Pin, o pins.Options) error {
 	d := display(c)
 	defer d.Close()
+	o.Note = d.Note
 	return pins.Fetch(c.Context, n, missing, o, d.Fetch)
 }
 
@@ -261,7 +263,9 @@ func pinsUpdate(c *cli.Context) error {
 	}
 	d := display(c)
 	defer d.Close()
-	l, err := pins.Update(c.Context, n, checkout, c.Bool("go-only"), pinOptions(c), step, d.Fetch)
+	o := pinOptions(c)
+	o.Note = d.Note
+	l, err := pins.Update(c.Context, n, checkout, c.Bool("go-only"), o, step, d.Fetch)
 	if err != nil {
 		return err
 	}
@@ -270,6 +274,52 @@ func pinsUpdate(c *cli.Context) error {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%d packages pinned\n", len(l.Packages))
 	return err
+}
+
+// outdatedPins is what `ukl pins outdated --json` prints.
+type outdatedPins struct {
+	Pins   int           `json:"pins"`   // that were compared
+	Behind []pins.Behind `json:"behind"` // the others are the newest
+}
+
+// pinsOutdated compares the lock, or with arguments the packages of applications. Its exit code says whether any is behind.
+func pinsOutdated(c *cli.Context) error {
+	l, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return err
+	}
+	all := l.All()
+	if c.NArg() > 0 || c.Bool("apps") {
+		if all, err = ownPins(c, l, c.Args().Slice()); err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(p pins.Pin) bool { return p.Archive == "" })
+	}
+	behind, _, err := pins.Outdated(c.Context, all, pinOptions(c), true)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = printJSON(c.App.Writer, outdatedPins{len(all), append([]pins.Behind{}, behind...)})
+	} else {
+		err = printOutdated(c.App.Writer, len(all), behind)
+	}
+	if err == nil && len(behind) > 0 {
+		return exit.Status(exit.No)
+	}
+	return err
+}
+
+func printOutdated(w io.Writer, all int, behind []pins.Behind) error {
+	if len(behind) == 0 {
+		_, err := fmt.Fprintf(w, "all %d pins are the newest\n", all)
+		return err
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, b := range behind {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", b.Name, b.Pinned, b.Newest, b.Archive, strings.Join(b.Groups, ","))
+	}
+	return table.Flush()
 }
 
 // pinsAdd locks the packages of the current directory's ukl.toml and of the command line, which it adds there.
@@ -306,7 +356,7 @@ func pinsAdd(c *cli.Context) error {
 			return err
 		}
 	}
-	own, err := pins.ResolveOwn(c.Context, lock, wanted)
+	own, err := pins.ResolveOwn(c.Context, lock, wanted, pinOptions(c))
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func Run(ctx context.Context, h Host, report func(Finding)) bool {
 		{"stage0", d.stage0},
 		{"pins", d.pins},
 		{"sources", d.sources},
+		{"updates", d.updates},
 		{"disk", d.disk},
 		{"folders", d.folders},
 		{"qemu", d.qemu},
@@ -189,9 +190,16 @@ func (d *doctor) pins(ctx context.Context) Finding {
 	if err != nil {
 		return fail("", "%v", err)
 	}
+	all := len(missing)
+	if missing, err = pins.Unseeded(missing, d.Pins.Seeds); err != nil {
+		return fail("", "%v", err)
+	}
 	d.missing = missing
-	if len(missing) == 0 {
+	switch {
+	case all == 0:
 		return ok("everything pinned is in the store, or what was made of it")
+	case len(missing) == 0:
+		return ok("the seeds hold all %d files that are not in the store", all)
 	}
 	var size int64
 	for _, p := range missing {
@@ -200,7 +208,7 @@ func (d *doctor) pins(ctx context.Context) Finding {
 	return warn("ukl pins fetch", "%d files, %d MB, will be downloaded by the first build", len(missing), size/1e6)
 }
 
-// sources looks for the largest of the missing pins where Fetch would.
+// sources fetches the smallest of the missing pins as Fetch would, and throws it away.
 func (d *doctor) sources(ctx context.Context) Finding {
 	if d.client == nil {
 		return warn("", "cannot tell without Nix")
@@ -208,16 +216,49 @@ func (d *doctor) sources(ctx context.Context) Finding {
 	if len(d.missing) == 0 {
 		return ok("nothing needs to be downloaded")
 	}
-	p := slices.MaxFunc(d.missing, func(a, b pins.Pin) int { return cmp.Compare(a.Size, b.Size) })
+	p := slices.MinFunc(d.missing, func(a, b pins.Pin) int { return cmp.Compare(a.Size, b.Size) })
+	asked, err := pins.Sources(ctx, p, d.Pins)
+	if err != nil {
+		return fail("", "%v", err)
+	}
 	var said []string
-	for _, s := range pins.Sources(ctx, p, d.Pins) {
+	for _, s := range asked {
 		if s.Err == nil {
 			return ok("%s has %s", s.Name, p)
 		}
 		said = append(said, fmt.Sprintf("%s: %v", s.Name, s.Err))
 	}
+	if len(said) == 0 {
+		said = []string{"there is no source that may be asked"}
+	}
 	none := &pins.Unavailable{Pins: []pins.Pin{p}}
 	return fail(none.Hint(), "nobody has %s: %s", p, strings.Join(said, "; "))
+}
+
+// updates compares the lock with the package lists that `ukl pins outdated` fetched last. It asks no server.
+func (d *doctor) updates(ctx context.Context) Finding {
+	behind, made, err := pins.Outdated(ctx, d.Lock.All(), d.Pins, false)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return ok("cannot tell without apt")
+	case err != nil:
+		return warn("", "cannot tell: %v", err)
+	case made.IsZero():
+		return ok("nobody has looked yet; `ukl pins outdated` compares the pins with the newest packages")
+	case len(behind) == 0:
+		return ok("every pin was the newest of its package on %s", made.Format(time.DateOnly))
+	}
+	first := behind[0]
+	for _, b := range behind { // what goes into the image says more than what builds it
+		if slices.Contains(b.Groups, "linux") {
+			first = b
+		}
+	}
+	text := fmt.Sprintf("%s is %s, and %s is out", first.Name, first.Pinned, first.Newest)
+	if n := len(behind) - 1; n > 0 {
+		text += fmt.Sprintf("; %d more pins are behind", n)
+	}
+	return warn("ukl pins outdated", "%s, as of %s", text, made.Format(time.DateOnly))
 }
 
 // ports are taken from one application at a time, so a taken one is no failure.

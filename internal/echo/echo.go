@@ -129,8 +129,32 @@ func summarise(trips []time.Duration, o Options, took time.Duration) Summary {
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// talk is one connection.
+// early is how long a server may close connections before it has said a byte: QEMU takes them as soon as the machine starts, and
+// closes them while nothing in the guest listens.
+const early = 10 * time.Second
+
+// talk is one connection; one that was too early is tried again.
 func talk(ctx context.Context, thread int, o Options, trip func(Trip) error) error {
+	for start := time.Now(); ; {
+		err := connect(ctx, thread, o, trip)
+		if !errors.Is(err, errEarly) {
+			return err
+		}
+		if ctx.Err() != nil || time.Since(start) > min(early, o.Patience) {
+			return fmt.Errorf("thread %d, round 1: %w", thread, ErrClosed)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// errEarly is the end of a connection on which the server has not said a byte.
+var errEarly = errors.New("closed without a byte")
+
+// connect is one connection, as far as it goes.
+func connect(ctx context.Context, thread int, o Options, trip func(Trip) error) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", o.Address)
 	if err != nil {
@@ -151,13 +175,18 @@ func talk(ctx context.Context, thread int, o Options, trip func(Trip) error) err
 			_, err := conn.Write(sent)
 			failed <- err
 		}()
-		banner, err := receive(conn, answer, round == 1)
+		said := &first{Reader: conn}
+		banner, err := receive(said, answer, round == 1)
 		took := time.Since(start)
 		if werr := <-failed; err == nil {
 			err = werr
 		}
 		if err != nil {
-			return failure(err, thread, round, o)
+			err = failure(err, thread, round, o)
+			if round == 1 && !said.any && errors.Is(err, ErrClosed) {
+				return errEarly
+			}
+			return err
 		}
 		if i := different(sent, answer); i >= 0 {
 			return &Mismatch{thread, round, i, sent[i], answer[i]}
@@ -167,6 +196,18 @@ func talk(ctx context.Context, thread int, o Options, trip func(Trip) error) err
 		}
 	}
 	return nil
+}
+
+// first remembers whether a byte came.
+type first struct {
+	io.Reader
+	any bool
+}
+
+func (f *first) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	f.any = f.any || n > 0
+	return n, err
 }
 
 func failure(err error, thread, round int, o Options) error {

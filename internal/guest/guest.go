@@ -40,7 +40,7 @@ type Options struct {
 	// Patience is how long the kernel may take to start the application before Late is told, once, where it is; 0 is for ever.
 	Patience time.Duration
 	Late     func(Late)
-	Started  func() // called once when the machine has started; may be nil
+	Started  func() // called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
 }
 
 // Verdict is how the application ended.
@@ -319,16 +319,27 @@ func (r *run) start() error {
 	}
 	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
-	if r.Options.Started != nil {
-		r.Options.Started()
-	}
-	go func() { _ = p.Widen(m.Forwards) }() // without it many connections at once are slow to come up
+	go r.started(p, m.Forwards)
 	log := io.Writer(r.journal)
 	if r.log != nil {
 		log = io.MultiWriter(r.journal, lossy{r.log})
 	}
 	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
 	return nil
+}
+
+// started says that the machine runs, as soon as QEMU listens on the host's ports: a client that comes then is not refused.
+func (r *run) started(p *qemu.Process, forwards []qemu.Forward) {
+	if err := p.Widen(forwards); err != nil { // many connections at once are then slow to come up, but all come up
+		p.Listen(forwards)
+	}
+	select {
+	case <-p.Done():
+	default:
+		if r.Options.Started != nil {
+			r.Options.Started()
+		}
+	}
 }
 
 // socketpair is a line with two ends.

@@ -33,6 +33,7 @@ type Store interface {
 // Progress is told what happens, from one goroutine at a time.
 type Progress interface {
 	Fetch(pins.Progress)
+	Note(string)
 	Build(nix.Event)
 }
 
@@ -418,7 +419,9 @@ func (b *Builder) bring(ctx context.Context, lock *pins.Lock, own *pins.Own, drv
 		return "", err
 	}
 	if missing := append(lock.InPlan(plan), own.InPlan(plan)...); len(missing) > 0 {
-		if err := pins.Fetch(ctx, b.store, missing, b.Pins, b.Progress.Fetch); err != nil {
+		o := b.Pins
+		o.Note = b.Progress.Note
+		if err := pins.Fetch(ctx, b.store, missing, o, b.Progress.Fetch); err != nil {
 			return "", err
 		}
 	}

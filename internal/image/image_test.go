@@ -95,6 +95,7 @@ func (f *fake) Check(_ context.Context, drv string, _ func(nix.Event)) error {
 type events struct{ builds int }
 
 func (e *events) Fetch(pins.Progress) {}
+func (e *events) Note(string)         {}
 func (e *events) Build(nix.Event)     { e.builds++ }
 
 // setup makes an application and a builder on a fake store.

@@ -33,6 +33,7 @@ done
 type silent struct{}
 
 func (silent) Fetch(pins.Progress) {}
+func (silent) Note(string)         {}
 func (silent) Build(nix.Event)     {}
 
 // history makes a work tree of a source and commits on top of it, each with these files.

@@ -1,11 +1,8 @@
 package pins
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 )
@@ -48,7 +45,10 @@ func CheckHash(s string) error {
 func (a Archive) pin() Pin {
 	p := Pin{Name: path.Base(a.URL), URL: a.URL, SHA256: a.SHA256, Groups: []string{"source"}}
 	if strings.HasPrefix(a.URL, "pool/") {
-		p.Path = a.URL
+		p.Path, p.Archive = a.URL, Main
+		if strings.HasPrefix(a.URL, "pool/updates/") { // the pool of the security archive begins so, and no other
+			p.Archive = Security
+		}
 	} else if u, err := url.Parse(a.URL); err == nil {
 		p.Name = path.Base(u.Path)
 	}
@@ -81,48 +81,4 @@ func (p Pin) Address() string {
 		return p.URL
 	}
 	return ""
-}
-
-// isPackage tells whether the pin is a Debian package, which apt may have.
-func (p Pin) isPackage() bool { return p.URL == "" }
-
-// largestArchive keeps a server from filling the disk; in bytes.
-const largestArchive = 4 << 30
-
-// addressed asks the addresses that pins have themselves.
-func (f *fetch) addressed(ctx context.Context) error {
-	for _, p := range f.of(func(p Pin) bool { return p.URL != "" && p.Path == "" }) {
-		file, here := p.file()
-		switch {
-		case f.o.NoPublic || f.o.Mirror == NoMirror && !here:
-			f.failed(p.URL, "is not to be asked")
-			continue
-		case here:
-			if err := f.local(p, file); err != nil {
-				return err
-			}
-			continue
-		}
-		f.from(p.URL)
-		var lost *unreachable
-		if err := f.get(ctx, p.URL, p.URL, p); err != nil && !errors.As(err, &lost) {
-			return err
-		}
-	}
-	return nil
-}
-
-// local copies the file that the pin itself names.
-func (f *fetch) local(p Pin, file string) error {
-	r, err := os.Open(file)
-	if err != nil {
-		f.failed(p.URL, "%v", err)
-		return nil
-	}
-	defer r.Close()
-	if err := checked(p, r, p.URL, f.path(p)); err != nil {
-		return err
-	}
-	f.done(p)
-	return nil
 }

@@ -1,7 +1,6 @@
 package pins
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,16 +19,11 @@ import (
 	"ukl/internal/seeds"
 )
 
-// DefaultMirror is asked last. nixexprs/deb.nix has the same.
-const DefaultMirror = "https://mirrors.kernel.org/debian"
-
-// NoMirror as a mirror keeps Fetch off the network, but for apt.
-const NoMirror = "none"
-
 // Environment names that stand for Options.
 const (
-	SeedsEnv  = "UKL_SEEDS"
-	MirrorEnv = "UKL_MIRROR"
+	SeedsEnv    = "UKL_SEEDS"
+	MirrorEnv   = "UKL_MIRROR"
+	SnapshotEnv = "UKL_SNAPSHOT"
 )
 
 // Store is what Fetch needs of Nix.
@@ -39,21 +32,26 @@ type Store interface {
 	AddFixed(ctx context.Context, recursive bool, files []string) ([]string, error)
 }
 
-// Options say where pins may come from. The zero value asks apt and the default mirror.
+// Options say where pins may come from. The zero value asks the mirrors of the host's apt, the default mirror and the
+// snapshot archive.
 type Options struct {
-	Seeds    string // folder or archive with files named sha256/<hex>; see package seeds
-	Mirror   string // Debian mirror to ask before the default one; NoMirror asks neither
-	Dir      string // keeps finished downloads until they are in the store; "" is the user's cache
-	NoApt    bool   // do not ask the host's apt
-	NoPublic bool   // do not ask the default mirror
-	Parallel int    // downloads at a time; 0 is 4
+	Seeds    string        // folder or archive with files named sha256/<hex>; see package seeds
+	Mirror   string        // Debian mirror to ask before the default one; NoMirror asks no server that apt does not name
+	Snapshot string        // snapshot archive to ask at last; "" is Debian's
+	Dir      string        // keeps downloads until they are in the store; "" is the user's cache
+	NoApt    bool          // do not ask the mirrors of the host's apt
+	NoPublic bool          // ask neither the default mirror nor Debian's snapshot archive
+	Parallel int           // downloads at a time; 0 is 4
+	Stall    time.Duration // how long a server may send nothing; 0 is 20 s
+	// Note is told of each server that is skipped, and why. It may be nil.
+	Note func(string)
 }
 
 // Progress is the state of a Fetch. Bytes count what is here, from any source.
 type Progress struct {
 	Files, AllFiles int
 	Bytes, AllBytes int64
-	Source          string // "seeds", "apt" or a mirror's address
+	Source          string // "seeds", or the address of a mirror or a file
 }
 
 // Mismatch is a file whose content is not what its pin says.
@@ -69,7 +67,8 @@ func (e *Mismatch) Error() string {
 	if e.Pin.Size == 0 { // that of an archive is not pinned
 		size = ""
 	}
-	return fmt.Sprintf("%s from %s has the wrong hash\n  pinned sha256 %s%s\n  got    sha256 %s (%d bytes)", e.Pin, e.Source, e.Pin.SHA256, size, e.Got, e.GotSize)
+	return fmt.Sprintf("%s from %s has the wrong hash\n  pinned sha256 %s%s\n  got    sha256 %s (%d bytes)",
+		e.Pin, e.Source, e.Pin.SHA256, size, e.Got, e.GotSize)
 }
 
 // Unavailable is a pin that no source has.
@@ -134,12 +133,90 @@ func inPlan(all []Pin, drvs []string) []Pin {
 	})
 }
 
-// Fetch brings pins into the store. Sources are asked in order, each for what those before it lacked. What is finished when
-// an error or ctx ends it is kept in Options.Dir and not asked for again. progress may be nil.
+// Fetch brings pins into the store. Sources are asked in order, each for what those before it lacked. When an error or ctx
+// ends it, finished files and the beginnings of others are kept in Options.Dir, and the next Fetch goes on from there.
+// progress may be nil.
 func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Progress)) error {
 	if len(pins) == 0 {
 		return nil
 	}
+	f, err := newFetch(pins, o, progress)
+	if err != nil {
+		return err
+	}
+	lock, err := lockFile(ctx, f.o.Dir+".lock", func() {
+		if f.o.Note != nil {
+			f.o.Note("waiting for another ukl, which downloads to " + f.o.Dir)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if pins, err = f.begin(ctx, s, pins); err != nil {
+		return err
+	}
+	for _, src := range f.sources(ctx) {
+		if len(f.wanted()) == 0 {
+			break
+		}
+		if err := src.fetch(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	open := f.wanted()
+	for _, p := range open {
+		if other, ok := f.others[p.Name]; ok {
+			return other
+		}
+	}
+	if len(open) > 0 {
+		return &Unavailable{open, f.tried}
+	}
+	return f.add(ctx, s, pins)
+}
+
+// source is a place that is asked for what is still wanted.
+type source struct {
+	name  string
+	fetch func(context.Context) error
+}
+
+// sources are all places, in the order in which they are asked.
+func (f *fetch) sources(ctx context.Context) []source {
+	var list []source
+	add := func(name string, fetch func(context.Context) error) { list = append(list, source{name, fetch}) }
+	if f.o.Seeds != "" {
+		add("seeds", f.seeds)
+	}
+	if !f.o.NoApt {
+		for _, m := range hostMirrors(ctx) {
+			add(m.address, func(ctx context.Context) error { return f.apt(ctx, m) })
+		}
+	}
+	for _, m := range f.o.mirrors() {
+		add(m.name, func(ctx context.Context) error { return f.mirror(ctx, m) })
+	}
+	add("the addresses in ukl.toml", f.addressed)
+	return list
+}
+
+type fetch struct {
+	o      Options
+	report func(Progress)
+
+	mu      sync.Mutex
+	open    []Pin                // not here yet
+	tried   []string             // what sources said
+	others  map[string]*Mismatch // files of a pin's name that apt's mirrors have with another content
+	state   Progress
+	partial map[string]int64 // bytes of unfinished files
+}
+
+func newFetch(pins []Pin, o Options, progress func(Progress)) (*fetch, error) {
 	f := &fetch{o: o, report: progress, open: pins, partial: map[string]int64{}, others: map[string]*Mismatch{}}
 	f.state.AllFiles = len(pins)
 	for _, p := range pins {
@@ -148,54 +225,17 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	if f.o.Dir == "" {
 		cache, err := folders.Cache()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		f.o.Dir = filepath.Join(cache, "ukl", "downloads")
 	}
 	if f.o.Parallel == 0 {
 		f.o.Parallel = 4
 	}
-	if err := os.MkdirAll(f.o.Dir, 0o755); err != nil {
-		return err
+	if f.o.Stall == 0 {
+		f.o.Stall = 20 * time.Second
 	}
-	f.kept()
-	steps := []func(context.Context) error{f.seeds, f.apt}
-	for _, m := range o.mirrors() {
-		steps = append(steps, func(ctx context.Context) error { return f.mirror(ctx, strings.TrimSuffix(m, "/")) })
-	}
-	steps = append(steps, f.addressed)
-	for _, step := range steps {
-		if len(f.open) == 0 {
-			break
-		}
-		if err := step(ctx); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	for _, p := range f.open {
-		if other, ok := f.others[p.Name]; ok {
-			return other
-		}
-	}
-	if len(f.open) > 0 {
-		return &Unavailable{f.open, f.tried}
-	}
-	return f.add(ctx, s, pins)
-}
-
-type fetch struct {
-	o      Options
-	report func(Progress)
-	open   []Pin                // not here yet
-	tried  []string             // what sources said
-	others map[string]*Mismatch // packages of a pin's version whose hash, as apt has it, is another
-
-	mu      sync.Mutex
-	state   Progress
-	partial map[string]int64 // bytes of unfinished files
+	return f, os.MkdirAll(f.o.Dir, 0o755)
 }
 
 func (f *fetch) tell() {
@@ -209,14 +249,23 @@ func (f *fetch) tell() {
 	f.report(s)
 }
 
+// path is where a finished download waits for the store, and part where one grows.
 func (f *fetch) path(p Pin) string { return filepath.Join(f.o.Dir, p.FileName()) }
+func (f *fetch) part(p Pin) string { return f.path(p) + ".part" }
 
-// done records finished pins; source is for Progress.
+// wanted are the pins that are not here yet.
+func (f *fetch) wanted() []Pin {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.open)
+}
+
+// done records a finished pin.
 func (f *fetch) done(p Pin) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.open = slices.DeleteFunc(slices.Clone(f.open), func(q Pin) bool { return q.Name == p.Name })
-	delete(f.partial, p.Name)
+	f.open = slices.DeleteFunc(slices.Clone(f.open), func(q Pin) bool { return q.SHA256 == p.SHA256 })
+	delete(f.partial, p.SHA256)
 	f.state.Files++
 	f.state.Bytes += p.Size
 	f.tell()
@@ -225,7 +274,7 @@ func (f *fetch) done(p Pin) {
 func (f *fetch) grow(p Pin, bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.partial[p.Name] = min(bytes, p.Size)
+	f.partial[p.SHA256] = min(bytes, p.Size)
 	f.tell()
 }
 
@@ -235,12 +284,21 @@ func (f *fetch) from(source string) {
 	f.state.Source = source
 }
 
+// failed keeps what a source said, for the error if no other has the pin.
 func (f *fetch) failed(source string, format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	line := source + ": " + fmt.Sprintf(format, args...)
 	if !slices.Contains(f.tried, line) {
 		f.tried = append(f.tried, line)
+	}
+}
+
+// skip records that a source is asked no more, and says so at once.
+func (f *fetch) skip(source string, reason error) {
+	f.failed(source, "%v", reason)
+	if f.o.Note != nil {
+		f.o.Note(fmt.Sprintf("%s is skipped: %v", source, reason))
 	}
 }
 
@@ -262,9 +320,34 @@ func verify(p Pin, file, source string) error {
 	return nil
 }
 
-// kept takes what an interrupted run left.
-func (f *fetch) kept() {
-	for _, p := range slices.Clone(f.open) {
+// finish gives a whole download, which is right, its name.
+func (f *fetch) finish(p Pin) error {
+	if err := os.Rename(f.part(p), f.path(p)); err != nil {
+		return err
+	}
+	f.done(p)
+	return nil
+}
+
+// begin leaves out what another process brought meanwhile, and takes what an interrupted run left. It returns the pins that are
+// not in the store.
+func (f *fetch) begin(ctx context.Context, s Store, pins []Pin) ([]Pin, error) {
+	var paths []string
+	for _, p := range pins {
+		paths = append(paths, p.StorePath())
+	}
+	invalid, err := s.Invalid(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	pins = slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool {
+		here := !slices.Contains(invalid, p.StorePath())
+		if here {
+			f.done(p)
+		}
+		return here
+	})
+	for _, p := range f.wanted() {
 		switch err := verify(p, f.path(p), "kept"); {
 		case err == nil:
 			f.done(p)
@@ -272,12 +355,10 @@ func (f *fetch) kept() {
 			os.Remove(f.path(p))
 		}
 	}
+	return pins, nil
 }
 
 func (f *fetch) seeds(ctx context.Context) error {
-	if f.o.Seeds == "" {
-		return nil
-	}
 	f.from("seeds")
 	store, err := seeds.Open(f.o.Seeds)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -288,7 +369,10 @@ func (f *fetch) seeds(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	for _, p := range slices.Clone(f.open) {
+	for _, p := range f.wanted() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		seed, err := store.Get(p.SHA256)
 		if errors.Is(err, fs.ErrNotExist) {
 			f.failed(f.o.Seeds, "no file sha256/%s", p.SHA256)
@@ -328,147 +412,14 @@ func checked(p Pin, seed io.Reader, source, to string) error {
 	return err
 }
 
-// of returns the open pins of a kind.
-func (f *fetch) of(kind func(Pin) bool) []Pin {
-	return slices.DeleteFunc(slices.Clone(f.open), func(p Pin) bool { return !kind(p) })
-}
-
-func (f *fetch) mirror(ctx context.Context, base string) error {
-	pins := f.of(func(p Pin) bool { return p.Path != "" })
-	if len(pins) == 0 {
-		return nil
-	}
-	f.from(base)
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	queue := make(chan Pin)
-	var wg sync.WaitGroup
-	for range f.o.Parallel {
-		wg.Go(func() {
-			for p := range queue {
-				if err := f.get(ctx, base, base+"/"+p.Path, p); err != nil {
-					stop(err)
-				}
-			}
-		})
-	}
-	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(y.Size, x.Size) })
-	for _, p := range pins {
-		if ctx.Err() != nil {
-			break
-		}
-		queue <- p
-	}
-	close(queue)
-	wg.Wait()
-	var unreachable *unreachable
-	if err := context.Cause(ctx); err != nil && !errors.As(err, &unreachable) {
-		return err
-	}
-	return nil
-}
-
-// unreachable ends the work on one mirror without ending Fetch.
-type unreachable struct{ error }
-
-// client gives up on a mirror that does not answer. It has no limit for a body: that depends on the line.
-var client = &http.Client{Transport: &http.Transport{
-	Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 20 * time.Second, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
-}}
-
-// attempts is how often a mirror is asked for a file when the line, not the mirror, is to blame.
-const attempts = 3
-
-// get downloads one pin; base is what messages call the place. Only a wrong hash, errors of this machine and a place that cannot be
-// reached are errors of it.
-func (f *fetch) get(ctx context.Context, base, url string, p Pin) error {
-	for n := 1; ; n++ {
-		err := f.once(ctx, base, url, p)
-		var lost *unreachable
-		if !errors.As(err, &lost) || ctx.Err() != nil {
-			return err
-		}
-		if n == attempts {
-			f.failed(base, "%v", lost.error)
-			return err
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Duration(n) * 200 * time.Millisecond):
-		}
-	}
-}
-
-func (f *fetch) once(ctx context.Context, base, url string, p Pin) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return fmt.Errorf("%s: %v", base, err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return &unreachable{errors.Unwrap(err)} // without the address, which the caller names
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		f.failed(base, "%s", strings.TrimPrefix(p.Path+": "+resp.Status, ": "))
-		return nil
-	}
-	part := f.path(p) + ".part"
-	w, err := os.Create(part)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(part)
-	h := sha256.New()
-	limit := p.Size + 1
-	if p.Size == 0 {
-		limit = largestArchive
-	}
-	body := &counting{r: io.LimitReader(resp.Body, limit), tell: func(n int64) { f.grow(p, n) }}
-	n, err := io.Copy(io.MultiWriter(w, h), body)
-	if cerr := w.Close(); cerr != nil {
-		return cerr
-	}
-	var local *fs.PathError
-	if errors.As(err, &local) {
-		return err
-	}
-	if err != nil {
-		return &unreachable{err}
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
-		return &Mismatch{Pin: p, Got: got, GotSize: n, Source: url}
-	}
-	if err := os.Rename(part, f.path(p)); err != nil {
-		return err
-	}
-	f.done(p)
-	return nil
-}
-
-// counting tells how far a body is, at most ten times a second.
-type counting struct {
-	r    io.Reader
-	n    int64
-	last time.Time
-	tell func(int64)
-}
-
-func (c *counting) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	if now := time.Now(); now.Sub(c.last) > 100*time.Millisecond {
-		c.last = now
-		c.tell(c.n)
-	}
-	return n, err
-}
-
 // add puts all files into the store in one call and removes them.
 func (f *fetch) add(ctx context.Context, s Store, pins []Pin) error {
 	var files []string
 	for _, p := range pins {
 		files = append(files, f.path(p))
+	}
+	if len(files) == 0 {
+		return nil
 	}
 	got, err := s.AddFixed(ctx, false, files)
 	if err != nil {
@@ -476,7 +427,8 @@ func (f *fetch) add(ctx context.Context, s Store, pins []Pin) error {
 	}
 	for i, p := range pins {
 		if i >= len(got) || got[i] != p.StorePath() {
-			return fmt.Errorf("%s: the store has it at %s, not at %s", p, strings.Join(got[min(i, len(got)):min(i+1, len(got))], ""), p.StorePath())
+			at := strings.Join(got[min(i, len(got)):min(i+1, len(got))], "")
+			return fmt.Errorf("%s: the store has it at %s, not at %s", p, at, p.StorePath())
 		}
 		os.Remove(f.path(p))
 	}

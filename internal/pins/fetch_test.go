@@ -1,6 +1,7 @@
 package pins
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,16 +15,26 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fakeStore holds what was added, by store path.
-type fakeStore struct{ has map[string]bool }
+type fakeStore struct {
+	mu  sync.Mutex
+	has map[string]bool
+}
+
+func newStore() *fakeStore { return &fakeStore{has: map[string]bool{}} }
 
 func (s *fakeStore) Invalid(_ context.Context, paths []string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return s.has[p] }), nil
 }
 
 func (s *fakeStore) AddFixed(_ context.Context, recursive bool, files []string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []string
 	for _, f := range files {
 		b, err := os.ReadFile(f)
@@ -48,34 +59,107 @@ func somePins(n int) []Pin {
 	var out []Pin
 	for i := range n {
 		b := content(i)
-		out = append(out, Pin{Name: fmt.Sprint("p", i), Version: "1", Path: fmt.Sprintf("pool/main/p/p%d_1_all.deb", i), SHA256: digest(b), Size: int64(len(b))})
+		out = append(out, Pin{Name: fmt.Sprint("p", i), Version: "1", Archive: Main, Path: fmt.Sprintf("pool/main/p/p%d_1_all.deb", i), SHA256: digest(b), Size: int64(len(b))})
 	}
 	return out
 }
 
-// mirror serves pins 0..n-1; bad names the one whose content is wrong, -1 none. It counts requests.
-func mirror(t *testing.T, n, bad int) (string, *int) {
+// pool is a server on loopback that has the first of somePins, in each of Debian's places.
+type pool struct {
+	base string // .../debian is a mirror, .../archive one of snapshots
+	n    int    // how many pins it has
+	// fault says what is wrong with the answer to the n-th request for a path, from 1 on: "" is nothing. See pool.answer.
+	fault func(path string, n int) string
+
+	mu    sync.Mutex
+	asked []string // paths
+}
+
+func newPool(t *testing.T, n int, fault func(string, int) string) *pool {
 	t.Helper()
-	var mu sync.Mutex
-	count := 0
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		count++
-		mu.Unlock()
-		for i := range n {
-			if r.URL.Path == fmt.Sprintf("/debian/pool/main/p/p%d_1_all.deb", i) {
-				b := content(i)
-				if i == bad {
-					b[0] = 'P'
-				}
-				w.Write(b)
-				return
-			}
-		}
-		http.NotFound(w, r)
-	}))
+	p := &pool{n: n, fault: fault}
+	done := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.answer(w, r, done) }))
+	p.base = s.URL
 	t.Cleanup(s.Close)
-	return s.URL + "/debian/", &count
+	t.Cleanup(func() { close(done) })
+	return p
+}
+
+func (p *pool) answer(w http.ResponseWriter, r *http.Request, done <-chan struct{}) {
+	p.mu.Lock()
+	p.asked = append(p.asked, r.URL.Path)
+	n := 0
+	for _, a := range p.asked {
+		if a == r.URL.Path {
+			n++
+		}
+	}
+	p.mu.Unlock()
+	i := slices.IndexFunc(somePins(p.n), func(q Pin) bool { return strings.HasSuffix(r.URL.Path, "/"+q.Path) })
+	fault := ""
+	if p.fault != nil {
+		fault = p.fault(r.URL.Path, n)
+	}
+	if i < 0 || fault == "gone" {
+		http.NotFound(w, r)
+		return
+	}
+	b := content(i)
+	switch fault {
+	case "":
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+	case "wrong": // of the right size
+		b[0] = 'P'
+		w.Write(b)
+	case "page":
+		w.Header().Set("Content-Type", "text/html")
+		w.Write([]byte("<html>Please log in</html>"))
+	case "unavailable":
+		http.Error(w, "try later", http.StatusServiceUnavailable)
+	case "cut", "silent":
+		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+		w.Write(b[:len(b)/2])
+		w.(http.Flusher).Flush()
+		if fault == "cut" {
+			panic(http.ErrAbortHandler)
+		}
+		select {
+		case <-r.Context().Done():
+		case <-done:
+		}
+	default:
+		panic(fault)
+	}
+}
+
+// requests returns and forgets what was asked.
+func (p *pool) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	asked := p.asked
+	p.asked = nil
+	return asked
+}
+
+// always is a fault of every answer.
+func always(fault string) func(string, int) string { return func(string, int) string { return fault } }
+
+// of is a fault of the files whose path ends so.
+func of(ending, fault string) func(string, int) string {
+	return func(path string, _ int) string {
+		if strings.HasSuffix(path, ending) {
+			return fault
+		}
+		return ""
+	}
+}
+
+// mirrorAt makes a mirror with pins 0..n-1; bad names the one whose content is wrong, -1 none.
+func mirrorAt(t *testing.T, n, bad int) (string, *pool) {
+	t.Helper()
+	p := newPool(t, n, of(fmt.Sprintf("p%d_1_all.deb", bad), "wrong"))
+	return p.base + "/debian/", p
 }
 
 func options(t *testing.T) Options {
@@ -85,9 +169,9 @@ func options(t *testing.T) Options {
 func TestFetchFromMirror(t *testing.T) {
 	pins := somePins(10)
 	o := options(t)
-	var requests *int
-	o.Mirror, requests = mirror(t, 10, -1)
-	s := &fakeStore{map[string]bool{}}
+	var asked *pool
+	o.Mirror, asked = mirrorAt(t, 10, -1)
+	s := newStore()
 	var last Progress
 	if err := Fetch(context.Background(), s, pins, o, func(p Progress) { last = p }); err != nil {
 		t.Fatal(err)
@@ -100,8 +184,8 @@ func TestFetchFromMirror(t *testing.T) {
 	if last.Files != 10 || last.AllFiles != 10 || last.Bytes != last.AllBytes || last.Bytes == 0 {
 		t.Errorf("progress ended at %+v", last)
 	}
-	if *requests != 10 {
-		t.Errorf("%d requests for 10 files", *requests)
+	if n := len(asked.requests()); n != 10 {
+		t.Errorf("%d requests for 10 files", n)
 	}
 	if left, _ := os.ReadDir(o.Dir); len(left) != 0 {
 		t.Errorf("%d downloads left", len(left))
@@ -110,8 +194,8 @@ func TestFetchFromMirror(t *testing.T) {
 
 func TestFetchStopsAtAWrongHash(t *testing.T) {
 	o := options(t)
-	o.Mirror, _ = mirror(t, 4, 2)
-	s := &fakeStore{map[string]bool{}}
+	o.Mirror, _ = mirrorAt(t, 4, 2)
+	s := newStore()
 	pins := somePins(4)
 	err := Fetch(context.Background(), s, pins, o, nil)
 	var m *Mismatch
@@ -136,14 +220,14 @@ func TestFetchTakesSeedsFirst(t *testing.T) {
 	for i := range 2 {
 		os.WriteFile(filepath.Join(o.Seeds, "sha256", pins[i].SHA256), content(i), 0o644)
 	}
-	var requests *int
-	o.Mirror, requests = mirror(t, 3, -1)
-	s := &fakeStore{map[string]bool{}}
+	var asked *pool
+	o.Mirror, asked = mirrorAt(t, 3, -1)
+	s := newStore()
 	if err := Fetch(context.Background(), s, pins, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	if *requests != 1 || len(s.has) != 3 {
-		t.Errorf("%d requests, %d in the store", *requests, len(s.has))
+	if n := len(asked.requests()); n != 1 || len(s.has) != 3 {
+		t.Errorf("%d requests, %d in the store", n, len(s.has))
 	}
 	// The user's folder is the user's.
 	if left, _ := os.ReadDir(filepath.Join(o.Seeds, "sha256")); len(left) != 2 {
@@ -157,8 +241,8 @@ func TestFetchRefusesAWrongSeed(t *testing.T) {
 	o.Seeds = t.TempDir()
 	os.Mkdir(filepath.Join(o.Seeds, "sha256"), 0o755)
 	os.WriteFile(filepath.Join(o.Seeds, "sha256", pins[0].SHA256), []byte("else"), 0o644)
-	o.Mirror, _ = mirror(t, 1, -1)
-	err := Fetch(context.Background(), &fakeStore{map[string]bool{}}, pins, o, nil)
+	o.Mirror, _ = mirrorAt(t, 1, -1)
+	err := Fetch(context.Background(), newStore(), pins, o, nil)
 	var m *Mismatch
 	if !errors.As(err, &m) || !strings.HasPrefix(m.Source, o.Seeds) {
 		t.Errorf("got %v", err)
@@ -168,17 +252,20 @@ func TestFetchRefusesAWrongSeed(t *testing.T) {
 func TestFetchKeepsWhatIsDone(t *testing.T) {
 	pins := somePins(4)
 	o := options(t)
-	o.Mirror, _ = mirror(t, 3, -1) // the fourth is nowhere
-	s := &fakeStore{map[string]bool{}}
+	o.Mirror, _ = mirrorAt(t, 3, -1) // the fourth is nowhere
+	s := newStore()
 	err := Fetch(context.Background(), s, pins, o, nil)
 	var u *Unavailable
 	if !errors.As(err, &u) || len(u.Pins) != 1 || u.Pins[0].Name != "p3" || !strings.Contains(err.Error(), "404") || u.Hint() == "" {
 		t.Fatalf("got %v", err)
 	}
-	var requests *int
-	o.Mirror, requests = mirror(t, 4, -1)
-	if err := Fetch(context.Background(), s, pins, o, nil); err != nil || *requests != 1 {
-		t.Errorf("the second run asked %d times: %v", *requests, err)
+	var asked *pool
+	o.Mirror, asked = mirrorAt(t, 4, -1)
+	if err := Fetch(context.Background(), s, pins, o, nil); err != nil {
+		t.Error(err)
+	}
+	if n := len(asked.requests()); n != 1 {
+		t.Errorf("the second run asked %d times", n)
 	}
 }
 
@@ -186,8 +273,8 @@ func TestFetchIgnoresABrokenLeftover(t *testing.T) {
 	pins := somePins(1)
 	o := options(t)
 	os.WriteFile(filepath.Join(o.Dir, pins[0].FileName()), []byte("half"), 0o644)
-	o.Mirror, _ = mirror(t, 1, -1)
-	if err := Fetch(context.Background(), &fakeStore{map[string]bool{}}, pins, o, nil); err != nil {
+	o.Mirror, _ = mirrorAt(t, 1, -1)
+	if err := Fetch(context.Background(), newStore(), pins, o, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -195,7 +282,7 @@ func TestFetchIgnoresABrokenLeftover(t *testing.T) {
 func TestFetchAsksTheNextMirrorWhenOneIsDown(t *testing.T) {
 	o := options(t)
 	o.Mirror = "http://127.0.0.1:1/debian"
-	err := Fetch(context.Background(), &fakeStore{map[string]bool{}}, somePins(8), o, nil)
+	err := Fetch(context.Background(), newStore(), somePins(8), o, nil)
 	var u *Unavailable
 	if !errors.As(err, &u) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("got %v", err)
@@ -212,18 +299,14 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	defer s.Close()
 	o := options(t)
 	o.Mirror = s.URL
-	if err := Fetch(ctx, &fakeStore{map[string]bool{}}, somePins(8), o, nil); !errors.Is(err, context.Canceled) {
+	if err := Fetch(ctx, newStore(), somePins(8), o, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
-	}
-	left, _ := filepath.Glob(filepath.Join(o.Dir, "*.part"))
-	if len(left) != 0 {
-		t.Errorf("left %q", left)
 	}
 }
 
 func TestMissing(t *testing.T) {
 	l, _ := repositoryLock(t)
-	s := &fakeStore{map[string]bool{}}
+	s := newStore()
 	all, err := l.Missing(context.Background(), s)
 	if err != nil || len(all) != len(l.Packages) {
 		t.Fatalf("an empty store lacks %d of %d: %v", len(all), len(l.Packages), err)
@@ -255,32 +338,5 @@ func TestInPlan(t *testing.T) {
 	got := l.InPlan([]string{"/nix/store/00000000000000000000000000000000-" + p.FileName() + ".drv", "/nix/store/00000000000000000000000000000000-glibc.drv"})
 	if len(got) != 1 || got[0].Name != "bash" {
 		t.Errorf("got %v", got)
-	}
-}
-
-func TestFetchAsksAgainWhenTheLineBreaks(t *testing.T) {
-	var mu sync.Mutex
-	asked := map[string]int{}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		asked[r.URL.Path]++
-		n := asked[r.URL.Path]
-		mu.Unlock()
-		for i, p := range somePins(3) {
-			if r.URL.Path == "/"+p.Path {
-				w.Header().Set("Content-Length", fmt.Sprint(p.Size))
-				w.Write(content(i)[:p.Size/2])
-				if n == 1 {
-					panic(http.ErrAbortHandler)
-				}
-				w.Write(content(i)[p.Size/2:])
-			}
-		}
-	}))
-	defer s.Close()
-	o := options(t)
-	o.Mirror = s.URL
-	if err := Fetch(context.Background(), &fakeStore{map[string]bool{}}, somePins(3), o, nil); err != nil {
-		t.Error(err)
 	}
 }

@@ -23,20 +23,20 @@ func placed(t *testing.T, err error, text string) {
 }
 
 // small is a lock that is accepted.
-const small = `{"version": 1, "about": "", "suite": "s", "architecture": "amd64",
+const small = `{"version": 2, "about": "", "suite": "s", "architecture": "amd64", "snapshot": "20060102T150405Z",
   "go": {"version": "1", "narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
   "modules": {"goSum": "", "narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
   "stage0": {"narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
   "trees": {"tools": {"narHash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "packages": ["gcc"]}},
   "sources": {"linux": "gcc"},
-  "packages": {"gcc": {"version": "1:2~3", "path": "pool/main/g/gcc.deb", "sha256": "0000000000000000000000000000000000000000000000000000000000000000", "size": 7}}}
+  "packages": {"gcc": {"version": "1:2~3", "archive": "security", "path": "pool/main/g/gcc.deb", "sha256": "0000000000000000000000000000000000000000000000000000000000000000", "size": 7}}}
 `
 
 func FuzzLock(f *testing.F) {
 	f.Add(small)
-	f.Add(strings.Replace(small, `"version": 1,`, `"version": 2, "more": [],`, 1))
+	f.Add(strings.Replace(small, `"version": 2,`, `"version": 3, "more": [],`, 1))
 	f.Add(strings.Replace(small, "gcc.deb", "../gcc.deb", 1))
-	f.Add(`{"version": 1, "packages": {"a\u0022": null}}`)
+	f.Add(`{"version": 2, "packages": {"a\u0022": null}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		l, err := Parse("pins.json", []byte(text))
 		if err != nil {
@@ -66,7 +66,7 @@ func TestLockSeeds(t *testing.T) {
 
 func FuzzOwn(f *testing.F) {
 	f.Add(`{"version": 1, "wanted": ["gcc"], "packages": {"gcc": {"version": "1", "path": "pool/g.deb", "sha256": "0000000000000000000000000000000000000000000000000000000000000000", "size": 7}}}`)
-	f.Add(`{"version": 1, "wanted": ["gcc"], "packages": {"gcc": {"path": "/etc/passwd"}}}`)
+	f.Add(`{"version": 2, "snapshot": "20060102T150405Z", "wanted": ["gcc"], "packages": {"gcc": {"path": "/etc/passwd"}}}`)
 	f.Add(`[`)
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
@@ -81,7 +81,7 @@ func FuzzOwn(f *testing.F) {
 			return
 		}
 		for _, p := range o.All() {
-			if !isHash(p.SHA256) || !isPoolPath(p.Path) || p.Size <= 0 {
+			if p.Archive == "" || !isHash(p.SHA256) || !isPoolPath(p.Path) || p.Size <= 0 {
 				t.Errorf("%+v", p)
 			}
 		}

@@ -1,6 +1,6 @@
-// Package pins reads and writes the lock of external inputs and puts them into the Nix store. A pin names a file by SHA-256
-// and its place in a pool, never a host, so any source will do and none is trusted. Writing replaces the lock whole or not at
-// all; a lock of a newer version is refused.
+// Package pins reads and writes the lock of external inputs and puts them into the Nix store. A pin names a file by SHA-256,
+// its archive and its path there, never a host, so any source will do and none is trusted. Writing replaces the lock whole
+// or not at all; a lock of a newer version is refused.
 package pins
 
 import (
@@ -17,12 +17,22 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"ukl/internal/replace"
 )
 
-// Version is the lock format that this package writes.
-const Version = 1
+// Version is the lock format that this package writes. Version 1 knew neither archives nor snapshots; an application's lock
+// of it is still read.
+const Version = 2
+
+// Archives of Debian that a package's path can belong to. Security is an archive of its own; packages of Backports share the
+// pool of Main.
+const (
+	Main      = "main"
+	Security  = "security"
+	Backports = "backports"
+)
 
 // File is the lock's name inside nixexprs.
 const File = "pins.json"
@@ -31,18 +41,21 @@ const File = "pins.json"
 type Lock struct {
 	Suite        string
 	Architecture string
-	Go           Toolchain
-	Modules      Modules
-	Stage0       Nar
-	Trees        map[string]Tree    // unpacked and merged packages, by name
-	Sources      map[string]string  // source packages: part ("linux") to package
-	Packages     map[string]Package // by package name
+	// Snapshot is when the packages were the newest, as the snapshot archive of Debian writes it: 20060102T150405Z.
+	Snapshot string
+	Go       Toolchain
+	Modules  Modules
+	Stage0   Nar
+	Trees    map[string]Tree    // unpacked and merged packages, by name
+	Sources  map[string]string  // source packages: part ("linux") to package
+	Packages map[string]Package // by package name
 }
 
 // Package is one Debian package as the pool has it.
 type Package struct {
 	Version string `json:"version"`
-	Path    string `json:"path"` // relative to a mirror: pool/main/...
+	Archive string `json:"archive"` // Main, Security or Backports
+	Path    string `json:"path"`    // relative to a mirror of the archive: pool/...
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
 }
@@ -87,6 +100,7 @@ type document struct {
 	About        string                     `json:"about"`
 	Suite        string                     `json:"suite"`
 	Architecture string                     `json:"architecture"`
+	Snapshot     string                     `json:"snapshot"`
 	Go           Toolchain                  `json:"go"`
 	Modules      Modules                    `json:"modules"`
 	Stage0       Nar                        `json:"stage0"`
@@ -129,7 +143,7 @@ func Parse(name string, text []byte) (*Lock, error) {
 		return nil, find(name, text, `"version"`, fmt.Sprintf("no version, or not %d", Version))
 	}
 	l := &Lock{
-		Suite: d.Suite, Architecture: d.Architecture, Go: d.Go, Modules: d.Modules, Stage0: d.Stage0, Trees: d.Trees,
+		Suite: d.Suite, Architecture: d.Architecture, Snapshot: d.Snapshot, Go: d.Go, Modules: d.Modules, Stage0: d.Stage0, Trees: d.Trees,
 		Sources: d.Sources, Packages: map[string]Package{},
 	}
 	for n, raw := range d.Packages {
@@ -178,6 +192,14 @@ func isPoolPath(s string) bool {
 	return ok && deb && only(name, lower+upper+digits+".+~_/-") && path.Clean(s) == s
 }
 
+// stamp is how the snapshot archive writes a time.
+const stamp = "20060102T150405Z"
+
+func isSnapshot(s string) bool {
+	_, err := time.Parse(stamp, s)
+	return err == nil
+}
+
 // check finds what no mirror could serve or no store could hold. Names go into command lines and paths: be strict.
 func (l *Lock) check() *flaw {
 	if bad := l.checkEach(); bad != nil {
@@ -195,6 +217,8 @@ func (l *Lock) checkEach() *flaw {
 			return &flaw{near, fmt.Sprintf("%q is no package name", n)}
 		case !isVersion(p.Version):
 			return &flaw{near, fmt.Sprintf("%s: %q is no version", n, p.Version)}
+		case p.Archive != Main && p.Archive != Security && p.Archive != Backports:
+			return &flaw{near, fmt.Sprintf("%s: %q is no archive: want %s, %s or %s", n, p.Archive, Main, Security, Backports)}
 		case !isPoolPath(p.Path):
 			return &flaw{near, fmt.Sprintf("%s: %q is no path in a pool", n, p.Path)}
 		case !isHash(p.SHA256):
@@ -208,6 +232,9 @@ func (l *Lock) checkEach() *flaw {
 
 // checkWhole looks at what refers to packages, and at the hashes of outputs.
 func (l *Lock) checkWhole() *flaw {
+	if !isSnapshot(l.Snapshot) {
+		return &flaw{`"snapshot"`, fmt.Sprintf("%q is no time of a snapshot: want 20060102T150405Z", l.Snapshot)}
+	}
 	for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 		for _, n := range l.Trees[t].Packages {
 			if _, ok := l.Packages[n]; !ok {
@@ -272,7 +299,8 @@ func (l *Lock) Format() ([]byte, error) {
 		}
 		return strings.TrimSpace(s.String())
 	}
-	fmt.Fprintf(&b, "{\n  \"version\": %d,\n  \"about\": %s,\n  \"suite\": %s,\n  \"architecture\": %s,\n", Version, str(about), str(l.Suite), str(l.Architecture))
+	fmt.Fprintf(&b, "{\n  \"version\": %d,\n  \"about\": %s,\n  \"suite\": %s,\n  \"architecture\": %s,\n  \"snapshot\": %s,\n",
+		Version, str(about), str(l.Suite), str(l.Architecture), str(l.Snapshot))
 	fmt.Fprintf(&b, "  \"go\": %s,\n  \"modules\": %s,\n  \"stage0\": %s,\n  \"trees\": {\n", str(l.Go), str(l.Modules), str(l.Stage0))
 	trees := slices.Sorted(maps.Keys(l.Trees))
 	for i, n := range trees {
@@ -292,7 +320,8 @@ func (l *Lock) Format() ([]byte, error) {
 	names := slices.Sorted(maps.Keys(l.Packages))
 	for i, n := range names {
 		p := l.Packages[n]
-		fmt.Fprintf(&b, "    %s: {\"version\": %s, \"path\": %s, \"sha256\": %s, \"size\": %d}%s\n", str(n), str(p.Version), str(p.Path), str(p.SHA256), p.Size, comma(i, len(names)))
+		fmt.Fprintf(&b, "    %s: {\"version\": %s, \"archive\": %s, \"path\": %s, \"sha256\": %s, \"size\": %d}%s\n",
+			str(n), str(p.Version), str(p.Archive), str(p.Path), str(p.SHA256), p.Size, comma(i, len(names)))
 	}
 	b.WriteString("  }\n}\n")
 	if _, err := Parse(File, b.Bytes()); err != nil {

@@ -63,8 +63,8 @@ func TestRepositoryLockFitsTheCheckout(t *testing.T) {
 		t.Error("the lock names a host")
 	}
 	for _, p := range l.All() {
-		if !strings.HasPrefix(p.Path, "pool/main/") {
-			t.Errorf("%s: %s is not in the frozen part of the archive", p, p.Path)
+		if want := map[string]string{Main: "pool/main/", Security: "pool/updates/main/"}[p.Archive]; !strings.HasPrefix(p.Path, want) {
+			t.Errorf("%s: %s is not in the archive %s", p, p.Path, p.Archive)
 		}
 		if len(p.Groups) == 0 {
 			t.Errorf("%s: nothing needs it", p)
@@ -77,9 +77,13 @@ func TestDefaultMirrorIsTheExpressions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`mirror = "([^"]*)"`).FindSubmatch(b)
-	if m == nil || string(m[1]) != DefaultMirror {
-		t.Errorf("default.nix has %q, this package %q", m, DefaultMirror)
+	for _, want := range []string{`main = "` + DefaultMirror + `";`, `security = "${main}-security";`, `backports = main;`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("default.nix lacks %s", want)
+		}
+	}
+	if got, want := archiveAt(DefaultMirror, Security), DefaultMirror+"-security"; got != want {
+		t.Errorf("the security archive is at %s, not at %s", got, want)
 	}
 }
 
@@ -103,17 +107,18 @@ func TestParseNamesThePlace(t *testing.T) {
 	good := string(text)
 	bash := regexp.MustCompile(`"bash": \{[^}]*\}`).FindString(good)
 	for _, c := range []struct{ name, from, to, want string }{
-		{"newer", `"version": 1,`, `"version": 2,`, `pins.json:2:3: lock version 2 is newer than this ukl, which knows 1`},
-		{"newer with new fields", `"version": 1,`, `"version": 7, "planet": "Mars",`, `lock version 7 is newer`},
-		{"no version", `"version": 1,`, `"version": 0,`, `pins.json:2:3: no version`},
+		{"newer", `"version": 2,`, `"version": 3,`, `pins.json:2:3: lock version 3 is newer than this ukl, which knows 2`},
+		{"newer with new fields", `"version": 2,`, `"version": 7, "planet": "Mars",`, `lock version 7 is newer`},
+		{"older", `"version": 2,`, `"version": 1,`, `pins.json:2:3: no version, or not 2`},
+		{"no version", `"version": 2,`, `"version": 0,`, `pins.json:2:3: no version`},
 		{"unknown key", `"suite"`, `"suit"`, `unknown field "suit"`},
 		{"broken", `"suite": `, `"suite" `, `pins.json:4:11: invalid character`},
 		{"cut", good[len(good)/2:], ``, `unexpected EOF`},
 		{"more text", "  }\n}\n", "  }\n}\n{}", `text after the lock's end`},
-		{"hash", bash, `"bash": {"version": "5", "path": "pool/main/b/bash/b.deb", "sha256": "00", "size": 1}`, `bash: "00" is no SHA-256`},
-		{"path", bash, `"bash": {"version": "5", "path": "pool/../../etc/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no path in a pool`},
-		{"host", bash, `"bash": {"version": "5", "path": "https://x/pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no path in a pool`},
-		{"option as version", bash, `"bash": {"version": "5 -o x=y", "path": "pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no version`},
+		{"hash", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/main/b/bash/b.deb", "sha256": "00", "size": 1}`, `bash: "00" is no SHA-256`},
+		{"path", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/../../etc/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no path in a pool`},
+		{"host", bash, `"bash": {"version": "5", "archive": "main", "path": "https://x/pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no path in a pool`},
+		{"option as version", bash, `"bash": {"version": "5 -o x=y", "archive": "main", "path": "pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no version`},
 		{"package gone", bash + ",", ``, `package bash has no pin`},
 	} {
 		text := strings.Replace(good, c.from, c.to, 1)

@@ -171,7 +171,7 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	l := old
 	if !goOnly {
 		step("asking apt for packages")
-		if l, err = Resolve(ctx, old); err != nil {
+		if l, err = Resolve(ctx, old, o); err != nil {
 			return nil, err
 		}
 	} else if l == nil {

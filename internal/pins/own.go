@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"ukl/internal/replace"
 )
@@ -22,6 +23,7 @@ const OwnFile = "ukl.lock"
 type Own struct {
 	Wanted   []string
 	Packages map[string]Package
+	Snapshot string   // as in Lock; "" in a lock of version 1
 	Archive  *Archive // nil is none; it stands in ukl.toml, not in the lock
 }
 
@@ -29,6 +31,7 @@ type Own struct {
 type ownDocument struct {
 	Version  int                `json:"version"`
 	About    string             `json:"about"`
+	Snapshot string             `json:"snapshot,omitempty"`
 	Wanted   []string           `json:"wanted"`
 	Packages map[string]Package `json:"packages"`
 }
@@ -63,8 +66,18 @@ func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, 
 	if err := json.Unmarshal(text, &d); err != nil {
 		return nil, position(file, text, 0, err)
 	}
-	if d.Version != Version {
-		return nil, find(file, text, `"version"`, fmt.Sprintf("lock version %d, and this ukl knows %d", d.Version, Version))
+	switch d.Version {
+	case Version:
+		if !isSnapshot(d.Snapshot) {
+			return nil, find(file, text, `"snapshot"`, fmt.Sprintf("%q is no time of a snapshot", d.Snapshot))
+		}
+	case 1:
+		for n, p := range d.Packages {
+			p.Archive = Main
+			d.Packages[n] = p
+		}
+	default:
+		return nil, find(file, text, `"version"`, fmt.Sprintf("lock version %d, and this ukl knows 1 and %d", d.Version, Version))
 	}
 	if bad := (&Lock{Packages: d.Packages}).checkEach(); bad != nil {
 		return nil, find(file, text, bad.near, bad.text)
@@ -74,13 +87,13 @@ func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, 
 			return nil, &Stale{file, w}
 		}
 	}
-	o.Wanted, o.Packages = d.Wanted, d.Packages
+	o.Wanted, o.Packages, o.Snapshot = d.Wanted, d.Packages, d.Snapshot
 	return o, nil
 }
 
 // Write replaces the lock in dir, atomically.
 func (o *Own) Write(dir string) error {
-	text, err := json.MarshalIndent(ownDocument{Version, "Made by: ukl pins add", o.Wanted, o.Packages}, "", "  ")
+	text, err := json.MarshalIndent(ownDocument{Version, "Made by: ukl pins add", o.Snapshot, o.Wanted, o.Packages}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -89,7 +102,7 @@ func (o *Own) Write(dir string) error {
 
 // All is as the method of Lock.
 func (o *Own) All() []Pin {
-	all := (&Lock{Packages: o.Packages}).All()
+	all := (&Lock{Packages: o.Packages, Snapshot: o.Snapshot}).All()
 	if o.Archive != nil {
 		all = append(all, o.Archive.pin())
 	}
@@ -104,15 +117,19 @@ type NoPackage struct{ Name, Reason string }
 
 func (e *NoPackage) Error() string { return fmt.Sprintf("package %s: %s", e.Name, e.Reason) }
 
-// ResolveOwn asks the host's apt for packages and what they need, less what the tools of the lock hold.
-func ResolveOwn(ctx context.Context, l *Lock, wanted []string) (*Own, error) {
-	a, err := newApt("")
+// ResolveOwn asks the host's apt for the newest of packages and of what they need, less what the tools of the lock hold. It
+// fetches package lists of its own.
+func ResolveOwn(ctx context.Context, l *Lock, wanted []string, o Options) (*Own, error) {
+	a, err := openApt(ctx, o, nil, true)
 	if err != nil {
 		return nil, err
 	}
 	defer a.close()
 	for _, w := range wanted {
-		if _, err := a.show(ctx, []string{w}); err != nil {
+		if _, err := a.newest(ctx, []string{w}); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			return nil, &NoPackage{w, "apt knows none of that name in Debian " + suite}
 		}
 	}
@@ -123,11 +140,13 @@ func ResolveOwn(ctx context.Context, l *Lock, wanted []string) (*Own, error) {
 	maps.DeleteFunc(found, func(n string, _ Package) bool {
 		return slices.Contains(l.Trees["tools"].Packages, n) || slices.Contains(installed, n)
 	})
-	o := &Own{Wanted: slices.Sorted(slices.Values(wanted)), Packages: found}
+	own := &Own{
+		Wanted: slices.Sorted(slices.Values(wanted)), Packages: found, Snapshot: time.Now().UTC().Format(stamp),
+	}
 	if bad := (&Lock{Packages: found}).checkEach(); bad != nil {
 		return nil, errors.New(bad.text)
 	}
-	return o, nil
+	return own, nil
 }
 
 // installed are packages that only an installed, running Debian needs.

@@ -3,12 +3,13 @@ package pins
 import (
 	"errors"
 	"io/fs"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
 
 func TestLoadOwn(t *testing.T) {
-	lock := `{"version": 1, "wanted": ["libx-dev"], "packages": {}}`
+	lock := `{"version": 2, "snapshot": "20060102T150405Z", "wanted": ["libx-dev"], "packages": {}}`
 	files := fstest.MapFS{OwnFile: {Data: []byte(lock)}}
 	if o, err := LoadOwn(files, "/a", []string{"libx-dev"}, nil); err != nil || len(o.Wanted) != 1 {
 		t.Errorf("%v %v", o, err)
@@ -20,6 +21,33 @@ func TestLoadOwn(t *testing.T) {
 		var stale *Stale
 		if _, err := LoadOwn(without, "/a", []string{"liby-dev"}, nil); !errors.As(err, &stale) || err.Error() != "/a/ukl.lock has no pin of liby-dev" {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A lock of version 1 knew only the archive of the release, and no snapshot.
+func TestLoadOwnOfVersion1(t *testing.T) {
+	const text = `{"version": VERSION, "wanted": ["xx"], "packages": {"xx": {"version": "1", ARCHIVE
+		"path": "pool/main/x/x.deb", "sha256": "0000000000000000000000000000000000000000000000000000000000000000", "size": 7}}}`
+	for _, c := range []struct{ version, archive, bad string }{
+		{`1`, ``, ``},
+		{`2, "snapshot": "20060102T150405Z"`, `"archive": "security",`, ``},
+		{`2, "snapshot": "20060102T150405Z"`, ``, `/a/ukl.lock:1:79: xx: "" is no archive: want main, security or backports`},
+		{`2, "snapshot": "20060102T150405Z"`, `"archive": "else",`, `"else" is no archive`},
+		{`2`, `"archive": "main",`, `"" is no time of a snapshot`},
+		{`3`, `"archive": "main",`, `lock version 3, and this ukl knows 1 and 2`},
+	} {
+		files := fstest.MapFS{OwnFile: {Data: []byte(strings.NewReplacer("VERSION", c.version, "ARCHIVE", c.archive).Replace(text))}}
+		o, err := LoadOwn(files, "/a", []string{"xx"}, nil)
+		switch {
+		case c.bad != "":
+			if err == nil || !strings.Contains(err.Error(), c.bad) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		case err != nil:
+			t.Errorf("%+v: %v", c, err)
+		case o.All()[0].Archive != map[string]string{"1": Main}[c.version] && o.All()[0].Archive != Security:
+			t.Errorf("%+v: %+v", c, o.All())
 		}
 	}
 }

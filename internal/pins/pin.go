@@ -17,12 +17,15 @@ const StoreDir = "/nix/store"
 type Pin struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
+	Archive string `json:"archive,omitempty"` // of Debian: Main, Security or Backports; "" is no package
 	Path    string `json:"path"`
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
 	URL     string `json:"url,omitempty"` // of an archive that an application names; "" is a Debian package
 	// Groups are the trees and sources that need the pin.
 	Groups []string `json:"groups"`
+
+	snapshot string // when the lock was made; see Lock.Snapshot. "" is not known
 }
 
 // FileName is the pin's name in the store and in download folders. Nix allows no "~" in a name. nixexprs/deb.nix computes the
@@ -45,7 +48,7 @@ func (l *Lock) All() []Pin {
 	var out []Pin
 	for _, n := range slices.Sorted(maps.Keys(l.Packages)) {
 		p := l.Packages[n]
-		pin := Pin{Name: n, Version: p.Version, Path: p.Path, SHA256: p.SHA256, Size: p.Size}
+		pin := Pin{Name: n, Version: p.Version, Archive: p.Archive, Path: p.Path, SHA256: p.SHA256, Size: p.Size, snapshot: l.Snapshot}
 		for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 			if slices.Contains(l.Trees[t].Packages, n) {
 				pin.Groups = append(pin.Groups, t)

@@ -2,49 +2,57 @@ package pins
 
 import (
 	"context"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// Each source says for itself whether it has a pin; the first that has ends the search. Nothing is brought.
-func TestSources(t *testing.T) {
-	p := Pin{Name: "x", Version: "1", Path: "pool/main/x/x_1_all.deb", SHA256: strings.Repeat("a", 64), Size: 4}
-	var asked []string
-	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.Method+" "+r.URL.Path)
-		if !strings.HasPrefix(r.URL.Path, "/has/pool/main/x/") {
-			http.NotFound(w, r)
+// seedFolder makes a folder of seeds with the first n of somePins.
+func seedFolder(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "sha256"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range somePins(n) {
+		if err := os.WriteFile(filepath.Join(dir, "sha256", p.SHA256), content(i), 0o644); err != nil {
+			t.Fatal(err)
 		}
-	}))
-	defer mirror.Close()
-	seeds := t.TempDir()
-	if err := os.Mkdir(filepath.Join(seeds, "sha256"), 0o755); err != nil {
-		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(seeds, "sha256", p.SHA256), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return dir
+}
+
+// Each source says for itself whether it has a pin; the first that has ends the search.
+func TestSources(t *testing.T) {
+	p := somePins(1)[0]
+	p.snapshot = "20260102T030405Z"
+	full, none := newPool(t, 1, nil), newPool(t, 0, nil)
 	for _, c := range []struct {
 		o    Options
 		want string
 	}{
-		{Options{Seeds: seeds, Mirror: mirror.URL + "/has"}, "seeds: ok"},
-		{Options{Seeds: t.TempDir(), Mirror: mirror.URL + "/has/"}, "seeds: no file sha256/" + p.SHA256 + ", " + mirror.URL + "/has/: ok"},
-		{Options{Seeds: "/none", Mirror: NoMirror}, "seeds: stat /none: no such file or directory"},
-		{Options{Mirror: mirror.URL}, mirror.URL + ": 404 Not Found"},
+		{Options{Seeds: seedFolder(t, 1), Mirror: full.base}, "seeds: ok"},
+		{Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"}, "seeds: no file sha256/" + p.SHA256 + ", " + full.base + "/debian: ok"},
+		{Options{Seeds: "/none", Mirror: NoMirror}, "seeds: /none: there is no such folder or archive"},
+		{Options{Mirror: none.base}, none.base + ": " + p.Path + ": 404 Not Found"},
+		{Options{Mirror: none.base, Snapshot: full.base + "/archive"}, none.base + ": " + p.Path + ": 404 Not Found, " + full.base + "/archive: ok"},
 		{Options{Mirror: "http://127.0.0.1:1"}, "http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused"},
 		{Options{}, ""},
 	} {
 		c.o.NoApt, c.o.NoPublic = true, true
+		asked, err := Sources(context.Background(), p, c.o)
+		if err != nil {
+			t.Errorf("%+v: %v", c.o, err)
+		}
 		var got []string
-		for _, s := range Sources(context.Background(), p, c.o) {
+		for _, s := range asked {
 			text := "ok"
 			if s.Err != nil {
-				text = s.Err.Error()
+				text = strings.TrimPrefix(s.Err.Error(), c.o.Seeds+": ")
+				if c.o.Seeds == "/none" {
+					text = s.Err.Error()
+				}
 			}
 			got = append(got, s.Name+": "+text)
 		}
@@ -52,7 +60,17 @@ func TestSources(t *testing.T) {
 			t.Errorf("%+v: %q, not %q", c.o, got, c.want)
 		}
 	}
-	if want := "HEAD /has/pool/main/x/x_1_all.deb, HEAD /pool/main/x/x_1_all.deb"; strings.Join(asked, ", ") != want {
-		t.Errorf("asked: %q", asked)
+}
+
+func TestUnseeded(t *testing.T) {
+	pins := somePins(3)
+	for _, c := range []struct {
+		from string
+		want int
+	}{{"", 3}, {seedFolder(t, 2), 1}, {seedFolder(t, 3), 0}, {"/none", 3}} {
+		left, err := Unseeded(pins, c.from)
+		if err != nil || len(left) != c.want {
+			t.Errorf("%s: %d left: %v", c.from, len(left), err)
+		}
 	}
 }

@@ -6,20 +6,22 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
-// suite is Debian's frozen release. Its security suite would move the pins with every fix; see docs/pins.md.
-const suite = "bookworm"
-
-// Resolve asks the host's apt for the newest packages of the suite that satisfy the wants. It reads apt's metadata only and
-// needs no root; hashes of trees and of Go inputs in the result are those of old, if any, and stale until measured.
-func Resolve(ctx context.Context, old *Lock) (*Lock, error) {
-	apt, err := newApt("")
+// Resolve asks the host's apt for the newest packages of the suite and its security archive that satisfy the wants. It fetches
+// package lists of its own and needs no root; hashes of trees and of Go inputs in the result are those of old, if any, and
+// stale until measured.
+func Resolve(ctx context.Context, old *Lock, o Options) (*Lock, error) {
+	apt, err := openApt(ctx, o, nil, true)
 	if err != nil {
 		return nil, err
 	}
 	defer apt.close()
-	l := &Lock{Suite: suite, Architecture: "amd64", Trees: map[string]Tree{}, Sources: map[string]string{}, Packages: map[string]Package{}}
+	l := &Lock{
+		Suite: suite, Architecture: "amd64", Snapshot: time.Now().UTC().Format(stamp),
+		Trees: map[string]Tree{}, Sources: map[string]string{}, Packages: map[string]Package{},
+	}
 	if old != nil {
 		l.Go, l.Modules, l.Stage0 = old.Go, old.Modules, old.Stage0
 	}
@@ -42,17 +44,16 @@ func Resolve(ctx context.Context, old *Lock) (*Lock, error) {
 		slices.Sort(t.Packages)
 		l.Trees[name] = t
 	}
-	for part, s := range sources {
-		name := s.name
-		if s.version != "" {
-			name += "=" + s.version
-		}
-		found, err := apt.show(ctx, []string{name})
+	for part, name := range sources {
+		found, err := apt.newest(ctx, []string{name})
 		if err != nil {
 			return nil, err
 		}
-		l.Sources[part] = s.name
-		l.Packages[s.name] = found[s.name]
+		l.Sources[part] = name
+		l.Packages[name] = found[name]
+	}
+	if old != nil && maps.Equal(l.Packages, old.Packages) {
+		l.Snapshot = old.Snapshot // nothing moved, so the file stays as it is
 	}
 	if bad := l.checkPackages(); bad != nil {
 		return nil, errors.New(bad.text)
@@ -71,4 +72,44 @@ func (l *Lock) checkPackages() *flaw {
 		c.Trees[n] = t
 	}
 	return c.check()
+}
+
+// Behind is a pin that is not the newest of its package.
+type Behind struct {
+	Name    string   `json:"name"`
+	Pinned  string   `json:"pinned"`  // version
+	Newest  string   `json:"newest"`  // version
+	Archive string   `json:"archive"` // that has the newest: Main or Security
+	Groups  []string `json:"groups"`  // trees and sources that need the pin
+}
+
+// Outdated compares pins with the newest packages of the suite and its security archive. With refresh it fetches package lists,
+// else it takes those of the last call that did; made is how old they are, zero if there never was one.
+func Outdated(ctx context.Context, pins []Pin, o Options, refresh bool) (behind []Behind, made time.Time, err error) {
+	packages := slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool { return p.URL != "" })
+	a, err := openApt(ctx, o, packages, refresh)
+	if errors.Is(err, noLists) {
+		return nil, time.Time{}, nil
+	}
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer a.close()
+	var names []string
+	for _, p := range packages {
+		names = append(names, p.Name)
+	}
+	if len(names) == 0 {
+		return nil, a.made(), nil
+	}
+	newest, err := a.candidates(ctx, names)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	for _, p := range packages {
+		if c, ok := newest[p.Name]; ok {
+			behind = append(behind, Behind{p.Name, p.Version, c.version, c.archive, append([]string{}, p.Groups...)})
+		}
+	}
+	return behind, a.made(), nil
 }

@@ -45,7 +45,4 @@ var wants = map[string]want{
 }
 
 // sources are Debian's packages of upstream source, by the part that is built from them.
-var sources = map[string]struct{ name, version string }{
-	"glibc": {"glibc-source", ""},
-	"linux": {"linux-source-6.1", "6.1.176-1"},
-}
+var sources = map[string]string{"glibc": "glibc-source", "linux": "linux-source-6.1"}

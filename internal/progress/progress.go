@@ -154,6 +154,9 @@ func (d *Display) Say(line string) {
 	d.draw()
 }
 
+// Note shows a line that stays, about what ukl itself met.
+func (d *Display) Note(text string) { d.Say("ukl: " + text) }
+
 // Close removes the changing line. Nothing is shown after it.
 func (d *Display) Close() {
 	d.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,6 +46,20 @@ func (p *Process) Widen(forwards []Forward) error {
 		}
 	}
 	return fmt.Errorf("QEMU does not listen")
+}
+
+// Listen waits until QEMU listens on the TCP ports of the host, for 5 seconds at most, or until it has ended.
+func (p *Process) Listen(forwards []Forward) {
+	for range 500 {
+		if !slices.ContainsFunc(forwards, func(f Forward) bool { return !f.UDP && !f.V6() && !Listening(f) }) {
+			return
+		}
+		select {
+		case <-p.done:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // widen looks once through QEMU's descriptors and takes what it has done out of want.
