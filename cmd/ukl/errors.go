@@ -199,11 +199,16 @@ func shortened(command string) string {
 func buildFailed(e *exit.Error, failed *nix.BuildError) {
 	e.Code, e.Lines = exit.BuildFailed, failed.Lines
 	e.Hint = "the whole log: " + failed.LogCommand
+	said := func(text string) bool {
+		return slices.ContainsFunc(failed.Lines, func(l string) bool { return strings.Contains(l, text) })
+	}
 	switch {
 	case failed.Code == nix.HashMismatch:
 		e.Code = exit.Pin
-	case slices.ContainsFunc(failed.Lines, func(l string) bool { return strings.Contains(l, enter.ErrNamespaces.Error()) }):
+	case said(enter.ErrNamespaces.Error()):
 		e.Code, e.Hint = exit.Unavailable, userns.Remedy()
+	case said("Permission denied") && nix.DaemonHint() != "":
+		e.Code, e.Hint = exit.Unavailable, nix.DaemonHint()
 	}
 }
 

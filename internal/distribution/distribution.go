@@ -1,5 +1,5 @@
-// Package distribution knows which Linux distribution this machine has, and the command that installs a package on it. It only
-// words hints; it runs nothing.
+// Package distribution knows which Linux distribution this machine has, and the command that installs a package on it.
+// It only words hints; it runs nothing.
 package distribution
 
 import (

@@ -1,6 +1,6 @@
-// Package folders says where the files of a user go, by the rules of the XDG base directories: the variable, if it is an
-// absolute path, and otherwise a folder at home. Home is HOME, or what the user database says where HOME is unset or empty, as in
-// a service or a container. It makes nothing.
+// Package folders says where the files of a user go, by the rules of the XDG base directories: the variable, if it is
+// an absolute path, and otherwise a folder at home. Home is HOME, or what the user database says where HOME is unset or
+// empty, as in a service or a container. It makes nothing.
 package folders
 
 import (
@@ -14,7 +14,8 @@ import (
 type Homeless struct{ UID int }
 
 func (e *Homeless) Error() string {
-	return fmt.Sprintf("user %d has no home directory: HOME is not set, and the user database does not know the user", e.UID)
+	const why = "HOME is not set, and the user database does not know the user"
+	return fmt.Sprintf("user %d has no home directory: %s", e.UID, why)
 }
 
 // Hint is the line that helps.

@@ -18,8 +18,8 @@ import (
 // stateDir is where Nix keeps its database and its daemon's socket.
 const stateDir = "/nix/var/nix"
 
-// remote is the value of NIX_REMOTE that Nix is called with. Where an ordinary user's machine has no store at all, Nix makes one at
-// the user's home since version 2.10; here it does so in every version, and without a warning at each call.
+// remote is the value of NIX_REMOTE that Nix is called with. Where an ordinary user's machine has no store at all, Nix makes
+// one at the user's home since version 2.10; here it does so in every version, and without a warning at each call.
 func remote() string {
 	v := os.Getenv("NIX_REMOTE")
 	if v != "" && v != "auto" || os.Getuid() == 0 || os.Getenv("NIX_STATE_DIR") != "" || os.Getenv("NIX_STORE_DIR") != "" {
@@ -57,8 +57,9 @@ type NoStore struct {
 	Said string // Nix's words
 }
 
-var noStoreRE = lazy(`(opening lock file|creating directory|could not set permissions on|getting status of|cannot connect to socket at)` +
-	` ['"]?/nix\b.*(Permission denied|Operation not permitted|No such file or directory|Connection refused|Read-only file system)`)
+var noStoreRE = lazy(`(opening lock file|creating directory|could not set permissions on|getting status of|` +
+	`cannot connect to socket at) ['"]?/nix\b.*(Permission denied|Operation not permitted|No such file or directory|` +
+	`Connection refused|Read-only file system)`)
 
 func (e *NoStore) daemon() bool { return strings.Contains(e.Said, "daemon-socket") }
 

@@ -1,6 +1,10 @@
 package nix
 
-import "syscall"
+import (
+	"syscall"
+
+	"ukl/internal/distribution"
+)
 
 // stNoexec is ST_NOEXEC of statvfs(3), which package syscall lacks.
 const stNoexec = 8
@@ -11,8 +15,19 @@ func mayExecute(dir string) bool {
 	return syscall.Statfs(dir, &st) == nil && st.Flags&stNoexec == 0
 }
 
-// buildDir is what TMPDIR must be so that builds work: Nix until 2.29 builds below it, and hardened machines mount /tmp noexec, where no
-// configure script can start what it has compiled. "" leaves it as it is: it is well, or nothing better is known.
+// DaemonHint is what helps a build that a daemon runs below a /tmp where nothing can be executed; "" where that is not so. The
+// daemon has a TMPDIR of its own.
+func DaemonHint() string {
+	if mayExecute("/tmp") {
+		return ""
+	}
+	return "/tmp is mounted noexec, and Nix's daemon builds there: " +
+		distribution.AsRoot("systemctl edit nix-daemon") + ", and there: [Service] Environment=TMPDIR=/var/tmp"
+}
+
+// buildDir is what TMPDIR must be so that builds work: Nix until 2.29 builds below it, and hardened machines mount /tmp
+// noexec, where no configure script can start what it has compiled. "" leaves it as it is: it is well, or nothing better is
+// known.
 func buildDir(tmpdir string, may func(string) bool) string {
 	if tmpdir == "" {
 		tmpdir = "/tmp"

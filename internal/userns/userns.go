@@ -1,5 +1,5 @@
-// Package userns tells whether this process may make user namespaces, of which Nix's sandbox and stage0 inside it are made, and
-// what of the machine forbids it. It changes nothing.
+// Package userns tells whether this process may make user namespaces, of which Nix's sandbox and stage0 inside it are
+// made, and what of the machine forbids it. It changes nothing.
 package userns
 
 import (
