@@ -74,7 +74,7 @@
       };
 
       templates.default = {
-        path = ./internal/sample/flake;
+        path = ./internal/app/scaffold/flake;
         description = "A C program as a unikernel";
       };
     };

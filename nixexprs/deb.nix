@@ -4,7 +4,7 @@
 #      this never runs. Where it does run, the mirror need not be trusted.
 { pin, mirrors }:
 derivation {
-  # internal/pins computes the same name: the store allows no "~".
+  # internal/pin/pins computes the same name: the store allows no "~".
   name = builtins.replaceStrings [ "~" ] [ "-" ] (baseNameOf pin.path);
   system = "builtin";
   builder = "builtin:fetchurl";

@@ -23,7 +23,7 @@ let
 
   system = "x86_64-linux";
   pins = builtins.fromJSON (builtins.readFile ./pins.json);
-  # Asked only for what nobody put into the store before. internal/pins has the same addresses.
+  # Asked only for what nobody put into the store before. internal/pin/pins has the same addresses.
   mirrors = rec {
     main = "https://mirrors.kernel.org/debian";
     security = "${main}-security";

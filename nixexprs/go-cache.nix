@@ -9,8 +9,8 @@ import ./go-build.nix {
   inherit system go modules;
   source = import ./go-source.nix {
     root = checkout;
-    folders = "cmd|cmd/stage0|internal|internal/(deb|enter|tree)";
-    wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/stage0|internal/(deb|enter|tree))/.*" path != null;
+    folders = "cmd|cmd/stage0|internal|internal/(pin|pin/deb|pin/tree|build|build/sandbox)";
+    wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/stage0|internal/(pin/deb|pin/tree|build/sandbox))/.*" path != null;
     name = "go-cache-source";
   };
   bin = "${out}/stage0/bin";

@@ -11,8 +11,8 @@ derivation (
       "-C"
       (import ./go-source.nix {
         root = checkout;
-        folders = "internal(/toolchain)?|nixexprs(/go)?";
-        wanted = path: path == "go.mod" || builtins.match "(internal/toolchain|nixexprs/go)/.*" path != null;
+        folders = "internal|internal/pin(/toolchain)?|nixexprs(/go)?";
+        wanted = path: path == "go.mod" || builtins.match "(internal/pin/toolchain|nixexprs/go)/.*" path != null;
         name = "go-run-source";
       })
       "./nixexprs/go"

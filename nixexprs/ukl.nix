@@ -6,7 +6,7 @@ import ./go-build.nix {
   inherit system go modules stage0 cache;
   packages = [ "./cmd/ukl" ];
   bin = "${builtins.placeholder "out"}/bin";
-  flags = "-X ukl/internal/stage.builder=${stage0}";
+  flags = "-X ukl/internal/build/stage.builder=${stage0}";
   source = import ./go-source.nix {
     root = checkout;
     folders = "cmd(/ukl)?|(internal|nixexprs)(/.*)?";

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 
-	"ukl/internal/enter"
-	"ukl/internal/tree"
+	"ukl/internal/build/sandbox"
+	"ukl/internal/pin/tree"
 )
 
 const usage = `usage:
@@ -42,8 +42,8 @@ func run(args []string, stderr io.Writer) int {
 			code, err = runEnter(args[1:])
 		case "copy":
 			err = runCopy(args[1:])
-		case enter.Inside:
-			err = enter.Child(args[1:])
+		case sandbox.Inside:
+			err = sandbox.Child(args[1:])
 		}
 	}
 	if errors.Is(err, errUsage) {
@@ -95,7 +95,7 @@ func runCopy(args []string) error {
 }
 
 func runEnter(args []string) (int, error) {
-	o := enter.Options{Source: os.Getenv("source")}
+	o := sandbox.Options{Source: os.Getenv("source")}
 	for len(args) >= 2 && args[0] == "-bind" {
 		o.Binds = append(o.Binds, args[1])
 		args = args[2:]
@@ -104,5 +104,5 @@ func runEnter(args []string) (int, error) {
 		return 0, errUsage
 	}
 	o.Tree, o.Args = args[0], args[1:]
-	return enter.Run(o)
+	return sandbox.Run(o)
 }

@@ -13,12 +13,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/guest"
-	"ukl/internal/instance"
-	"ukl/internal/manifest"
-	"ukl/internal/qemu"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/cli/exit"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/run/guest"
+	"ukl/internal/run/instance"
 )
 
 // instances are the guests in the background. No application's name begins with a dot.

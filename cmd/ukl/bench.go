@@ -13,15 +13,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/accel"
-	"ukl/internal/anatomy"
-	"ukl/internal/apps"
-	"ukl/internal/bench"
-	"ukl/internal/exit"
-	"ukl/internal/guest"
-	"ukl/internal/manifest"
-	"ukl/internal/qemu"
-	"ukl/internal/replace"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/atomicfile"
+	"ukl/internal/machine/accel"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/report/bench"
+	"ukl/internal/report/sizes"
+	"ukl/internal/run/guest"
 )
 
 func (t *tool) benchCommand() *cli.Command {
@@ -82,7 +82,7 @@ func (t *tool) bench(c *cli.Context) error {
 		return err
 	}
 	r := bench.Report{Version: 1, Application: a.Name, Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds")}
-	config, err := anatomy.Look(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config"))
+	config, err := sizes.Look(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config"))
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (t *tool) bench(c *cli.Context) error {
 		if err := r.SVG(&svg); err != nil {
 			return err
 		}
-		if err := replace.File(file, svg.Bytes(), 0o644); err != nil {
+		if err := atomicfile.File(file, svg.Bytes(), 0o644); err != nil {
 			return err
 		}
 	}

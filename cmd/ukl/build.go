@@ -16,14 +16,14 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/format"
-	"ukl/internal/image"
-	"ukl/internal/nix"
-	"ukl/internal/pins"
-	"ukl/internal/progress"
-	"ukl/internal/replace"
+	"ukl/internal/app/apps"
+	"ukl/internal/build/format"
+	"ukl/internal/build/image"
+	"ukl/internal/cli/exit"
+	"ukl/internal/cli/progress"
+	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/nix"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
 
@@ -156,7 +156,7 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 	if kind != format.BzImage && kind != format.Vmlinux && len(a.Volumes) > 0 {
 		t.note(c, "the volumes of ukl.toml belong to this host: %s has none", file)
 	}
-	return file, replace.File(file, text, 0o644)
+	return file, atomicfile.File(file, text, 0o644)
 }
 
 func (t *tool) printNix(c *cli.Context, b *image.Builder, a apps.App) error {
@@ -198,7 +198,7 @@ func writeMaterials(a apps.App, i *image.Image, dir string) error {
 	if err := printJSON(&text, list.SPDX()); err != nil {
 		return err
 	}
-	return replace.File(filepath.Join(dir, "sbom.spdx.json"), text.Bytes(), 0o644)
+	return atomicfile.File(filepath.Join(dir, "sbom.spdx.json"), text.Bytes(), 0o644)
 }
 
 // findApp returns the application that a word means.

@@ -6,10 +6,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
-	"ukl/internal/cache"
-	"ukl/internal/exit"
-	"ukl/internal/nix"
+	"ukl/internal/app/apps"
+	"ukl/internal/build/cache"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/nix"
 )
 
 // cacheCommand brings finished stages to other machines.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/echo"
-	"ukl/internal/exit"
+	"ukl/internal/cli/exit"
+	"ukl/internal/run/echo"
 )
 
 func (t *tool) clientCommand() *cli.Command {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
-	"ukl/internal/exit"
+	"ukl/internal/app/apps"
+	"ukl/internal/cli/exit"
 	"ukl/nixexprs"
 )
 

@@ -11,10 +11,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
-	"ukl/internal/crash"
-	"ukl/internal/guest"
-	"ukl/internal/program"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/program"
+	"ukl/internal/report/crash"
+	"ukl/internal/run/guest"
 )
 
 // backtrace says where a signal killed the application; nil if nothing has reported a crash. What it cannot find makes the trace

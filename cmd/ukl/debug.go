@@ -11,10 +11,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/accel"
-	"ukl/internal/gdb"
-	"ukl/internal/guest"
-	"ukl/internal/qemu"
+	"ukl/internal/machine/accel"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/run/gdb"
+	"ukl/internal/run/guest"
 )
 
 func (t *tool) debugCommand() *cli.Command {

@@ -11,14 +11,14 @@ import (
 	"strings"
 	"testing"
 
-	"ukl/internal/bench"
-	"ukl/internal/doctor"
-	"ukl/internal/echo"
-	"ukl/internal/exit"
-	"ukl/internal/instance"
-	"ukl/internal/kernel"
-	"ukl/internal/manifest"
-	"ukl/internal/pins"
+	"ukl/internal/app/manifest"
+	"ukl/internal/build/worktree"
+	"ukl/internal/cli/doctor"
+	"ukl/internal/cli/exit"
+	"ukl/internal/pin/pins"
+	"ukl/internal/report/bench"
+	"ukl/internal/run/echo"
+	"ukl/internal/run/instance"
 )
 
 func page(t *testing.T, name string) string {
@@ -30,7 +30,7 @@ func page(t *testing.T, name string) string {
 	return string(b)
 }
 
-// The table of exit codes in docs/run.md is that of internal/exit.
+// The table of exit codes in docs/run.md is that of internal/cli/exit.
 func TestDocumentedExitCodes(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("| code | meaning |\n|---|---|\n")
@@ -197,7 +197,7 @@ func TestDocumentedJSON(t *testing.T) {
 
 // docs/kernel.md has every exception that `ukl kernel check` makes, and no other.
 func TestDocumentedExceptions(t *testing.T) {
-	list, err := kernel.Exceptions()
+	list, err := worktree.Exceptions()
 	if err != nil {
 		t.Fatal(err)
 	}

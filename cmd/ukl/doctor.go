@@ -7,13 +7,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/accel"
-	"ukl/internal/apps"
-	"ukl/internal/doctor"
-	"ukl/internal/exit"
-	"ukl/internal/nix"
-	"ukl/internal/pins"
-	"ukl/internal/qemu"
+	"ukl/internal/app/apps"
+	"ukl/internal/cli/doctor"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/nix"
+	"ukl/internal/machine/accel"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
 

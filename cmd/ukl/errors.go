@@ -9,23 +9,23 @@ import (
 	"strings"
 	"syscall"
 
-	"ukl/internal/apps"
-	"ukl/internal/enter"
-	"ukl/internal/exit"
-	"ukl/internal/gdb"
-	"ukl/internal/guest"
-	"ukl/internal/image"
-	"ukl/internal/instance"
-	"ukl/internal/kernel"
-	"ukl/internal/manifest"
-	"ukl/internal/nix"
-	"ukl/internal/oci"
-	"ukl/internal/pins"
-	"ukl/internal/program"
-	"ukl/internal/qemu"
-	"ukl/internal/sample"
-	"ukl/internal/series"
-	"ukl/internal/userns"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/app/program"
+	"ukl/internal/app/scaffold"
+	"ukl/internal/build/image"
+	"ukl/internal/build/oci"
+	"ukl/internal/build/sandbox"
+	"ukl/internal/build/worktree"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/nix"
+	"ukl/internal/host/userns"
+	"ukl/internal/kernel/series"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/pin/pins"
+	"ukl/internal/run/gdb"
+	"ukl/internal/run/guest"
+	"ukl/internal/run/instance"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -63,7 +63,7 @@ func classify(err error) *exit.Error {
 		none       *manifest.NotFound
 		unknown    *apps.Unknown
 		unfit      *program.Unfit
-		there      *sample.There
+		there      *scaffold.There
 		stale      *pins.Stale
 		nopackage  *pins.NoPackage
 		notap      *qemu.NoTap
@@ -82,9 +82,9 @@ func classify(err error) *exit.Error {
 		empty      *series.Empty
 		moved      *series.Moved
 		unfinished *series.Unfinished
-		outdated   *kernel.Stale
-		nopatch    *kernel.NoPatch
-		broken     *kernel.Broken
+		outdated   *worktree.Stale
+		nopatch    *worktree.NoPatch
+		broken     *worktree.Broken
 		nosandbox  *nix.NoSandbox
 		nostore    *nix.NoStore
 	)
@@ -205,7 +205,7 @@ func buildFailed(e *exit.Error, failed *nix.BuildError) {
 	switch {
 	case failed.Code == nix.HashMismatch:
 		e.Code = exit.Pin
-	case said(enter.ErrNamespaces.Error()):
+	case said(sandbox.ErrNamespaces.Error()):
 		e.Code, e.Hint = exit.Unavailable, userns.Remedy()
 	case said("Permission denied") && nix.DaemonHint() != "":
 		e.Code, e.Hint = exit.Unavailable, nix.DaemonHint()

@@ -6,16 +6,16 @@ import (
 	"strings"
 	"testing"
 
-	"ukl/internal/enter"
-	"ukl/internal/exit"
-	"ukl/internal/folders"
-	"ukl/internal/nix"
-	"ukl/internal/userns"
+	"ukl/internal/build/sandbox"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/folders"
+	"ukl/internal/host/nix"
+	"ukl/internal/host/userns"
 )
 
 // What is wrong with a machine is not taken for a build that failed, and the other way round.
 func TestClassifyMachine(t *testing.T) {
-	namespaces := fmt.Sprintf("stage0: error: %v: operation not permitted", enter.ErrNamespaces)
+	namespaces := fmt.Sprintf("stage0: error: %v: operation not permitted", sandbox.ErrNamespaces)
 	for _, c := range []struct {
 		err  error
 		code int

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"ukl/internal/gdbstub"
+	"ukl/internal/machine/gdbstub"
 )
 
 // fakeGDB takes gdb's arguments and speaks its remote protocol: it breaks at the first function of "hbreak", goes on, and says where

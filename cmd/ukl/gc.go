@@ -6,10 +6,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
-	"ukl/internal/garbage"
-	"ukl/internal/nix"
-	"ukl/internal/pins"
+	"ukl/internal/app/apps"
+	"ukl/internal/build/gc"
+	"ukl/internal/host/nix"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
 
@@ -32,10 +32,10 @@ deleted can be built again.`,
 
 // collected is what `ukl gc --json` prints.
 type collected struct {
-	Forgotten []string       `json:"forgotten"` // applications whose last builds need not stay
-	Paths     []garbage.Path `json:"paths"`
-	Bytes     int64          `json:"bytes"`
-	Deleted   bool           `json:"deleted"`
+	Forgotten []string  `json:"forgotten"` // applications whose last builds need not stay
+	Paths     []gc.Path `json:"paths"`
+	Bytes     int64     `json:"bytes"`
+	Deleted   bool      `json:"deleted"`
 }
 
 func (t *tool) gc(c *cli.Context) error {
@@ -61,16 +61,16 @@ func (t *tool) gc(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := garbage.Find(c.Context, n, append(needed, l.Paths()...), all)
+	found, err := gc.Find(c.Context, n, append(needed, l.Paths()...), all)
 	if err != nil {
 		return err
 	}
 	if !dry {
-		if err := garbage.Delete(c.Context, n, found); err != nil {
+		if err := gc.Delete(c.Context, n, found); err != nil {
 			return err
 		}
 	}
-	out := collected{Forgotten: gone, Paths: append([]garbage.Path{}, found...), Deleted: !dry}
+	out := collected{Forgotten: gone, Paths: append([]gc.Path{}, found...), Deleted: !dry}
 	for _, p := range found {
 		out.Bytes += p.Size
 	}

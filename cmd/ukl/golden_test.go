@@ -11,7 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/qemu"
+	"ukl/internal/machine/qemu"
 )
 
 // update writes the golden files anew: go test ./cmd/ukl -run Golden -update. Their diff is then the review.

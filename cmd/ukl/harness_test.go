@@ -10,7 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ukl/internal/qemu"
+	"ukl/internal/machine/qemu"
 )
 
 // quietT is a testing.T for scripts that must fail.

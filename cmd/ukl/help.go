@@ -8,9 +8,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/exit"
-	"ukl/internal/pins"
-	"ukl/internal/qemu"
+	"ukl/internal/cli/exit"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/pin/pins"
 )
 
 // Help is written here and not by the library, whose columns break with long option names. It hands over finished text where the

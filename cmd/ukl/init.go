@@ -8,9 +8,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/exit"
-	"ukl/internal/manifest"
-	"ukl/internal/sample"
+	"ukl/internal/app/manifest"
+	"ukl/internal/app/scaffold"
+	"ukl/internal/cli/exit"
 )
 
 func (t *tool) initCommand() *cli.Command {
@@ -25,7 +25,7 @@ examples:
   ukl init
   ukl init --lang c++ greeter`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "lang", Value: "c", Usage: "`LANGUAGE` of the source: " + strings.Join(sample.Languages(), ", ")},
+			&cli.StringFlag{Name: "lang", Value: "c", Usage: "`LANGUAGE` of the source: " + strings.Join(scaffold.Languages(), ", ")},
 		},
 		Action: t.init,
 	}
@@ -45,17 +45,17 @@ func (t *tool) init(c *cli.Context) error {
 	if dir == "" {
 		dir = "."
 	}
-	if !slices.Contains(sample.Languages(), language) {
-		return exit.Errorf(exit.Usage, "--lang %q: want %s", language, strings.Join(sample.Languages(), ", "))
+	if !slices.Contains(scaffold.Languages(), language) {
+		return exit.Errorf(exit.Usage, "--lang %q: want %s", language, strings.Join(scaffold.Languages(), ", "))
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
 	var files []string
-	first := sample.Next(language, manifest.NameOf(filepath.Base(abs)))
+	first := scaffold.Next(language, manifest.NameOf(filepath.Base(abs)))
 	if !c.IsSet("lang") {
-		file, next, err := sample.Adopt(dir)
+		file, next, err := scaffold.Adopt(dir)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (t *tool) init(c *cli.Context) error {
 		}
 	}
 	if len(files) == 0 {
-		if files, err = sample.Write(dir, language); err != nil {
+		if files, err = scaffold.Write(dir, language); err != nil {
 			return err
 		}
 	}

@@ -10,16 +10,16 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/anatomy"
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/image"
-	"ukl/internal/kconfig"
-	"ukl/internal/pins"
-	"ukl/internal/portrait"
-	"ukl/internal/replace"
-	"ukl/internal/sbom"
-	"ukl/internal/systemmap"
+	"ukl/internal/app/apps"
+	"ukl/internal/build/image"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/atomicfile"
+	"ukl/internal/kernel/kconfig"
+	"ukl/internal/kernel/systemmap"
+	"ukl/internal/pin/pins"
+	"ukl/internal/report/imagepage"
+	"ukl/internal/report/sbom"
+	"ukl/internal/report/sizes"
 	"ukl/nixexprs"
 )
 
@@ -44,15 +44,15 @@ examples:
 
 // inspected is what `ukl inspect --json` prints.
 type inspected struct {
-	App     string          `json:"app"`
-	BzImage anatomy.File    `json:"bzImage"`
-	Kernel  anatomy.Program `json:"kernel"`
-	Program anatomy.Program `json:"program"`
-	Config  []string        `json:"config"` // the lines in which the kernel's configuration differs from tinyconfig
-	Reasons []reason        `json:"reasons"`
-	Patches []string        `json:"patches"`
-	Pins    int             `json:"pins"` // of the image and its tools
-	Source  string          `json:"expressions"`
+	App     string        `json:"app"`
+	BzImage sizes.File    `json:"bzImage"`
+	Kernel  sizes.Program `json:"kernel"`
+	Program sizes.Program `json:"program"`
+	Config  []string      `json:"config"` // the lines in which the kernel's configuration differs from tinyconfig
+	Reasons []reason      `json:"reasons"`
+	Patches []string      `json:"patches"`
+	Pins    int           `json:"pins"` // of the image and its tools
+	Source  string        `json:"expressions"`
 }
 
 // reason says why a line of the configuration is there.
@@ -70,20 +70,20 @@ func (t *tool) inspect(c *cli.Context) error {
 		return err
 	}
 	out := inspected{App: a.Name, Source: nixexprs.Hash()}
-	if out.BzImage, err = anatomy.Look(i.BzImage); err != nil {
+	if out.BzImage, err = sizes.Look(i.BzImage); err != nil {
 		return err
 	}
-	if out.Kernel, err = anatomy.Dissect(i.Vmlinux, largest); err != nil {
+	if out.Kernel, err = sizes.Dissect(i.Vmlinux, largest); err != nil {
 		return err
 	}
-	if out.Program, err = anatomy.Dissect(program, largest); err != nil {
+	if out.Program, err = sizes.Dissect(program, largest); err != nil {
 		return err
 	}
 	if out.Program.Kernel, err = known(out.Program.Kernel, i.SystemMap); err != nil {
 		return err
 	}
-	for name, list := range map[string]*[]anatomy.Part{"objects": &out.Program.Objects, "kernel-objects": &out.Kernel.Objects} {
-		if *list, err = anatomy.Objects(filepath.Join(filepath.Dir(program), name)); err != nil {
+	for name, list := range map[string]*[]sizes.Part{"objects": &out.Program.Objects, "kernel-objects": &out.Kernel.Objects} {
+		if *list, err = sizes.Objects(filepath.Join(filepath.Dir(program), name)); err != nil {
 			return err
 		}
 	}
@@ -123,13 +123,13 @@ func (t *tool) inspect(c *cli.Context) error {
 	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
 	for _, f := range []struct {
 		what string
-		file anatomy.File
+		file sizes.File
 	}{{"bzImage", out.BzImage}, {"vmlinux", out.Kernel.File}, {"program", out.Program.File}} {
 		fmt.Fprintf(w, "%s\t%d\tsha256 %s\t%s\n", f.what, f.file.Size, f.file.SHA256, f.file.Path)
 	}
 	for _, p := range []struct {
 		what    string
-		program anatomy.Program
+		program sizes.Program
 	}{{"program", out.Program}, {"kernel", out.Kernel}} {
 		fmt.Fprintf(w, "\nsections of the %s\n", p.what)
 		for _, s := range p.program.Sections {
@@ -163,25 +163,25 @@ func portray(c *cli.Context, out inspected, options []kconfig.Option, lock *pins
 	if page == "" && drawing == "" {
 		return nil
 	}
-	p := portrait.Image{
+	p := imagepage.Image{
 		App: out.App, Version: version, BzImage: out.BzImage, Calls: out.Program.Kernel, Source: out.Source, Patches: out.Patches,
 		Config:  options,
 		Pins:    slices.DeleteFunc(lock.All(), func(p pins.Pin) bool { return slices.Equal(p.Groups, []string{"qemu"}) }),
-		Kernel:  portrait.Program{File: out.Kernel.File},
-		Program: portrait.Program{File: out.Program.File},
+		Kernel:  imagepage.Program{File: out.Kernel.File},
+		Program: imagepage.Program{File: out.Program.File},
 	}
 	var err error
-	if p.Kernel.Sections, err = anatomy.Map(p.Kernel.Path); err != nil {
+	if p.Kernel.Sections, err = sizes.Map(p.Kernel.Path); err != nil {
 		return err
 	}
-	if p.Program.Sections, err = anatomy.Map(p.Program.Path); err != nil {
+	if p.Program.Sections, err = sizes.Map(p.Program.Path); err != nil {
 		return err
 	}
 	if p.Boot, p.Log, err = boot(c.String("log"), out.App); err != nil {
 		return err
 	}
 	if drawing != "" {
-		if err := replace.File(drawing, p.SVG(), 0o644); err != nil {
+		if err := atomicfile.File(drawing, p.SVG(), 0o644); err != nil {
 			return err
 		}
 	}
@@ -192,14 +192,14 @@ func portray(c *cli.Context, out inspected, options []kconfig.Option, lock *pins
 	if err != nil {
 		return err
 	}
-	return replace.File(page, text, 0o644)
+	return atomicfile.File(page, text, 0o644)
 }
 
 // fewest are the lines that make a boot: a quiet kernel says less.
 const fewest = 10
 
 // boot reads a kernel's log, or that of the application's last run if it has more than a quiet kernel says.
-func boot(file, app string) ([]portrait.Moment, string, error) {
+func boot(file, app string) ([]imagepage.Moment, string, error) {
 	named := file != ""
 	if !named {
 		file = filepath.Join(stateDir(app), "kernel.log")
@@ -211,7 +211,7 @@ func boot(file, app string) ([]portrait.Moment, string, error) {
 	case err != nil:
 		return nil, "", nil
 	}
-	moments := portrait.Moments(string(text))
+	moments := imagepage.Moments(string(text))
 	switch {
 	case named && len(moments) == 0:
 		return nil, "", exit.Errorf(exit.Input, "--log %s: no line has a time stamp", file)
@@ -286,7 +286,7 @@ func (t *tool) sbom(c *cli.Context) error {
 }
 
 func materials(a apps.App, i *image.Image) (sbom.Image, error) {
-	f, err := anatomy.Look(i.BzImage)
+	f, err := sizes.Look(i.BzImage)
 	if err != nil {
 		return sbom.Image{}, err
 	}

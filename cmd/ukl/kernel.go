@@ -15,13 +15,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/accel"
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/kernel"
-	"ukl/internal/progress"
-	"ukl/internal/sample"
-	"ukl/internal/series"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/scaffold"
+	"ukl/internal/build/worktree"
+	"ukl/internal/cli/exit"
+	"ukl/internal/cli/progress"
+	"ukl/internal/kernel/series"
+	"ukl/internal/machine/accel"
 	"ukl/nixexprs"
 )
 
@@ -93,10 +93,10 @@ tree is touched: what is not committed is not looked at.`,
 }
 
 // workshop is the builder of kernels, which shows its progress and what compilers say on stderr, and what ends the showing.
-func (t *tool) workshop(c *cli.Context) (*kernel.Workshop, func()) {
+func (t *tool) workshop(c *cli.Context) (*worktree.Workshop, func()) {
 	d := progress.New(t.stderr, t.display(c))
 	context.AfterFunc(c.Context, d.Close)
-	w := &kernel.Workshop{Builder: newBuilder(c, d), Jobs: c.Int("jobs")}
+	w := &worktree.Workshop{Builder: newBuilder(c, d), Jobs: c.Int("jobs")}
 	if !c.Bool("quiet") {
 		w.Say = d.Say
 	}
@@ -122,7 +122,7 @@ func (t *tool) kernelInit(c *cli.Context) error {
 		return err
 	}
 	if left, err := os.ReadDir(abs); err == nil && len(left) > 0 {
-		return &sample.There{File: dir}
+		return &scaffold.There{File: dir}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -134,7 +134,7 @@ func (t *tool) kernelInit(c *cli.Context) error {
 		return err
 	}
 	o := series.Origin{Dir: from, Series: series.Hash(list)}
-	if o.Source, o.SHA256, err = kernel.Source(); err != nil {
+	if o.Source, o.SHA256, err = worktree.Source(); err != nil {
 		return err
 	}
 	err = t.makeTree(c, abs, o, list)
@@ -231,7 +231,7 @@ func openTree(c *cli.Context) (*series.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tree, kernel.Current(tree)
+	return tree, worktree.Current(tree)
 }
 
 // builtKernel is what `ukl kernel build --json` prints.
@@ -360,9 +360,9 @@ func (t *tool) kernelExport(c *cli.Context) error {
 
 // checkedSeries is what `ukl kernel check --json` prints.
 type checkedSeries struct {
-	Passed  int              `json:"passed"`
-	Failed  int              `json:"failed"`
-	Patches []kernel.Finding `json:"patches"`
+	Passed  int                `json:"passed"`
+	Failed  int                `json:"failed"`
+	Patches []worktree.Finding `json:"patches"`
 }
 
 func (t *tool) kernelCheck(c *cli.Context) error {
@@ -380,8 +380,8 @@ func (t *tool) kernelCheck(c *cli.Context) error {
 	}
 	w, done := t.workshop(c)
 	defer done()
-	out := checkedSeries{Patches: []kernel.Finding{}}
-	err = w.Check(c.Context, tree, checks, func(f kernel.Finding) {
+	out := checkedSeries{Patches: []worktree.Finding{}}
+	err = w.Check(c.Context, tree, checks, func(f worktree.Finding) {
 		out.Patches = append(out.Patches, f)
 		verb := "ok"
 		if len(f.Problems) > 0 {
@@ -417,8 +417,8 @@ func (t *tool) kernelCheck(c *cli.Context) error {
 }
 
 // wantedChecks reads --only and FIRST[-LAST].
-func wantedChecks(only, patches string) (kernel.Checks, error) {
-	checks := kernel.Checks{Style: only != "build", Build: only != "style", From: 1}
+func wantedChecks(only, patches string) (worktree.Checks, error) {
+	checks := worktree.Checks{Style: only != "build", Build: only != "style", From: 1}
 	if only != "" && only != "style" && only != "build" {
 		return checks, exit.Errorf(exit.Usage, "--only %q: want style or build", only)
 	}

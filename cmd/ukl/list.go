@@ -6,7 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
+	"ukl/internal/app/apps"
 	"ukl/nixexprs"
 )
 

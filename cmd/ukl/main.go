@@ -16,12 +16,12 @@ import (
 	"github.com/urfave/cli/v2"
 	"mvdan.cc/sh/v3/syntax"
 
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/folders"
-	"ukl/internal/instance"
-	"ukl/internal/pins"
-	"ukl/internal/suggest"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/suggest"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/folders"
+	"ukl/internal/pin/pins"
+	"ukl/internal/run/instance"
 	"ukl/nixexprs"
 )
 

@@ -9,9 +9,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/exit"
-	"ukl/internal/replace"
-	"ukl/internal/roff"
+	"ukl/internal/cli/exit"
+	"ukl/internal/cli/roff"
+	"ukl/internal/host/atomicfile"
 )
 
 func (t *tool) manCommand() *cli.Command {
@@ -45,7 +45,7 @@ func (t *tool) man(c *cli.Context) error {
 	var files []string
 	for _, p := range pages {
 		file := filepath.Join(dir, fmt.Sprintf("%s.%d", p.Name, p.Section))
-		if err := replace.File(file, []byte(p.String()), 0o644); err != nil {
+		if err := atomicfile.File(file, []byte(p.String()), 0o644); err != nil {
 			return err
 		}
 		files = append(files, file)

@@ -14,13 +14,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/manifest"
-	"ukl/internal/nix"
-	"ukl/internal/pins"
-	"ukl/internal/progress"
-	"ukl/internal/replace"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/cli/exit"
+	"ukl/internal/cli/progress"
+	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/nix"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
 
@@ -364,7 +364,7 @@ func pinsAdd(c *cli.Context) error {
 		return err
 	}
 	if edited != string(text) {
-		if err := replace.File(file, []byte(edited), 0o644); err != nil {
+		if err := atomicfile.File(file, []byte(edited), 0o644); err != nil {
 			return err
 		}
 	}

@@ -14,15 +14,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/accel"
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/folders"
-	"ukl/internal/gdb"
-	"ukl/internal/guest"
-	"ukl/internal/manifest"
-	"ukl/internal/qemu"
-	"ukl/internal/superblock"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/app/superblock"
+	"ukl/internal/cli/exit"
+	"ukl/internal/host/folders"
+	"ukl/internal/machine/accel"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/run/gdb"
+	"ukl/internal/run/guest"
 )
 
 func (t *tool) runCommand() *cli.Command {

@@ -19,9 +19,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ukl/internal/nix"
-	"ukl/internal/pins"
-	"ukl/internal/qemu"
+	"ukl/internal/host/nix"
+	"ukl/internal/machine/qemu"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
 

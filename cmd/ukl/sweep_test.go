@@ -15,8 +15,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ukl/internal/gdbstub"
-	"ukl/internal/systemmap"
+	"ukl/internal/kernel/systemmap"
+	"ukl/internal/machine/gdbstub"
 )
 
 // An unmapped hole between the kernel's direct map and its vmalloc area (Documentation/x86/x86_64/mm.rst).

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ukl/internal/qemu"
+	"ukl/internal/machine/qemu"
 )
 
 // terminal is a real pseudo-terminal, with everything that was written to it.

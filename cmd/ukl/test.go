@@ -7,13 +7,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/accel"
-	"ukl/internal/apps"
-	"ukl/internal/exit"
-	"ukl/internal/guest"
-	"ukl/internal/manifest"
-	"ukl/internal/suggest"
-	"ukl/internal/trial"
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/app/suggest"
+	"ukl/internal/cli/exit"
+	"ukl/internal/machine/accel"
+	"ukl/internal/run/apptest"
+	"ukl/internal/run/guest"
 )
 
 func (t *tool) testCommand() *cli.Command {
@@ -29,7 +29,7 @@ examples:
   ukl test --only greets ./server`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "only", Usage: "run the test called `NAME`; repeatable"},
-			&cli.DurationFlag{Name: "timeout", Value: trial.Limit, Usage: "a test that takes longer than `TIME` has failed"},
+			&cli.DurationFlag{Name: "timeout", Value: apptest.Limit, Usage: "a test that takes longer than `TIME` has failed"},
 		}, guestFlags(), []cli.Flag{
 			accelFlag(accel.Auto),
 			modeFlag(),
@@ -41,10 +41,10 @@ examples:
 
 // tested is what `ukl test --json` prints.
 type tested struct {
-	App    string         `json:"app"`
-	Passed int            `json:"passed"`
-	Failed int            `json:"failed"`
-	Tests  []trial.Result `json:"tests"`
+	App    string           `json:"app"`
+	Passed int              `json:"passed"`
+	Failed int              `json:"failed"`
+	Tests  []apptest.Result `json:"tests"`
 }
 
 func (t *tool) test(c *cli.Context) error {
@@ -67,7 +67,7 @@ func (t *tool) test(c *cli.Context) error {
 	if err := t.prepare(c, a, &o); err != nil {
 		return err
 	}
-	out := tested{App: a.Name, Tests: []trial.Result{}}
+	out := tested{App: a.Name, Tests: []apptest.Result{}}
 	say := func(format string, args ...any) {
 		if err == nil && !c.Bool("json") {
 			_, err = fmt.Fprintf(t.stdout, format+"\n", args...)
@@ -75,7 +75,7 @@ func (t *tool) test(c *cli.Context) error {
 	}
 	say("1..%d", len(tests))
 	for i, test := range tests {
-		r, rerr := trial.Run(c.Context, test, o, func(v guest.Verdict) []string { return t.backtrace(c, a, o, v) })
+		r, rerr := apptest.Run(c.Context, test, o, func(v guest.Verdict) []string { return t.backtrace(c, a, o, v) })
 		if rerr != nil {
 			return rerr
 		}

@@ -1,6 +1,6 @@
-/* boot.S: the boot sector of a disk or CD that internal/disk writes.
+/* boot.S: the boot sector of a disk or CD that internal/build/disk writes.
  *
- * It knows nothing of Linux but where its real-mode code begins. A table behind it says what to load where; internal/disk
+ * It knows nothing of Linux but where its real-mode code begins. A table behind it says what to load where; internal/build/disk
  * fills it in, has put command line and addresses into the kernel's header, and lays everything out in blocks of 2048 bytes,
  * so that the same table is right for sectors of 512 (disk) and of 2048 bytes (CD).
  *
@@ -9,7 +9,7 @@
  * Else:  one line on the screen and on the first serial port, then INT 18h: the BIOS tries the next drive.
  */
 	.set	SETUP, 0x4000		/* segment of the kernel's real-mode code */
-	.set	STACK, 0xe000		/* in it; the heap ends below, see internal/disk */
+	.set	STACK, 0xe000		/* in it; the heap ends below, see internal/build/disk */
 	.set	BUFFER, 0x2000		/* segment of what is being moved */
 	.set	CHUNK, 16		/* blocks at a time: 32 KiB, no more than every BIOS takes */
 	.set	TABLE, 392		/* offset of the table; the partition table begins at 446 */

@@ -13,7 +13,7 @@ import (
 	"runtime"
 	"strings"
 
-	"ukl/internal/toolchain"
+	"ukl/internal/pin/toolchain"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }

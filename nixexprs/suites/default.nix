@@ -1,4 +1,4 @@
-# suites/default.nix: the test programs of glibc and of the kernel, for both rings. internal/suites runs them.
+# suites/default.nix: the test programs of glibc and of the kernel, for both rings. internal/kernel/suites runs them.
 #
 # in   cases     glibc/DIRECTORY/TEST, glibc/DIRECTORY, linux/DIRECTORY/NAME or linux, one a line: what is built
 #      leave     regular expression of the tests that a glibc/DIRECTORY does not stand for

@@ -1,0 +1,181 @@
+// Package apps finds the application that somebody means: one that came along, by name, or one of their own, by directory. The
+// catalogue is read from the program itself; nothing is written until an application is to be built.
+package apps
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ukl/internal/app/manifest"
+	"ukl/internal/app/program"
+	"ukl/internal/app/suggest"
+)
+
+// App is one application.
+type App struct {
+	*manifest.Manifest
+	// Short is the name that people type: for a bundled application its directory's.
+	Short string
+	// Dir is an absolute path; "" for a bundled application, which Arguments completes.
+	// It is "" too for a program without a manifest.
+	Dir     string
+	Bundled bool
+	// Files is the directory's content; nil for a program without a manifest.
+	Files fs.FS
+	// Program is the absolute path of a finished program; "" for one that is compiled.
+	Program string
+	// Entry is used instead of the manifest's Calls; "" is none.
+	Entry manifest.Calls
+	// Flavour is a variant of the kernel; "" is none. Debug is one that looks for its own mistakes.
+	Flavour Flavour
+}
+
+// Flavour names a file of the expressions, linux/FLAVOUR.config.
+type Flavour string
+
+// Debug is the kernel with lockdep, KASAN and checks of sleeping in atomic context: slow, and some 15 MiB bigger.
+const Debug Flavour = "debug"
+
+// Catalogue is the bundled applications.
+type Catalogue struct {
+	fs fs.FS // of nixexprs
+}
+
+// folder is where nixexprs has applications.
+const folder = "apps"
+
+// New reads the catalogue from the files of nixexprs.
+func New(nixexprs fs.FS) Catalogue { return Catalogue{nixexprs} }
+
+// List returns the bundled applications by name.
+func (c Catalogue) List() ([]App, error) {
+	entries, err := fs.ReadDir(c.fs, folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []App
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		dir := path.Join(folder, e.Name())
+		text, err := fs.ReadFile(c.fs, path.Join(dir, manifest.File))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		sub, err := fs.Sub(c.fs, dir)
+		if err != nil {
+			return nil, err
+		}
+		m, err := manifest.Parse(text, manifest.Place{File: path.Join("nixexprs", dir, manifest.File), Base: e.Name(), FS: sub})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, App{Manifest: m, Short: e.Name(), Bundled: true, Files: sub})
+	}
+	return list, nil
+}
+
+// Unknown is a word that names no application.
+type Unknown struct{ Word, Suggestion string }
+
+func (e *Unknown) Error() string { return fmt.Sprintf("there is no application %q", e.Word) }
+
+// Hint is the line that helps.
+func (e *Unknown) Hint() string {
+	if e.Suggestion != "" {
+		return fmt.Sprintf("did you mean %q? `ukl list` shows all; a directory is written with a slash", e.Suggestion)
+	}
+	return "`ukl list` shows what comes along; a directory of your own is written with a slash: ./" + e.Word
+}
+
+// Find returns the application that a word of the command line means. A word with a slash, "." and ".." are directories, or
+// finished programs; another is a bundled application's name, alias, or else a directory that has a manifest, or a program. "" is
+// the current directory.
+func (c Catalogue) Find(word string) (App, error) {
+	if word == "" {
+		word = "."
+	}
+	if word == "." || word == ".." || strings.ContainsRune(word, '/') {
+		return own(word)
+	}
+	list, err := c.List()
+	if err != nil {
+		return App{}, err
+	}
+	var names []string
+	for _, a := range list {
+		if word == a.Short || a.Matches(word) {
+			return a, nil
+		}
+		names = append(names, a.Short)
+	}
+	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil || program.Is(word) {
+		return own(word)
+	}
+	if fi, err := os.Stat(word); err == nil && fi.Mode().IsRegular() {
+		return App{}, program.Check(word) // a source, most likely, and no name
+	}
+	for _, a := range list {
+		names = append(append(names, a.Name), a.Aliases...)
+	}
+	return App{}, &Unknown{word, suggest.Nearest(word, slices.Compact(names))}
+}
+
+// own reads an application that did not come along.
+func own(place string) (App, error) {
+	abs, err := filepath.Abs(place)
+	if err != nil {
+		return App{}, err
+	}
+	switch fi, err := os.Stat(place); {
+	case err != nil:
+		return App{}, err
+	case fi.IsDir():
+	case filepath.Base(place) == manifest.File:
+		place, abs = filepath.Dir(place), filepath.Dir(abs)
+	default:
+		m := manifest.OfProgram(abs)
+		return App{Manifest: m, Short: m.Name, Program: abs}, program.Check(place)
+	}
+	m, err := manifest.Load(place)
+	if err != nil {
+		return App{}, err
+	}
+	a := App{Manifest: m, Short: m.Name, Dir: abs, Files: os.DirFS(abs)}
+	if m.Prebuilt != "" {
+		a.Program = filepath.Join(abs, m.Prebuilt)
+		err = program.Check(filepath.Join(place, m.Prebuilt))
+	}
+	return a, err
+}
+
+// Arguments are what the expressions, extracted to nixexprs, get for the application.
+func (a App) Arguments(nixexprs string) map[string]string {
+	args := map[string]string{"app": a.Dir}
+	switch {
+	case a.Bundled:
+		args["app"] = filepath.Join(nixexprs, folder, a.Short)
+	case a.Dir == "":
+		args = map[string]string{"program": a.Program, "name": a.Name}
+	}
+	if a.Entry != "" {
+		args["calls"] = string(a.Entry)
+	}
+	if a.Flavour != "" {
+		args["flavour"] = string(a.Flavour)
+	}
+	return args
+}

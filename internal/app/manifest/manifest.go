@@ -1,0 +1,528 @@
+// Package manifest reads ukl.toml, which describes one application. Everything in it is checked before anything is built, and an
+// error names file, line and column. What belongs to a run (arguments, ports, memory) never reaches a build; nixexprs/manifest.nix
+// reads the rest of the same file.
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ukl/internal/machine/qemu"
+	"ukl/internal/pin/pins"
+)
+
+// File is the manifest's name in an application's directory.
+const File = "ukl.toml"
+
+// Manifest is a valid ukl.toml with its defaults filled in.
+type Manifest struct {
+	Name    string
+	Aliases []string // other names of a bundled application
+	Summary string   // one line for `ukl list`
+
+	// Prebuilt is a finished program in the directory, in place of all that is compiled; "" is none.
+	Prebuilt string
+	// Build are shell commands in place of ukl's own compiling; none is that. They make the program Result, or else relocatable
+	// files that fit the patterns Objects, which ukl links.
+	Build   []string
+	Result  string
+	Objects []string
+	// Packages are Debian packages that the build sees besides the usual tools; their pins are in ukl.lock.
+	Packages []string
+	// Archive is third-party source that is unpacked below the directory's own files; nil is none. Patches are patterns of files of
+	// the directory, which are applied to it.
+	Archive *pins.Archive
+	Patches []string
+	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
+	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
+
+	Args  []string // of the application, unless the command line gives some
+	Env   []string // NAME=VALUE, sorted by name
+	Ports []qemu.Forward
+	// Volumes are directories of the host, by paths that may be relative to the manifest's directory.
+	Volumes []qemu.Volume
+	// Files are copied into the guest's root file system, sorted by their place there.
+	Files  []Copied
+	Memory int // MiB
+	CPUs   int
+	Calls  Calls
+	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
+	Kernel []string
+	Tests  []Test
+}
+
+// Copied is a file or directory that the guest gets a copy of.
+type Copied struct {
+	Guest string // an absolute path
+	Host  string // may be relative to the manifest's directory
+}
+
+// Calls is the way from the application into the kernel.
+type Calls string
+
+const (
+	Gate   Calls = "gate"   // every system call does the kernel's entry and exit work
+	Bypass Calls = "bypass" // that work is skipped when none is due
+)
+
+// Test is one exchange with the running application.
+type Test struct {
+	Name   string
+	Args   []string
+	Port   int    // of the guest, where Send goes: by default the first of Ports; 0 is the application's stdin
+	Send   string // bytes
+	Expect string // what must come back, from the port or on stdout
+	Status int    // the application's exit code; -1 is: it is not waited for
+}
+
+// NotFound says that a directory describes no application.
+type NotFound struct{ Dir string }
+
+func (e *NotFound) Error() string { return fmt.Sprintf("no %s in %s", File, e.Dir) }
+
+// Load reads the manifest of the application in dir. It also looks whether the source files exist.
+func Load(dir string) (*Manifest, error) {
+	path := filepath.Join(dir, File)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &NotFound{dir}
+	case err != nil:
+		return nil, err
+	}
+	base, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(text, Place{File: path, Base: filepath.Base(base), FS: os.DirFS(dir)})
+}
+
+// Place is where a manifest's text comes from.
+type Place struct {
+	File string // for messages
+	Base string // name of the directory: the application's name if the text gives none
+	FS   fs.FS  // the directory, to look for sources; nil does not look
+}
+
+// longestName keeps store paths, which hold the name, well below what file systems take.
+const longestName = 64
+
+// isName tells whether s can be part of a store path. A regular expression would be compiled at each start of ukl.
+func isName(s string) bool {
+	for i, c := range s {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || !strings.ContainsRune("+._-", c)) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= longestName
+}
+
+// Parse checks the text of a manifest. Its error is an Errors.
+func Parse(text []byte, p Place) (*Manifest, error) {
+	r, err := newReader(string(text), p.File)
+	if err != nil {
+		return nil, err
+	}
+	m := r.manifest(p)
+	return m, r.errors()
+}
+
+// Keys are the keys of the top level.
+func Keys() []string {
+	r, err := newReader("", "")
+	if err != nil {
+		return nil // an empty text is valid
+	}
+	r.manifest(Place{Base: "x"})
+	slices.Sort(r.known)
+	return slices.Compact(r.known)
+}
+
+func (r *reader) manifest(p Place) *Manifest {
+	m := &Manifest{
+		Name:    r.text("name", p.Base),
+		Aliases: r.list("aliases"),
+		Summary: r.text("summary", ""),
+
+		Prebuilt: r.text("prebuilt", ""),
+		Build:    r.list("build"),
+		Result:   r.text("program", ""),
+		Objects:  r.list("objects"),
+		Packages: r.list("packages"),
+		Sources:  r.list("sources"),
+		Include:  r.list("include"),
+		CFlags:   r.list("cflags"),
+		CXXFlags: r.list("cxxflags"),
+		LDFlags:  r.list("ldflags"),
+		Libs:     r.list("libs"),
+
+		Args:    r.list("args"),
+		Env:     r.env("env"),
+		Ports:   r.ports("ports"),
+		Volumes: r.volumes("volumes"),
+		Files:   r.copied("files", p.FS),
+		Memory:  r.memory("memory"),
+		CPUs:    r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
+	}
+	r.names(m)
+	r.archive(m, p.FS)
+	sources := p.FS // where they are looked for
+	if m.Archive != nil {
+		sources = nil // most are in the archive
+	}
+	switch {
+	case r.has("prebuilt"):
+		r.prebuilt(m.Prebuilt, p.FS)
+	case r.has("build"):
+		r.commands(m)
+	case r.has("program"):
+		r.fault("program", "program is what build makes, and there is no build")
+	case r.has("objects"):
+		r.fault("objects", "objects are what build makes, and there is no build")
+	case m.Sources == nil:
+		m.Sources = DefaultSources()
+		if sources != nil && !anyFile(sources, m.Sources) {
+			r.fault("", "there is no source file here: %s", strings.Join(m.Sources, ", "))
+		}
+	default:
+		r.files("sources", m.Sources, sources)
+	}
+	r.inside("include", m.Include)
+	r.packages("packages", m.Packages)
+	u := r.table("unikernel")
+	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
+	u.done()
+	k := r.table("kernel")
+	m.Kernel = k.list("config")
+	k.configuration("config", m.Kernel)
+	k.done()
+	for _, t := range r.tables("test") {
+		port := 0
+		if len(m.Ports) > 0 {
+			port = m.Ports[0].Guest
+		}
+		m.Tests = append(m.Tests, t.test(len(m.Tests)+1, port))
+	}
+	r.done()
+	return m
+}
+
+func (r *reader) names(m *Manifest) {
+	if !isName(m.Name) {
+		if r.has("name") {
+			r.fault("name", "%q cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit", m.Name)
+		} else {
+			r.fault("", "the directory's name %q cannot be the application's name: add name = \"...\"", m.Name)
+		}
+	}
+	for _, a := range m.Aliases {
+		if !isName(a) {
+			r.fault("aliases", "%q cannot be a name", a)
+		}
+	}
+	if strings.ContainsAny(m.Summary, "\n\r") {
+		r.fault("summary", "a summary is one line")
+	}
+}
+
+func (r *reader) env(key string) []string {
+	t := r.table(key)
+	var env []string
+	for _, name := range t.keys() {
+		if strings.ContainsAny(name, "=\x00") || name == "" {
+			t.fault(name, "%q cannot be the name of a variable", name)
+			continue
+		}
+		value := t.text(name, "")
+		if strings.Contains(value, "\x00") {
+			t.fault(name, "a value cannot hold a NUL byte")
+			continue
+		}
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+func (r *reader) ports(key string) []qemu.Forward {
+	var ports []qemu.Forward
+	for _, v := range r.array(key) {
+		var s string
+		switch v := v.(type) {
+		case string:
+			s = v
+		case int64:
+			s = fmt.Sprint(v)
+		default:
+			r.fault(key, "want ports such as 5555 or \"8080:80\", not %s", kind(v))
+			continue
+		}
+		f, err := qemu.ParseForward(s)
+		if err != nil {
+			r.fault(key, "%v", err)
+			continue
+		}
+		ports = append(ports, f)
+	}
+	return ports
+}
+
+func (r *reader) volumes(key string) []qemu.Volume {
+	var volumes []qemu.Volume
+	for _, s := range r.list(key) {
+		v, err := qemu.ParseVolume(s)
+		if err != nil {
+			r.fault(key, "%v", err)
+			continue
+		}
+		volumes = append(volumes, v)
+	}
+	return volumes
+}
+
+// reserved are places of the root file system that belong to the kernel and to ukl.
+func reserved() []string { return []string{"/app", "/dev", "/init", "/proc", "/sys", "/ukl"} }
+
+// copied reads a table of places in the guest, and looks whether there is something to copy below the manifest's directory.
+func (r *reader) copied(key string, dir fs.FS) []Copied {
+	t := r.table(key)
+	var all []Copied
+	for _, guest := range t.keys() {
+		c := Copied{Guest: filepath.Clean(guest), Host: t.text(guest, ".")}
+		switch {
+		case !filepath.IsAbs(guest) || strings.ContainsAny(guest, "\x00\n"):
+			t.fault(guest, "%q is no absolute path of the guest", guest)
+			continue
+		case c.Guest == "/" || slices.ContainsFunc(reserved(), func(p string) bool { return c.Guest == p || strings.HasPrefix(c.Guest, p+"/") }):
+			t.fault(guest, "%s: this place is the kernel's or ukl's own", guest)
+			continue
+		case slices.ContainsFunc(all, func(other Copied) bool { return other.Guest == c.Guest }):
+			t.fault(guest, "%s is there twice", c.Guest)
+			continue
+		case c.Host == "" || strings.Contains(c.Host, "\x00"):
+			t.fault(guest, "%s: want a file or a directory", guest)
+			continue
+		}
+		if dir != nil && filepath.IsLocal(c.Host) {
+			if _, err := fs.Stat(dir, filepath.ToSlash(filepath.Clean(c.Host))); err != nil {
+				t.fault(guest, "there is no %q", c.Host)
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func (r *reader) memory(key string) int {
+	switch v := r.get(key).(type) {
+	case nil:
+		return qemu.DefaultMemory
+	case string:
+		n, err := qemu.ParseMemory(v)
+		if err != nil {
+			r.fault(key, "%v", err)
+		}
+		return n
+	case int64:
+		n := int(min(v, 1<<30))
+		if err := qemu.CheckMemory(n); err != nil {
+			r.fault(key, "%v", err)
+		}
+		return n
+	default:
+		r.fault(key, "want a size such as 64 or \"64M\", not %s", kind(v))
+		return 0
+	}
+}
+
+// DefaultSources are the patterns for sources of a manifest without `sources`, the same as in nixexprs/manifest.nix.
+func DefaultSources() []string { return []string{"*.c", "*.cc", "*.cpp", "*.S"} }
+
+func anyFile(dir fs.FS, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		found, _ := fs.Glob(dir, p)
+		return len(found) > 0
+	})
+}
+
+// inside checks that paths stay in the application's directory, which is all that a build sees.
+func (r *reader) inside(key string, paths []string) {
+	for _, p := range paths {
+		if !filepath.IsLocal(p) {
+			r.fault(key, "%q leaves the application's directory", p)
+		}
+	}
+}
+
+// prebuilt checks that the finished program is there, and that nothing is asked for that only a compiler could do.
+func (r *reader) prebuilt(file string, dir fs.FS) {
+	r.inside("prebuilt", []string{file})
+	if dir != nil && filepath.IsLocal(file) {
+		if fi, err := fs.Stat(dir, filepath.Clean(file)); err != nil || !fi.Mode().IsRegular() {
+			r.fault("prebuilt", "there is no file %q", file)
+		}
+	}
+	r.without("a prebuilt program is neither compiled nor linked",
+		"build", "program", "objects", "packages", "source", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
+}
+
+// commands checks an application that builds itself.
+func (r *reader) commands(m *Manifest) {
+	if len(m.Build) == 0 {
+		r.fault("build", "build: want at least one command")
+	}
+	switch {
+	case r.has("objects"):
+		r.inside("objects", m.Objects)
+		for _, o := range m.Objects {
+			if filepath.Ext(o) != ".o" {
+				r.fault("objects", "%q is no name of relocatable files, which end with .o: ld -r --whole-archive makes one of an archive", o)
+			}
+		}
+		if len(m.Objects) == 0 {
+			r.fault("objects", "objects: want at least one file or pattern")
+		}
+		r.without("ukl links the objects, so there is no program for build to make", "program")
+		r.without("build decides what is compiled", "sources", "include")
+		return
+	case m.Result == "":
+		r.fault("build", "build needs program, the file that it makes, or objects")
+	default:
+		r.inside("program", []string{m.Result})
+	}
+	r.without("build decides what is compiled and linked", "sources", "include", "libs", "unikernel")
+}
+
+// without refuses keys that would have no effect.
+func (r *reader) without(why string, keys ...string) {
+	for _, key := range keys {
+		if r.has(key) {
+			r.fault(key, "%s: %s", key, why)
+		}
+	}
+}
+
+// NameOf makes a file's name one that an application can have.
+func NameOf(file string) string {
+	name := strings.Map(func(c rune) rune {
+		if isName("x" + string(c)) {
+			return c
+		}
+		return '-'
+	}, file)
+	name = strings.TrimLeft(name, "+._-")
+	if name == "" {
+		name = "app"
+	}
+	return name[:min(len(name), longestName)]
+}
+
+// OfProgram is the manifest of a finished program that has none.
+func OfProgram(file string) *Manifest {
+	base := filepath.Base(file)
+	return &Manifest{Name: NameOf(base), Prebuilt: base, Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate}
+}
+
+// IsPackage tells whether Debian could have a package of that name.
+func IsPackage(name string) bool {
+	const begin = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return len(name) > 1 && strings.Trim(name, begin+"+.-") == "" && strings.ContainsAny(name[:1], begin)
+}
+
+func (r *reader) packages(key string, names []string) {
+	for _, n := range names {
+		if !IsPackage(n) {
+			r.fault(key, "%q is no name of a Debian package", n)
+		}
+	}
+}
+
+// option is a line of kernel configuration. Modules (=m) have no file system to be loaded from.
+var option = regexp.MustCompile(`^CONFIG_[A-Z0-9_]+=(y|n|-?[0-9]+|0x[0-9a-fA-F]+|"[^"\\]*")$`)
+
+func (r *reader) configuration(key string, lines []string) {
+	for _, l := range lines {
+		switch {
+		case strings.HasSuffix(l, "=m"):
+			r.fault(key, "%s: a module cannot be loaded here: want =y", l)
+		case !option.MatchString(l):
+			r.fault(key, "%q is no line of kernel configuration: want CONFIG_NAME=y, n, a number, or a \"string\"", l)
+		case l == "CONFIG_RING0_PROCESS=n":
+			r.fault(key, "%s: without it there is no unikernel; to compare, run --mode process", l)
+		}
+	}
+}
+
+// archive reads [source].
+func (r *reader) archive(m *Manifest, dir fs.FS) {
+	t := r.table("source")
+	a := pins.Archive{URL: t.text("url", ""), SHA256: t.text("sha256", "")}
+	m.Patches = t.list("patches")
+	t.done()
+	if !r.has("source") {
+		return
+	}
+	m.Archive = &a
+	for _, key := range []string{"url", "sha256"} {
+		if !t.has(key) {
+			t.fault("", "[source] needs %s", key)
+		}
+	}
+	if err := pins.CheckURL(a.URL); err != nil && t.has("url") {
+		t.fault("url", "%v", err)
+	}
+	if err := pins.CheckHash(a.SHA256); err != nil && t.has("sha256") {
+		t.fault("sha256", "%v", err)
+	}
+	if len(m.Patches) > 0 {
+		t.files("patches", m.Patches, dir)
+	}
+}
+
+// files checks that every pattern fits a file.
+func (r *reader) files(key string, patterns []string, dir fs.FS) {
+	r.inside(key, patterns)
+	for _, p := range patterns {
+		if dir == nil || !filepath.IsLocal(p) {
+			continue
+		}
+		found, err := fs.Glob(dir, filepath.Clean(p))
+		switch {
+		case err != nil:
+			r.fault(key, "%q is no pattern", p)
+		case len(found) == 0:
+			r.fault(key, "no file fits %q", p)
+		}
+	}
+	if len(patterns) == 0 {
+		r.fault(key, "an application needs at least one source file")
+	}
+}
+
+// test reads the nth [[test]]; port is where it sends unless it says so.
+func (r *reader) test(n, port int) Test {
+	t := Test{
+		Name:   r.text("name", fmt.Sprint(n)),
+		Args:   r.list("args"),
+		Port:   r.integer("port", port, 0, 65535),
+		Send:   r.text("send", ""),
+		Expect: r.text("expect", ""),
+		Status: r.integer("status", -1, -1, 255),
+	}
+	r.done()
+	if t.Expect == "" && t.Status < 0 {
+		r.fault("", "the test proves nothing: it needs expect or status")
+	}
+	return t
+}
+
+// Matches tells whether the application goes by a name.
+func (m *Manifest) Matches(name string) bool {
+	return name == m.Name || slices.Contains(m.Aliases, name)
+}

@@ -1,0 +1,159 @@
+package manifest
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"ukl/internal/machine/qemu"
+)
+
+func place(files ...string) Place {
+	m := fstest.MapFS{}
+	for _, f := range files {
+		m[f] = &fstest.MapFile{}
+	}
+	return Place{File: "ukl.toml", Base: "base", FS: m}
+}
+
+func TestParse(t *testing.T) {
+	m, err := Parse([]byte(`
+name = "server"
+summary = "serves"
+aliases = ["tcp-server"]
+sources = ["src/*.c", "main.c"]
+include = ["inc"]
+cflags = ["-O3"]
+libs = ["m"]
+args = ["-p", "two\nlines"]
+ports = [5555, "0.0.0.0:80:8080", "53:53/udp"]
+memory = "1G"
+cpus = 2
+[env]
+B = "2"
+A = ""
+[unikernel]
+calls = "bypass"
+[[test]]
+send = "a"
+expect = "b"
+[[test]]
+name = "ends"
+port = 0
+args = ["x"]
+status = 3
+`), place("src/a.c", "main.c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Manifest{
+		Name: "server", Summary: "serves", Aliases: []string{"tcp-server"},
+		Sources: []string{"src/*.c", "main.c"}, Include: []string{"inc"}, CFlags: []string{"-O3"}, Libs: []string{"m"},
+		Args: []string{"-p", "two\nlines"},
+		Env:  []string{"A=", "B=2"},
+		Ports: []qemu.Forward{
+			{Addr: "127.0.0.1", Host: 5555, Guest: 5555},
+			{Addr: "0.0.0.0", Host: 80, Guest: 8080},
+			{Addr: "127.0.0.1", Host: 53, Guest: 53, UDP: true},
+		},
+		Memory: 1024, CPUs: 2, Calls: Bypass,
+		Tests: []Test{
+			{Name: "1", Port: 5555, Send: "a", Expect: "b", Status: -1},
+			{Name: "ends", Args: []string{"x"}, Status: 3},
+		},
+	}
+	if !reflect.DeepEqual(m, want) {
+		t.Errorf("Parse = %+v\nwant %+v", m, want)
+	}
+	if !m.Matches("server") || !m.Matches("tcp-server") || m.Matches("tcp") {
+		t.Error("Matches takes the name and the aliases")
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	m, err := Parse(nil, place("main.c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Name != "base" || m.Memory != qemu.DefaultMemory || m.CPUs != 1 || m.Calls != Gate || len(m.Sources) != 4 {
+		t.Errorf("defaults: %+v", m)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for _, c := range []struct{ text, want, hint string }{
+		{"memroy = 3", `ukl.toml:1:1: unknown key "memroy"`, `did you mean "memory"?`},
+		{"\n\n  frob = 3", `ukl.toml:3:3: unknown key "frob"`, ""},
+		{"[env]\nA = 1", "ukl.toml:2:5: A: want a string, not a number", ""},
+		{"env = { A = 1 }", "ukl.toml:1:7: A: want a string, not a number", ""},
+		{"env = 3", "ukl.toml:1:7: env: want a table, not a number", ""},
+		{"unikernel.calls = 'x'", `ukl.toml:1:19: calls: want gate or bypass, not "x"`, ""},
+		{"[[test]]\nsend = 'a'\nexpect='b'\n[[test]]\nexpekt = 'a'", `ukl.toml:4:1: the test proves nothing: it needs expect or status`, ""},
+		{"test = 3", "ukl.toml:1:8: test: want [[test]], not a number", ""},
+		{"x = 1\nx = 2", "ukl.toml:2:1: Key 'x' has already been defined.", ""},
+		{"name = 'a/b'", `ukl.toml:1:8: "a/b" cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit`, ""},
+		{"sources = []", "ukl.toml:1:11: an application needs at least one source file", ""},
+		{"sources = ['../x.c']", `ukl.toml:1:11: "../x.c" leaves the application's directory`, ""},
+		{"include = ['/usr/include']", `ukl.toml:1:11: "/usr/include" leaves the application's directory`, ""},
+		{"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:1:10: cflags: an item cannot hold a line break", ""},
+		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: at least 16 are needed", ""},
+		{"cpus = 1000", "ukl.toml:1:8: cpus: want 1 to 64, not 1000", ""},
+		{"ports = [true]", `ukl.toml:1:9: want ports such as 5555 or "8080:80", not true or false`, ""},
+		{"summary = \"a\\nb\"", "ukl.toml:1:11: a summary is one line", ""},
+		{"a = 1979-05-27", `ukl.toml:1:1: unknown key "a"`, ""},
+		{"a = \xff", "ukl.toml:1:1: the file is not UTF-8 text", ""},
+	} {
+		_, err := Parse([]byte(c.text), place("main.c"))
+		var es Errors
+		if !errors.As(err, &es) {
+			t.Errorf("Parse(%q): %v; want Errors", c.text, err)
+			continue
+		}
+		if es[0].Error() != c.want || es[0].Hint != c.hint {
+			t.Errorf("Parse(%q) = %q, hint %q\nwant %q, hint %q", c.text, es[0], es[0].Hint, c.want, c.hint)
+		}
+	}
+	if _, err := Parse(nil, place("readme")); err == nil || !strings.Contains(err.Error(), "there is no source file here") {
+		t.Errorf("without sources: %v", err)
+	}
+	if _, err := Load(t.TempDir()); !errors.As(err, new(*NotFound)) {
+		t.Errorf("Load of an empty directory: %v", err)
+	}
+}
+
+// Positions must not be led astray by what looks like a key inside a value.
+func TestLocate(t *testing.T) {
+	places := locate("a = \"\"\"\nb = 1\n[c]\n\"\"\"\nd = [ # ]\n  'x', \"]\",\n]\n\"e f\" = 1 # g = 2\n[h . i]\nj=1\n[[k]]\nl = 1\n [[k]]\nl = {m = 1}\n")
+	want := map[string]position{
+		"a": {1, 1, 5}, "d": {5, 1, 5}, "e f": {8, 1, 9}, "h.i": {9, 1, 1}, "h.i.j": {10, 1, 3},
+		"k": {13, 2, 2}, "k#1": {11, 1, 1}, "k#1.l": {12, 1, 5}, "k#2": {13, 2, 2}, "k#2.l": {14, 1, 5},
+	}
+	if !reflect.DeepEqual(places, want) {
+		t.Errorf("locate = %v\nwant %v", places, want)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("name = \"x\"\nports = [1, \"2:3\"]\n[env]\nA = \"b\"\n[[test]]\nsend = 'a'\n")
+	f.Add("[unikernel]\ncalls = \"\"\"\n[x]\n\"\"\"\n")
+	f.Add("\x01") // the decoder gives a place before the text
+	f.Add("a.b.c = {d = [1, 2], e = \"}\"}")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, err := Parse([]byte(text), place("a.c"))
+		if err == nil {
+			return
+		}
+		var es Errors
+		if !errors.As(err, &es) || len(es) == 0 {
+			t.Fatalf("%T: %v", err, err)
+		}
+		lines := strings.Count(text, "\n") + 1
+		for _, e := range es {
+			if e.Line < 1 || e.Line > lines || e.Column < 1 {
+				t.Errorf("%v: a place outside of %d lines", e, lines)
+			}
+		}
+	})
+}

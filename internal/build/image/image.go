@@ -1,0 +1,495 @@
+// Package image turns an application into a bootable image: it brings missing pins into the store, has Nix build what is
+// missing, and remembers the result. When nothing has changed since, it starts no process and only looks whether the files are
+// still there.
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ukl/internal/app/apps"
+	"ukl/internal/build/cache"
+	"ukl/internal/build/stage"
+	"ukl/internal/host/nix"
+	"ukl/internal/pin/pins"
+	"ukl/internal/report/treediff"
+	"ukl/nixexprs"
+)
+
+// Store is what a build needs of Nix; *nix.Client is one.
+type Store interface {
+	pins.Store
+	Instantiate(context.Context, nix.Request) (string, error)
+	Plan(ctx context.Context, drv string) ([]string, error)
+	Outputs(ctx context.Context, drv string) ([]string, error)
+	Realise(ctx context.Context, drv, root string, events func(nix.Event)) (string, error)
+	Check(ctx context.Context, drv string, events func(nix.Event)) error
+}
+
+// Progress is told what happens, from one goroutine at a time.
+type Progress interface {
+	Fetch(pins.Progress)
+	Note(string)
+	Build(nix.Event)
+}
+
+// Builder builds images. Its fields are set once, before use.
+type Builder struct {
+	Cache string                // directory for what is remembered, and for Nix's roots
+	Open  func() (Store, error) // finds Nix, the first time that it is needed
+	Pins  pins.Options
+	// Free tells the free bytes where the store is; nil does not look.
+	Free     func() (uint64, error)
+	Progress Progress
+
+	store Store
+}
+
+// Image is a built image. All paths are where the file system has them.
+type Image struct {
+	Path      string `json:"path"` // the store path
+	Vmlinux   string `json:"vmlinux"`
+	BzImage   string `json:"bzImage"`
+	Config    string `json:"config"`
+	SystemMap string `json:"systemMap"`
+}
+
+func newImage(path string) *Image {
+	at := func(name string) string { return filepath.Join(nix.Physical(path), name) }
+	return &Image{path, at("vmlinux"), at("bzImage"), at("config"), at("System.map")}
+}
+
+// there tells whether the image's files exist.
+func (i *Image) there() bool { return i.Path != "" && exists(i.Vmlinux) && exists(i.BzImage) }
+
+// NoBuilder says that the first stage is missing and cannot be made by this program.
+type NoBuilder struct{ Path string }
+
+func (e *NoBuilder) Error() string {
+	return fmt.Sprintf("the first builder, %s, is not in the store", e.Path)
+}
+
+// Hint is the line that helps.
+func (e *NoBuilder) Hint() string { return "./ukl, at the top of the repository, builds it" }
+
+// NoSpace says that the disk has too little room for a build.
+type NoSpace struct{ Have, Need uint64 }
+
+func (e *NoSpace) Error() string {
+	return fmt.Sprintf("%d MB are free where the Nix store is, and this build needs %d MB", e.Have/1e6, e.Need/1e6)
+}
+
+// Build returns the image of an application.
+func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
+	key, err := b.key(a)
+	if err != nil {
+		return nil, err
+	}
+	if i := newImage(recall(b.memo(a, attrImage), key)); i.there() {
+		return i, nil
+	}
+	path, err := b.realise(ctx, a, attrImage, b.root(a, attrImage))
+	if err != nil {
+		return nil, err
+	}
+	i := newImage(path)
+	if !i.there() {
+		return nil, fmt.Errorf("%s holds no image", path)
+	}
+	b.remember(a, attrImage, key, path)
+	b.keep(ctx, a)
+	return i, nil
+}
+
+// Kernel returns the vmlinux of an application: the same as in its image, but there sooner, since nothing is compressed.
+func (b *Builder) Kernel(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, "vmlinux", attrLink, attrImage)
+}
+
+// ProcessKernel returns the vmlinux of process mode, which is the same for all applications.
+func (b *Builder) ProcessKernel(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, "vmlinux", attrProcessKernel)
+}
+
+// ProcessRoot returns an initramfs in which an application is an ordinary process.
+func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, "root.cpio", attrProcessRoot)
+}
+
+// BootSector returns the boot sector of disks and CDs, which is the same for all applications.
+func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, "boot.bin", attrBoot)
+}
+
+// Linked returns the application as it is linked into the image, with its symbols.
+func (b *Builder) Linked(ctx context.Context, a apps.App) (string, error) {
+	return b.file(ctx, a, "app", attrLink)
+}
+
+// file returns a file of what an attribute makes. What others have made that hold the same one will do as well.
+func (b *Builder) file(ctx context.Context, a apps.App, name, attr string, others ...string) (string, error) {
+	key, err := b.key(a)
+	if err != nil {
+		return "", err
+	}
+	for _, made := range append([]string{attr}, others...) {
+		if path := recall(b.memo(a, made), key); path != "" {
+			if file := filepath.Join(nix.Physical(path), name); exists(file) {
+				return file, nil
+			}
+		}
+	}
+	path, err := b.realise(ctx, a, attr, b.root(a, attr))
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(nix.Physical(path), name)
+	if !exists(file) {
+		return "", fmt.Errorf("%s holds no %s", path, name)
+	}
+	b.remember(a, attr, key, path)
+	b.keep(ctx, a)
+	return file, nil
+}
+
+// Attributes of nixexprs/default.nix that this package asks for by name.
+const (
+	attrImage = "image" // all files
+	attrLink  = "link"  // vmlinux only
+	attrQEMU  = "qemu"
+
+	attrObjects       = "linux-objects"
+	attrProcessKernel = "process-kernel"
+	attrProcessRoot   = "process-root"
+
+	attrBoot = "boot"
+)
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// kept are the stages that every application's build and run needs. What they are made from is not: it can be had again.
+func kept() []string {
+	return []string{"stage0", "tools", attrQEMU, "linux-source", attrObjects, "glibc"}
+}
+
+// keep makes roots for the shared stages, and for the kernel of an application that has one of its own: no image refers to them, and a
+// garbage collection would cost minutes. Nix is asked for their paths once for each version of what they are made from. It is best
+// effort: nothing depends on it.
+func (b *Builder) keep(ctx context.Context, a apps.App) {
+	dir := filepath.Join(b.Cache, stages)
+	if os.MkdirAll(dir, 0o755) != nil {
+		return
+	}
+	for _, attr := range kept() {
+		if b.hold(ctx, apps.App{}, attr, filepath.Join(dir, attr), nixexprs.Hash()) != nil {
+			return
+		}
+	}
+	if a.Manifest != nil && (len(a.Kernel) > 0 || a.Flavour != "") {
+		_ = b.hold(ctx, a, attrObjects, b.root(a, attrObjects), kernelKey(a))
+	}
+}
+
+// kernelKey names everything that an application's own kernel is made from.
+func kernelKey(a apps.App) string {
+	return fmt.Sprintf("%s %s %q", nixexprs.Hash(), a.Flavour, a.Kernel)
+}
+
+// hold makes a root for what an attribute makes, if it is there.
+func (b *Builder) hold(ctx context.Context, a apps.App, attr, root, key string) error {
+	path := recall(root+memoSuffix, key)
+	if path == "" {
+		var err error
+		if path, err = b.output(ctx, a, attr, root); err != nil {
+			return err
+		}
+		remember(root+memoSuffix, key, path)
+	}
+	if held, err := os.Readlink(root); err == nil && held == path || !exists(nix.Physical(path)) {
+		return nil
+	}
+	_, err := b.store.Realise(ctx, path, root, func(nix.Event) {})
+	return err
+}
+
+// stages is the folder of the cache with the roots of the shared stages.
+const stages = "stages"
+
+// output returns the path that an attribute is or will be at.
+func (b *Builder) output(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	drv, err := b.instantiate(ctx, a, attr, root)
+	if err != nil {
+		return "", err
+	}
+	paths, err := b.store.Outputs(ctx, drv)
+	if err != nil {
+		return "", err
+	}
+	if len(paths) == 0 {
+		return "", fmt.Errorf("%s has no output", drv)
+	}
+	return paths[0], nil
+}
+
+// Pieces are what an image is made of, and the images of applications: what a cache is for.
+func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, error) {
+	var pieces []cache.Piece
+	add := func(a apps.App, attr string) error {
+		path, err := b.output(ctx, a, attr, "")
+		if err != nil {
+			return err
+		}
+		p := cache.Piece{Title: attr, Path: path}
+		if slices.ContainsFunc(pieces, func(have cache.Piece) bool { return have.Path == path }) {
+			return nil
+		}
+		if s, ok := stage.Of(nix.Name(path)); ok {
+			p.Title = s.Title
+		}
+		if a.Manifest != nil {
+			p.Title += " of " + a.Name
+		}
+		pieces = append(pieces, p)
+		return nil
+	}
+	for _, attr := range kept() {
+		if err := add(apps.App{}, attr); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range list {
+		// An application's kernel may be one of its own.
+		attrs := []string{attrObjects, "app", attrLink, attrImage}
+		if len(a.Packages) > 0 {
+			attrs = append([]string{"packages"}, attrs...)
+		}
+		for _, attr := range attrs {
+			if err := add(a, attr); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pieces, nil
+}
+
+// QEMU returns the tree that holds the pinned QEMU.
+func (b *Builder) QEMU(ctx context.Context) (string, error) {
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return "", err
+	}
+	path := lock.TreePath(attrQEMU)
+	if exists(nix.Physical(path)) {
+		return nix.Physical(path), nil
+	}
+	if path, err = b.realise(ctx, apps.App{}, attrQEMU, filepath.Join(b.Cache, stages, attrQEMU)); err != nil {
+		return "", err
+	}
+	return nix.Physical(path), nil
+}
+
+// Differs says that a stage built twice is not the same.
+type Differs struct {
+	Stage         string // its title
+	First, Second string // paths; Second is "" if Nix did not keep it
+	Places        []treediff.Place
+}
+
+func (e *Differs) Error() string { return fmt.Sprintf("%s: two builds differ", e.Stage) }
+
+// Check builds stages once more and compares: the application's own, or all whose content the lock does not fix. It ends with the
+// first that differs, as a *Differs.
+func (b *Builder) Check(ctx context.Context, a apps.App, all bool) ([]string, error) {
+	var checked []string
+	for _, s := range stage.All {
+		if !s.App && !all || s.Fixed || s.Aside {
+			continue
+		}
+		drv, err := b.instantiate(ctx, a, s.Attr, "")
+		if err != nil {
+			return checked, err
+		}
+		path, err := b.store.Realise(ctx, drv, "", b.Progress.Build)
+		if err != nil {
+			return checked, err
+		}
+		err = b.store.Check(ctx, drv, b.Progress.Build)
+		if failed := (*nix.BuildError)(nil); errors.As(err, &failed) && failed.Code == nix.NotDeterministic {
+			return checked, differs(s.Title, path)
+		}
+		if err != nil {
+			return checked, err
+		}
+		checked = append(checked, s.Title)
+	}
+	return checked, nil
+}
+
+func differs(title, path string) error {
+	e := &Differs{Stage: title, First: nix.Physical(path)}
+	second := nix.Again(e.First)
+	if places, err := treediff.Find(e.First, second); err == nil {
+		e.Second, e.Places = second, places
+	}
+	return e
+}
+
+// Derivation returns the path of the image's derivation, without building anything.
+func (b *Builder) Derivation(ctx context.Context, a apps.App) (string, error) {
+	return b.instantiate(ctx, a, attrImage, "")
+}
+
+func (b *Builder) open() error {
+	if b.store != nil {
+		return nil
+	}
+	s, err := b.Open()
+	b.store = s
+	return err
+}
+
+func (b *Builder) instantiate(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	drv, _, err := b.evaluate(ctx, a, attr, root)
+	return drv, err
+}
+
+// evaluate returns the derivation of an attribute, and the pins that the application has itself.
+func (b *Builder) evaluate(ctx context.Context, a apps.App, attr, root string) (string, *pins.Own, error) {
+	if err := b.open(); err != nil {
+		return "", nil, err
+	}
+	expr, err := nixexprs.Extract(b.Cache)
+	if err != nil {
+		return "", nil, err
+	}
+	r := nix.Request{Expr: expr, Attr: attr, Root: root}
+	own := &pins.Own{}
+	if a.Manifest != nil {
+		if own, err = pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive); err != nil { // the expressions would say it worse
+			return "", nil, err
+		}
+		r.Args = a.Arguments(expr)
+	}
+	drv, err := b.store.Instantiate(ctx, r)
+	return drv, own, err
+}
+
+// realise builds one attribute, with what it needs.
+func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (string, error) {
+	lock, err := b.begin(ctx, root)
+	if err != nil {
+		return "", err
+	}
+	drv, own, err := b.evaluate(ctx, a, attr, root)
+	if err != nil {
+		return "", err
+	}
+	return b.bring(ctx, lock, own, drv, root)
+}
+
+// begin makes sure of all that comes before the first derivation.
+func (b *Builder) begin(ctx context.Context, root string) (*pins.Lock, error) {
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.ready(ctx, lock); err != nil {
+		return nil, err
+	}
+	return lock, os.MkdirAll(filepath.Dir(root), 0o755)
+}
+
+// bring builds a derivation, with the pins that it needs: those of the lock, and an application's own.
+func (b *Builder) bring(ctx context.Context, lock *pins.Lock, own *pins.Own, drv, root string) (string, error) {
+	plan, err := b.store.Plan(ctx, drv)
+	if err != nil {
+		return "", err
+	}
+	if err := b.room(plan); err != nil {
+		return "", err
+	}
+	if missing := append(lock.InPlan(plan), own.InPlan(plan)...); len(missing) > 0 {
+		o := b.Pins
+		o.Note = b.Progress.Note
+		if err := pins.Fetch(ctx, b.store, missing, o, b.Progress.Fetch); err != nil {
+			return "", err
+		}
+	}
+	return b.store.Realise(ctx, drv, root, b.Progress.Build)
+}
+
+// ready makes sure of the first builder, which only a checkout can build.
+func (b *Builder) ready(ctx context.Context, lock *pins.Lock) error {
+	path := lock.Stage0Path()
+	if path == stage.Builder() {
+		return nil
+	}
+	missing, err := b.store.Invalid(ctx, []string{path})
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return &NoBuilder{path}
+	}
+	return nil
+}
+
+// Sizes of stages on disk, while they are built and after, rounded up.
+func space() map[string]uint64 {
+	return map[string]uint64{
+		"tree-tools": 700e6, "tree-qemu": 300e6,
+		"linux-source": 1600e6, "linux-objects": 900e6,
+		"glibc-source": 400e6, "glibc": 800e6,
+		"app": 50e6, "link": 300e6, "image": 200e6,
+		"process-source": 1600e6, "process-kernel": 900e6, "root": 50e6,
+		"packages": 1000e6, "upstream": 500e6,
+	}
+}
+
+// room looks whether the disk has room for a plan: a build that ends in the middle for want of it costs minutes.
+func (b *Builder) room(plan []string) error {
+	if b.Free == nil {
+		return nil
+	}
+	var need uint64
+	sizes := space()
+	for _, drv := range plan {
+		if s, ok := stage.Of(nix.Name(drv)); ok {
+			need += sizes[s.Name]
+		}
+	}
+	have, err := b.Free()
+	if err == nil && have < need {
+		return &NoSpace{have, need}
+	}
+	return nil // a file system that does not tell may have room
+}
+
+// Missing tells which stages a build would run, in order; none when the image is there.
+func (b *Builder) Missing(ctx context.Context, a apps.App) ([]string, error) {
+	drv, err := b.instantiate(ctx, a, attrImage, "")
+	if err != nil {
+		return nil, err
+	}
+	plan, err := b.store.Plan(ctx, drv)
+	if err != nil {
+		return nil, err
+	}
+	var titles []string
+	for _, s := range stage.All {
+		if slices.ContainsFunc(plan, func(drv string) bool { o, ok := stage.Of(nix.Name(drv)); return ok && o == s }) {
+			titles = append(titles, s.Title)
+		}
+	}
+	return titles, nil
+}

@@ -1,0 +1,188 @@
+package image
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
+	"ukl/internal/build/stage"
+	"ukl/internal/host/atomicfile"
+	"ukl/nixexprs"
+)
+
+// memo is the last result of one attribute for one application. Only the last is kept: Nix finds older ones itself, a little later.
+type memo struct{ Key, Path string }
+
+// folder is what belongs to one application, named after its place.
+func (b *Builder) folder(a apps.App) string {
+	place := a.Dir
+	switch {
+	case a.Bundled:
+		place = "bundled:" + a.Short
+	case a.Dir == "":
+		place = a.Program
+	}
+	if a.Entry != "" {
+		place += " " + string(a.Entry)
+	}
+	if a.Flavour != "" {
+		place += " " + string(a.Flavour)
+	}
+	sum := sha256.Sum256([]byte(place))
+	return filepath.Join(b.Cache, "images", a.Name+"-"+hex.EncodeToString(sum[:6]))
+}
+
+// root is the link that keeps a result from Nix's garbage collection.
+func (b *Builder) root(a apps.App, attr string) string { return filepath.Join(b.folder(a), attr) }
+
+func (b *Builder) memo(a apps.App, attr string) string { return b.root(a, attr) + memoSuffix }
+
+const memoSuffix = ".json"
+
+// recall returns the store path that a memo has for key, "" if it is not known.
+func recall(file, key string) string {
+	text, err := os.ReadFile(file)
+	var m memo
+	if err != nil || json.Unmarshal(text, &m) != nil || m.Key != key {
+		return ""
+	}
+	return m.Path
+}
+
+// remember is best effort: without it the next run asks Nix.
+func remember(file, key, path string) {
+	text, err := json.Marshal(memo{key, path})
+	if err != nil {
+		return
+	}
+	_ = atomicfile.File(file, text, 0o644)
+}
+
+// remember keeps the path of an application's attribute, and where the application is.
+func (b *Builder) remember(a apps.App, attr, key, path string) {
+	remember(b.memo(a, attr), key, path)
+	if a.Dir+a.Program != "" && !exists(b.root(a, placeFile)) {
+		_ = os.WriteFile(b.root(a, placeFile), []byte(cmp.Or(a.Dir, a.Program)), 0o644)
+	}
+}
+
+// placeFile is the file with the path of an application that did not come along.
+const placeFile = "place"
+
+// Forget drops what is remembered of applications that are not there any more, and returns their names; of all, and the shared
+// stages, if all is set. What they were built from and into is then for Nix to collect. pretend drops nothing.
+func (b *Builder) Forget(all, pretend bool) ([]string, error) {
+	folders, err := filepath.Glob(filepath.Join(b.Cache, "images", "*"))
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, f := range folders {
+		if where, err := os.ReadFile(filepath.Join(f, placeFile)); !all && (err != nil || exists(string(where))) {
+			continue
+		}
+		name := filepath.Base(f)
+		names = append(names, name[:max(0, strings.LastIndexByte(name, '-'))])
+		if pretend {
+			continue
+		}
+		if err := os.RemoveAll(f); err != nil {
+			return names, err
+		}
+	}
+	if all && !pretend {
+		return names, os.RemoveAll(filepath.Join(b.Cache, stages))
+	}
+	return names, nil
+}
+
+// Places are the directories and programs that were built and are still there.
+func (b *Builder) Places() []string {
+	var places []string
+	files, _ := filepath.Glob(filepath.Join(b.Cache, "images", "*", placeFile)) // the pattern is a good one
+	for _, f := range files {
+		if where, err := os.ReadFile(f); err == nil && exists(string(where)) {
+			places = append(places, string(where))
+		}
+	}
+	return places
+}
+
+// key names everything that an image is made from: the expressions, and with them the lock; the first builder; the
+// application's files.
+func (b *Builder) key(a apps.App) (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s\n", nixexprs.Hash(), stage.Builder())
+	var err error
+	switch {
+	case a.Bundled:
+		fmt.Fprintf(h, "bundled %s\n", a.Short) // part of the expressions
+	case a.Dir == "":
+		fmt.Fprintf(h, "program %s\n", a.Name)
+		err = hashFile(h, a.Program)
+	default:
+		err = hashDir(h, a.Dir)
+	}
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashDir reads what nixexprs/app.nix takes from a directory, and its manifest.
+func hashDir(h hash.Hash, dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		switch {
+		case path == dir:
+			return nil
+		case (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "result")) && d.IsDir():
+			return filepath.SkipDir
+		case strings.HasPrefix(name, "."), strings.HasPrefix(name, "result"):
+			return nil
+		case name == manifest.File && filepath.Dir(path) != dir:
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%d %s %v %d\n", len(rel), rel, info.Mode().Type()|info.Mode()&0o100, info.Size())
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			fmt.Fprintf(h, "%d %s\n", len(target), target)
+			return err
+		case info.Mode().IsRegular():
+			return hashFile(h, path)
+		}
+		return nil
+	})
+}
+
+func hashFile(h hash.Hash, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(h, f)
+	return err
+}

@@ -1,0 +1,49 @@
+package atomicfile
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("a", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := File(link, []byte("new"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	fi, serr := os.Lstat(link)
+	if err != nil || serr != nil || string(got) != "new" || fi.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("%q, %v, %v, %v", got, err, fi, serr)
+	}
+	if fi, err := os.Stat(file); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", fi, err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestFileFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := File(filepath.Join(dir, "none", "a"), nil, 0o644); err == nil {
+		t.Error("a file in a directory that is not there was written")
+	}
+	// a directory cannot be replaced by a file: the temporary must go all the same
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := File(filepath.Join(dir, "d"), nil, 0o644); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+}

@@ -1,0 +1,349 @@
+package pins
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"ukl/internal/host/folders"
+)
+
+// suite is Debian's release; its security archive is part of it here.
+const suite = "bookworm"
+
+// keyring is where Debian, and its kin that have debian-archive-keyring, keep the keys of its archives.
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// NoApt says that this machine cannot ask for the newest packages.
+type NoApt struct{ Reason error }
+
+func (e *NoApt) Error() string {
+	return fmt.Sprintf("apt is needed to look for packages: %v", e.Reason)
+}
+
+// Unwrap returns the reason.
+func (e *NoApt) Unwrap() error { return e.Reason }
+
+// Hint is the line that helps.
+func (e *NoApt) Hint() string {
+	if errors.Is(e.Reason, exec.ErrNotFound) {
+		return "run it on Debian, or in a container of it"
+	}
+	return "name a Debian mirror that can be reached: --mirror URL or " + MirrorEnv
+}
+
+// apt is the host's apt with package lists of its own, those of the suite and its security archive, as if nothing else were
+// installed than what it is told. It needs no root. Package lists are the user's cache; one process at a time has them.
+type apt struct {
+	dir     string
+	lock    *os.File
+	options []string
+	bases   map[string]string // archive to address
+}
+
+// openApt prepares an apt. With refresh it fetches the lists' changes, else it takes them as they are; there must be some then.
+// installed are the packages that it takes for installed. Close it.
+func openApt(ctx context.Context, o Options, installed []Pin, refresh bool) (*apt, error) {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return nil, &NoApt{err}
+	}
+	cache, err := folders.Cache()
+	if err != nil {
+		return nil, err
+	}
+	a := &apt{dir: filepath.Join(cache, "ukl", "apt")}
+	if err := os.MkdirAll(filepath.Join(a.dir, "lists", "partial"), 0o755); err != nil {
+		return nil, err
+	}
+	if a.lock, err = lockFile(ctx, filepath.Join(a.dir, "lock"), nil); err != nil {
+		return nil, err
+	}
+	if err := a.prepare(ctx, o, installed, refresh); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *apt) close() { a.lock.Close() }
+
+func (a *apt) file(name string) string { return filepath.Join(a.dir, name) }
+
+func (a *apt) prepare(ctx context.Context, o Options, installed []Pin, refresh bool) error {
+	a.options = []string{
+		"-o", "Dir::State::lists=" + a.file("lists"),
+		"-o", "Dir::State::status=" + a.file("status"),
+		"-o", "Dir::Etc::SourceList=" + a.file("sources.list"),
+		"-o", "Dir::Etc::SourceParts=/dev/null",
+		"-o", "Dir::Etc::Preferences=" + a.file("preferences"),
+		"-o", "Dir::Etc::PreferencesParts=/dev/null",
+		"-o", "Dir::Cache=" + a.dir,
+		"-o", "Dir::Cache::pkgcache=pkgcache.bin",
+		"-o", "Dir::Cache::srcpkgcache=srcpkgcache.bin",
+		"-o", "APT::Install-Recommends=false",
+		"-o", "APT::Architecture=amd64",
+		"-o", "APT::Architectures::=amd64",
+		"-o", "APT::Sandbox::User=root",
+		"-o", "Acquire::ForceHash=SHA256", // that --print-uris prints
+	}
+	var status strings.Builder
+	for _, p := range installed {
+		arch := strings.TrimSuffix(p.Path[strings.LastIndexByte(p.Path, '_')+1:], ".deb")
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\nMaintainer: x\nDescription: x\n\n",
+			p.Name, arch, p.Version)
+	}
+	preferences := ""
+	for _, s := range []string{suite, suite + "-security"} {
+		preferences += "Package: *\nPin: release n=" + s + "\nPin-Priority: 990\n\n"
+	}
+	err := errors.Join(
+		os.WriteFile(a.file("status"), []byte(status.String()), 0o644),
+		os.WriteFile(a.file("preferences"), []byte(preferences), 0o644))
+	if err != nil {
+		return err
+	}
+	if !refresh {
+		return a.known()
+	}
+	a.bases = archives(o, hostMirrors(ctx))
+	if a.bases == nil {
+		return &NoApt{errors.New("no mirror may be asked")}
+	}
+	signed := ""
+	if _, err := os.Stat(keyring); err == nil {
+		signed = "[signed-by=" + keyring + "] "
+	}
+	list := "deb " + signed + a.bases[Main] + " " + suite + " main\n" +
+		"deb " + signed + a.bases[Security] + " " + suite + "-security main\n"
+	if err := os.WriteFile(a.file("sources.list"), []byte(list), 0o644); err != nil {
+		return err
+	}
+	_, err = a.output(ctx, "apt-get", "update", "-q", "--error-on=any",
+		"-o", "Acquire::Languages=none", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+		"-o", "APT::Update::Post-Invoke-Success::=", "-o", "APT::Update::Post-Invoke::=")
+	if err != nil && ctx.Err() == nil {
+		return &NoApt{err}
+	}
+	return err
+}
+
+// archives are the addresses of main and security that the newest packages are looked for at; nil is none.
+func archives(o Options, host []hostMirror) map[string]string {
+	first := func(security bool) string {
+		for _, m := range host {
+			if m.rank() < 2 && m.security() == security {
+				return m.address
+			}
+		}
+		return ""
+	}
+	base := strings.TrimSuffix(o.Mirror, "/")
+	if base != "" && o.Mirror != NoMirror {
+		return map[string]string{Main: base, Security: archiveAt(base, Security)}
+	}
+	if base = first(false); base == "" && !o.NoPublic && o.Mirror != NoMirror {
+		base = DefaultMirror
+	}
+	if base == "" {
+		return nil
+	}
+	security := first(true)
+	if security == "" {
+		security = archiveAt(base, Security)
+	}
+	return map[string]string{Main: base, Security: security}
+}
+
+// noLists says that nobody has looked for the newest packages yet.
+var noLists = errors.New("no package lists were fetched yet")
+
+// known reads which lists there are.
+func (a *apt) known() error {
+	text, err := os.ReadFile(a.file("sources.list"))
+	if err != nil || a.made().IsZero() {
+		return noLists
+	}
+	a.bases = map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		archive := Main
+		if strings.HasSuffix(f[len(f)-2], "-security") {
+			archive = Security
+		}
+		a.bases[archive] = f[len(f)-3]
+	}
+	return nil
+}
+
+// made is when the archive made the newest of the lists.
+func (a *apt) made() time.Time {
+	var newest time.Time
+	files, _ := filepath.Glob(a.file("lists/*Release")) // the pattern is right
+	for _, f := range files {
+		if fi, err := os.Stat(f); err == nil && fi.ModTime().After(newest) {
+			newest = fi.ModTime()
+		}
+	}
+	return newest
+}
+
+func (a *apt) output(ctx context.Context, tool string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, tool, slices.Concat(a.options, args)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return out, fmt.Errorf("%s: %v: %s", tool, err, complaint(stderr.String()))
+	}
+	return out, nil
+}
+
+// complaint is the first error of apt's, which those after it repeat.
+func complaint(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		if text, ok := strings.CutPrefix(line, "E: "); ok {
+			return strings.TrimSpace(text)
+		}
+	}
+	return lastLine(stderr)
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+// closure returns the packages that installing names into the system would unpack.
+func (a *apt) closure(ctx context.Context, names []string) (map[string]Package, error) {
+	out, err := a.output(ctx, "apt-get", slices.Concat([]string{"install", "--yes", "--print-uris"}, names)...)
+	if err != nil {
+		return nil, err
+	}
+	return a.packages(string(out))
+}
+
+// newest returns the newest version of each of the packages, without what they need.
+func (a *apt) newest(ctx context.Context, names []string) (map[string]Package, error) {
+	out, err := a.output(ctx, "apt-get", slices.Concat([]string{"download", "--print-uris"}, names)...)
+	if err != nil {
+		return nil, err
+	}
+	return a.packages(string(out))
+}
+
+// packages reads the lines of --print-uris: 'ADDRESS/PATH' NAME_VERSION_ARCH.deb SIZE SHA256:HEX
+func (a *apt) packages(text string) (map[string]Package, error) {
+	found := map[string]Package{}
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 4 || !strings.HasPrefix(line, "'") {
+			continue
+		}
+		unread := fmt.Errorf("apt-get: cannot read %q", strings.TrimSpace(line))
+		name, rest, ok := strings.Cut(f[1], "_")
+		version, _, _ := strings.Cut(rest, "_")
+		size, err := strconv.ParseInt(f[2], 10, 64)
+		hash, sha256 := strings.CutPrefix(f[3], "SHA256:")
+		address, uerr := url.PathUnescape(strings.Trim(f[0], "'"))
+		if !ok || err != nil || !sha256 || uerr != nil {
+			return nil, unread
+		}
+		p := Package{Version: strings.ReplaceAll(version, "%3a", ":"), SHA256: hash, Size: size}
+		for _, archive := range []string{Main, Security} {
+			if path, ok := strings.CutPrefix(address, a.bases[archive]+"/"); ok {
+				p.Path, p.Archive = path, archive
+			}
+		}
+		if p.Path == "" {
+			return nil, unread
+		}
+		// At a mirror that keeps both archives in one place the path tells them apart.
+		if strings.HasPrefix(p.Path, "pool/updates/") {
+			p.Archive = Security
+		} else {
+			p.Archive = Main
+		}
+		found[name] = p
+	}
+	return found, nil
+}
+
+// candidate is the newest version of a package, and its archive.
+type candidate struct{ version, archive string }
+
+// candidates returns what apt would upgrade installed packages to; those that are the newest are not among them.
+func (a *apt) candidates(ctx context.Context, names []string) (map[string]candidate, error) {
+	out, err := a.output(ctx, "apt-cache", slices.Concat([]string{"policy"}, names)...)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]candidate{}
+	var name, installed, newest string
+	table := false // within the lines of the newest version
+	sc := bufio.NewScanner(bytes.NewReader(out))
+	for sc.Scan() {
+		line := sc.Text()
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch {
+		case !strings.HasPrefix(line, " "):
+			name, installed, newest, table = strings.TrimSuffix(line, ":"), "", "", false
+		case key == "Installed":
+			installed = value
+		case key == "Candidate":
+			if newest = value; newest != installed {
+				found[name] = candidate{newest, Main}
+			}
+		case strings.HasPrefix(line, " *** "), strings.HasPrefix(line, "     ") && !strings.HasPrefix(line, "      "):
+			table = strings.Fields(strings.TrimPrefix(line, " ***"))[0] == newest
+		case table && newest != installed && strings.Contains(line, suite+"-security/"):
+			found[name] = candidate{newest, Security}
+		}
+	}
+	return found, sc.Err()
+}
+
+// lockFile takes a file for this process alone; closing gives it back. wait is called once if another has it; it may be nil.
+func lockFile(ctx context.Context, path string, wait func()) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if wait != nil {
+			wait()
+			wait = nil
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

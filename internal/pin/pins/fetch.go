@@ -1,0 +1,436 @@
+package pins
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ukl/internal/host/folders"
+	"ukl/internal/pin/seeds"
+)
+
+// Environment names that stand for Options.
+const (
+	SeedsEnv    = "UKL_SEEDS"
+	MirrorEnv   = "UKL_MIRROR"
+	SnapshotEnv = "UKL_SNAPSHOT"
+)
+
+// Store is what Fetch needs of Nix.
+type Store interface {
+	Invalid(ctx context.Context, paths []string) ([]string, error)
+	AddFixed(ctx context.Context, recursive bool, files []string) ([]string, error)
+}
+
+// Options say where pins may come from. The zero value asks the mirrors of the host's apt, the default mirror and the
+// snapshot archive.
+type Options struct {
+	Seeds    string        // folder or archive with files named sha256/<hex>; see package seeds
+	Mirror   string        // Debian mirror to ask before the default one; NoMirror asks no server that apt does not name
+	Snapshot string        // snapshot archive to ask at last; "" is Debian's
+	Dir      string        // keeps downloads until they are in the store; "" is the user's cache
+	NoApt    bool          // do not ask the mirrors of the host's apt
+	NoPublic bool          // ask neither the default mirror nor Debian's snapshot archive
+	Parallel int           // downloads at a time; 0 is 4
+	Stall    time.Duration // how long a server may send nothing; 0 is 20 s
+	// Note is told of each server that is skipped, and why. It may be nil.
+	Note func(string)
+}
+
+// Progress is the state of a Fetch. Bytes count what is here, from any source.
+type Progress struct {
+	Files, AllFiles int
+	Bytes, AllBytes int64
+	Source          string // "seeds", or the address of a mirror or a file
+}
+
+// Mismatch is a file whose content is not what its pin says.
+type Mismatch struct {
+	Pin     Pin
+	Got     string
+	GotSize int64
+	Source  string
+}
+
+func (e *Mismatch) Error() string {
+	size := fmt.Sprintf(" (%d bytes)", e.Pin.Size)
+	if e.Pin.Size == 0 { // that of an archive is not pinned
+		size = ""
+	}
+	return fmt.Sprintf("%s from %s has the wrong hash\n  pinned sha256 %s%s\n  got    sha256 %s (%d bytes)",
+		e.Pin, e.Source, e.Pin.SHA256, size, e.Got, e.GotSize)
+}
+
+// Unavailable is a pin that no source has.
+type Unavailable struct {
+	Pins  []Pin
+	Tried []string // one line a source: what it said
+}
+
+func (e *Unavailable) Error() string {
+	what := e.Pins[0].String()
+	if n := len(e.Pins) - 1; n > 0 {
+		what += fmt.Sprintf(" and %d more", n)
+	}
+	return what + ": no source has it\n  " + strings.Join(e.Tried, "\n  ")
+}
+
+// Hint is the line that helps.
+func (e *Unavailable) Hint() string {
+	if !slices.ContainsFunc(e.Pins, func(p Pin) bool { return p.Path != "" }) {
+		return "name a folder or archive of seeds that has it (--seeds or " + SeedsEnv + ")"
+	}
+	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder or archive of seeds (--seeds or " + SeedsEnv + ")"
+}
+
+// Missing returns the pins that must be fetched before everything in the lock can be built: the packages of trees that are
+// not in the store, and the source packages.
+func (l *Lock) Missing(ctx context.Context, s Store) ([]Pin, error) {
+	var paths []string
+	tree := map[string]string{}
+	for t := range l.Trees {
+		tree[l.TreePath(t)] = t
+		paths = append(paths, l.TreePath(t))
+	}
+	all := l.All()
+	for _, p := range all {
+		paths = append(paths, p.StorePath())
+	}
+	invalid, err := s.Invalid(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{}
+	for part := range l.Sources {
+		needed[part] = true
+	}
+	for _, p := range invalid {
+		if t, ok := tree[p]; ok {
+			needed[t] = true
+		}
+	}
+	return slices.DeleteFunc(all, func(p Pin) bool {
+		return !slices.Contains(invalid, p.StorePath()) || !slices.ContainsFunc(p.Groups, func(g string) bool { return needed[g] })
+	}), nil
+}
+
+// InPlan returns the pins among derivations that Nix is about to build (see nix.Client.Plan).
+func (l *Lock) InPlan(drvs []string) []Pin { return inPlan(l.All(), drvs) }
+
+func inPlan(all []Pin, drvs []string) []Pin {
+	return slices.DeleteFunc(all, func(p Pin) bool {
+		return !slices.ContainsFunc(drvs, func(d string) bool { return strings.HasSuffix(d, "-"+p.FileName()+".drv") })
+	})
+}
+
+// Fetch brings pins into the store. Sources are asked in order, each for what those before it lacked. When an error or ctx
+// ends it, finished files and the beginnings of others are kept in Options.Dir, and the next Fetch goes on from there.
+// progress may be nil.
+func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Progress)) error {
+	if len(pins) == 0 {
+		return nil
+	}
+	f, err := newFetch(pins, o, progress)
+	if err != nil {
+		return err
+	}
+	lock, err := lockFile(ctx, f.o.Dir+".lock", func() {
+		if f.o.Note != nil {
+			f.o.Note("waiting for another ukl, which downloads to " + f.o.Dir)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if pins, err = f.begin(ctx, s, pins); err != nil {
+		return err
+	}
+	for _, src := range f.sources(ctx) {
+		if len(f.wanted()) == 0 {
+			break
+		}
+		if err := src.fetch(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	open := f.wanted()
+	for _, p := range open {
+		if other, ok := f.others[p.Name]; ok {
+			return other
+		}
+	}
+	if len(open) > 0 {
+		return &Unavailable{open, f.tried}
+	}
+	return f.add(ctx, s, pins)
+}
+
+// source is a place that is asked for what is still wanted.
+type source struct {
+	name  string
+	fetch func(context.Context) error
+}
+
+// sources are all places, in the order in which they are asked.
+func (f *fetch) sources(ctx context.Context) []source {
+	var list []source
+	add := func(name string, fetch func(context.Context) error) { list = append(list, source{name, fetch}) }
+	if f.o.Seeds != "" {
+		add("seeds", f.seeds)
+	}
+	if !f.o.NoApt {
+		for _, m := range hostMirrors(ctx) {
+			add(m.address, func(ctx context.Context) error { return f.apt(ctx, m) })
+		}
+	}
+	for _, m := range f.o.mirrors() {
+		add(m.name, func(ctx context.Context) error { return f.mirror(ctx, m) })
+	}
+	add("the addresses in ukl.toml", f.addressed)
+	return list
+}
+
+type fetch struct {
+	o      Options
+	report func(Progress)
+
+	mu      sync.Mutex
+	open    []Pin                // not here yet
+	tried   []string             // what sources said
+	others  map[string]*Mismatch // files of a pin's name that apt's mirrors have with another content
+	state   Progress
+	partial map[string]int64 // bytes of unfinished files
+}
+
+func newFetch(pins []Pin, o Options, progress func(Progress)) (*fetch, error) {
+	f := &fetch{o: o, report: progress, open: pins, partial: map[string]int64{}, others: map[string]*Mismatch{}}
+	f.state.AllFiles = len(pins)
+	for _, p := range pins {
+		f.state.AllBytes += p.Size
+	}
+	if f.o.Dir == "" {
+		cache, err := folders.Cache()
+		if err != nil {
+			return nil, err
+		}
+		f.o.Dir = filepath.Join(cache, "ukl", "downloads")
+	}
+	if f.o.Parallel == 0 {
+		f.o.Parallel = 4
+	}
+	if f.o.Stall == 0 {
+		f.o.Stall = 20 * time.Second
+	}
+	return f, os.MkdirAll(f.o.Dir, 0o755)
+}
+
+func (f *fetch) tell() {
+	if f.report == nil {
+		return
+	}
+	s := f.state
+	for _, n := range f.partial {
+		s.Bytes += n
+	}
+	f.report(s)
+}
+
+// path is where a finished download waits for the store, and part where one grows.
+func (f *fetch) path(p Pin) string { return filepath.Join(f.o.Dir, p.FileName()) }
+func (f *fetch) part(p Pin) string { return f.path(p) + ".part" }
+
+// wanted are the pins that are not here yet.
+func (f *fetch) wanted() []Pin {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.open)
+}
+
+// done records a finished pin.
+func (f *fetch) done(p Pin) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = slices.DeleteFunc(slices.Clone(f.open), func(q Pin) bool { return q.SHA256 == p.SHA256 })
+	delete(f.partial, p.SHA256)
+	f.state.Files++
+	f.state.Bytes += p.Size
+	f.tell()
+}
+
+func (f *fetch) grow(p Pin, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.partial[p.SHA256] = min(bytes, p.Size)
+	f.tell()
+}
+
+func (f *fetch) from(source string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state.Source = source
+}
+
+// failed keeps what a source said, for the error if no other has the pin.
+func (f *fetch) failed(source string, format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	line := source + ": " + fmt.Sprintf(format, args...)
+	if !slices.Contains(f.tried, line) {
+		f.tried = append(f.tried, line)
+	}
+}
+
+// skip records that a source is asked no more, and says so at once.
+func (f *fetch) skip(source string, reason error) {
+	f.failed(source, "%v", reason)
+	if f.o.Note != nil {
+		f.o.Note(fmt.Sprintf("%s is skipped: %v", source, reason))
+	}
+}
+
+// verify compares a file with its pin.
+func verify(p Pin, file, source string) error {
+	r, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
+		return &Mismatch{Pin: p, Got: got, GotSize: n, Source: source}
+	}
+	return nil
+}
+
+// finish gives a whole download, which is right, its name.
+func (f *fetch) finish(p Pin) error {
+	if err := os.Rename(f.part(p), f.path(p)); err != nil {
+		return err
+	}
+	f.done(p)
+	return nil
+}
+
+// begin leaves out what another process brought meanwhile, and takes what an interrupted run left. It returns the pins that are
+// not in the store.
+func (f *fetch) begin(ctx context.Context, s Store, pins []Pin) ([]Pin, error) {
+	var paths []string
+	for _, p := range pins {
+		paths = append(paths, p.StorePath())
+	}
+	invalid, err := s.Invalid(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	pins = slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool {
+		here := !slices.Contains(invalid, p.StorePath())
+		if here {
+			f.done(p)
+		}
+		return here
+	})
+	for _, p := range f.wanted() {
+		switch err := verify(p, f.path(p), "kept"); {
+		case err == nil:
+			f.done(p)
+		case !errors.Is(err, fs.ErrNotExist):
+			os.Remove(f.path(p))
+		}
+	}
+	return pins, nil
+}
+
+func (f *fetch) seeds(ctx context.Context) error {
+	f.from("seeds")
+	store, err := seeds.Open(f.o.Seeds)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.failed(f.o.Seeds, "there is no such folder or archive")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	for _, p := range f.wanted() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		seed, err := store.Get(p.SHA256)
+		if errors.Is(err, fs.ErrNotExist) {
+			f.failed(f.o.Seeds, "no file sha256/%s", p.SHA256)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = checked(p, seed, store.Place(p.SHA256), f.path(p))
+		seed.Close()
+		if err != nil {
+			return err
+		}
+		f.done(p)
+	}
+	return nil
+}
+
+// checked compares a seed with its pin on the way to its place; it is a link if that can be one.
+func checked(p Pin, seed io.Reader, source, to string) error {
+	if file, ok := seed.(*os.File); ok {
+		if err := verify(p, file.Name(), source); err != nil || os.Link(file.Name(), to) == nil {
+			return err
+		}
+	}
+	w, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, seed)
+	if err = errors.Join(err, w.Close()); err == nil {
+		err = verify(p, to, source)
+	}
+	if err != nil {
+		os.Remove(to)
+	}
+	return err
+}
+
+// add puts all files into the store in one call and removes them.
+func (f *fetch) add(ctx context.Context, s Store, pins []Pin) error {
+	var files []string
+	for _, p := range pins {
+		files = append(files, f.path(p))
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	got, err := s.AddFixed(ctx, false, files)
+	if err != nil {
+		return err
+	}
+	for i, p := range pins {
+		if i >= len(got) || got[i] != p.StorePath() {
+			at := strings.Join(got[min(i, len(got)):min(i+1, len(got))], "")
+			return fmt.Errorf("%s: the store has it at %s, not at %s", p, at, p.StorePath())
+		}
+		os.Remove(f.path(p))
+	}
+	return nil
+}

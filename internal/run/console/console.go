@@ -1,0 +1,133 @@
+// Package console is ukl's side of the streams between a guest and the world. It always reads what the guest says at once,
+// because the guest's driver spins while the host does not read; what nobody takes is kept in memory up to a limit, then the
+// guest has to wait. It never touches the terminal's settings, so there is nothing to restore.
+package console
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"ukl/internal/machine/qemu"
+)
+
+// Limit is how many bytes of one stream are kept for a slow reader before the guest has to wait.
+const Limit = 64 << 20
+
+// Console is the pairs of sockets. Make it with Open; the order of use is GuestFiles, start QEMU, Started, Pump, Wait, Close.
+type Console struct {
+	host  [qemu.Channels]*net.UnixConn
+	guest [qemu.Channels]*os.File
+	pumps []*pump
+	// broken gets the error of the first stream that its reader abandoned.
+	broken chan error
+}
+
+// Open makes a pair of sockets for each channel.
+func Open() (*Console, error) {
+	c := &Console{broken: make(chan error, int(qemu.Channels))}
+	for ch := range qemu.Channels {
+		if err := c.pair(ch); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *Console) pair(ch qemu.Channel) error {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socketpair: %w", err)
+	}
+	c.guest[ch] = os.NewFile(uintptr(fds[1]), ch.Name())
+	host := os.NewFile(uintptr(fds[0]), ch.Name())
+	defer host.Close()
+	conn, err := net.FileConn(host)
+	if err != nil {
+		return err
+	}
+	c.host[ch] = conn.(*net.UnixConn)
+	return nil
+}
+
+// GuestFiles are the guest's ends in the order of the channels, to be inherited by QEMU as descriptors 3 and up.
+func (c *Console) GuestFiles() []*os.File { return c.guest[:] }
+
+// Backends are QEMU's -chardev backends for GuestFiles.
+func Backends() (b [qemu.Channels]string) {
+	for ch := range qemu.Channels {
+		b[ch] = fmt.Sprintf("socket,fd=%d", 3+int(ch))
+	}
+	return b
+}
+
+// Started closes ukl's copies of the guest's ends: from now on QEMU's end is the end of the streams.
+func (c *Console) Started() {
+	for ch := range qemu.Channels {
+		c.guest[ch].Close()
+		c.guest[ch] = nil
+	}
+}
+
+// Pump starts to carry bytes. log gets the kernel's log in the goroutine that reads it, so it must not block; echo, if not nil,
+// gets it as well and may.
+func (c *Console) Pump(stdin *os.File, stdout, stderr, log, echo io.Writer) {
+	c.pumps = []*pump{
+		newPump(c.host[qemu.Stdout], stdout, c.broken),
+		newPump(c.host[qemu.Stderr], stderr, nil), // a lost stderr ends nothing
+	}
+	if echo == nil {
+		echo = io.Discard
+	}
+	c.pumps = append(c.pumps, newPump(io.TeeReader(c.host[qemu.Log], log), echo, nil))
+	go feed(c.host[qemu.Stdin], stdin)
+}
+
+// Heard tells whether anything has come from the guest.
+func (c *Console) Heard() bool {
+	for _, p := range c.pumps {
+		if p.heard.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// Broken gets the error when nobody reads stdout any more.
+func (c *Console) Broken() <-chan error { return c.broken }
+
+// Drained is closed when everything that the guest said has been written.
+func (c *Console) Drained() <-chan struct{} {
+	all := make(chan struct{})
+	go func() {
+		for _, p := range c.pumps {
+			<-p.done
+		}
+		close(all)
+	}()
+	return all
+}
+
+// Close frees the sockets. What was not read by then is lost.
+func (c *Console) Close() {
+	for ch := range qemu.Channels {
+		if c.guest[ch] != nil {
+			c.guest[ch].Close()
+		}
+		if c.host[ch] != nil {
+			c.host[ch].Close()
+		}
+	}
+}
+
+// feed carries stdin to the guest. The end of stdin is the end for the guest's reader; the socket itself stays open, since
+// QEMU takes a hang-up for the loss of the whole channel.
+func feed(guest *net.UnixConn, stdin *os.File) {
+	if stdin != nil {
+		_, _ = io.Copy(guest, newPatient(stdin)) // whatever ended it, the guest's reader must learn of the end
+	}
+	_ = guest.CloseWrite()
+}

@@ -1,0 +1,186 @@
+package console
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"ukl/internal/report/crash"
+)
+
+// The guest kernel's last words, in the contract between the kernel and ukl. They are looked for in every line of every log.
+const (
+	exited  = "ukl: app exited with status "
+	killed  = "ukl: app killed by signal "
+	panicky = "Kernel panic - not syncing: "
+)
+
+// Lines of a stock kernel that explain a death. An exception's has its error code and the first number of all oopses.
+const (
+	starved  = "Out of memory: Killed process "
+	deadlock = "System is deadlocked on memory"
+	firstly  = " [#1]"
+	atPlace  = "RIP: "
+)
+
+// causes are beginnings of lines.
+func causes() []string { return []string{"BUG: ", "kernel BUG at ", "PANIC: ", "watchdog: BUG: "} }
+
+// cause is a line's own words, without the time stamp, if they explain a death.
+func cause(s string) string {
+	text := s
+	if strings.HasPrefix(s, "[") {
+		if _, rest, ok := strings.Cut(s, "] "); ok {
+			text = rest
+		}
+	}
+	for _, c := range causes() {
+		if strings.HasPrefix(text, c) {
+			return strings.TrimSpace(text)
+		}
+	}
+	if before, _, ok := strings.Cut(text, firstly); ok && !strings.HasPrefix(text, "Oops") {
+		if at := strings.LastIndex(before, ": "); at > 0 { // the error code is nobody's business
+			before = before[:at]
+		}
+		return strings.TrimSpace(before)
+	}
+	return ""
+}
+
+// place is where the kernel was, from a line as "RIP: 0010:function+0x1/0x2".
+func place(s string) string {
+	_, rest, ok := strings.Cut(s, atPlace)
+	_, where, colon := strings.Cut(rest, ":")
+	if !ok || !colon {
+		return ""
+	}
+	return strings.TrimSpace(where)
+}
+
+// ending reads a status at the end of a line: what it is and its number.
+func ending(s string) (what string, n int, ok bool) {
+	for _, what := range []string{exited, killed} {
+		if at := strings.LastIndex(s, what); at >= 0 {
+			digits := strings.TrimRight(s[at+len(what):], " \t\r")
+			n, err := strconv.ParseUint(digits, 10, 8)
+			return what, int(n), err == nil
+		}
+	}
+	return "", 0, false
+}
+
+// Verdict is how the application ended, by the kernel's word.
+type Verdict struct {
+	Known  bool // the kernel gave a status
+	Signal int  // that killed the application; 0 is none
+	Status int
+	Panic  string // the kernel's own death; it overrides the rest
+	Cause  string // what the kernel said before it died; "" is nothing that would explain it
+	Where  string // where the kernel was then: function+offset/size, or an address of the application; "" is unknown
+	Memory bool   // the kernel had no memory left, for itself or for the application
+	Crash  string // the lines of the kernel's reports of crashes, before the status; package crash reads them
+}
+
+// Journal is the kernel's log as it comes: it keeps the tail, finds the status and hands everything on. It is safe for use by
+// one writer and any number of readers.
+type Journal struct {
+	mu      sync.Mutex
+	dying   chan struct{}
+	partial []byte
+	tail    []string
+	crash   []string
+	verdict Verdict
+}
+
+// NewJournal returns an empty journal.
+func NewJournal() *Journal { return &Journal{dying: make(chan struct{})} }
+
+// Dying is closed when the kernel has said that it dies.
+func (j *Journal) Dying() <-chan struct{} { return j.dying }
+
+const (
+	tailLines = 25
+	longest   = 4 << 10 // a line is cut there
+	// crashLines are those of some reports: more threads than that do not crash at once.
+	crashLines = 200
+)
+
+// Write takes a piece of the log, of any length.
+func (j *Journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(b)
+	for {
+		line, rest, ok := bytes.Cut(b, []byte{'\n'})
+		if room := longest - len(j.partial); len(line) > room {
+			line = line[:room]
+		}
+		j.partial = append(j.partial, line...)
+		if !ok {
+			return n, nil
+		}
+		j.line(strings.TrimRight(string(j.partial), "\r"))
+		j.partial = j.partial[:0]
+		b = rest
+	}
+}
+
+func (j *Journal) line(s string) {
+	if len(j.tail) == tailLines {
+		j.tail = slices.Delete(j.tail, 0, 1)
+	}
+	j.tail = append(j.tail, s)
+	if strings.Contains(s, crash.Mark) && len(j.crash) < crashLines {
+		j.crash = append(j.crash, s)
+	}
+	if what, n, ok := ending(s); ok {
+		// The last one counts: an application may write such a line into the log too, but not after its own end.
+		v := j.verdict
+		j.verdict = Verdict{Known: true, Panic: v.Panic, Cause: v.Cause, Where: v.Where, Memory: v.Memory, Crash: strings.Join(j.crash, "\n")}
+		if what == killed {
+			j.verdict.Signal = n
+		} else {
+			j.verdict.Status = n
+		}
+	}
+	v := &j.verdict
+	switch {
+	case v.Panic != "":
+	case v.Cause == "":
+		v.Cause = cause(s)
+	case v.Where == "":
+		v.Where = place(s)
+	}
+	v.Memory = v.Memory || strings.Contains(s, starved) || strings.Contains(s, panicky+deadlock)
+	if at := strings.Index(s, panicky); at >= 0 && j.verdict.Panic == "" {
+		j.verdict.Panic = s[at:]
+		close(j.dying)
+	}
+}
+
+// Verdict is what the log says so far.
+func (j *Journal) Verdict() Verdict {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.flush()
+	return j.verdict
+}
+
+// Tail is the last lines.
+func (j *Journal) Tail() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.flush()
+	return slices.Clone(j.tail)
+}
+
+// flush takes the unfinished line for a line: a machine that dies does not end it.
+func (j *Journal) flush() {
+	if len(j.partial) > 0 {
+		j.line(strings.TrimRight(string(j.partial), "\r"))
+		j.partial = j.partial[:0]
+	}
+}

@@ -1,0 +1,186 @@
+package guest
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ukl/internal/machine/qemu"
+)
+
+func tree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"conf": 0o600, "www/index.html": 0o644, "www/cgi/run": 0o700} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("index.html", filepath.Join(dir, "www/link")), os.Mkdir(filepath.Join(dir, "www/empty"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// The archive, as cpio unpacks it.
+func TestAddFiles(t *testing.T) {
+	cpio, err := exec.LookPath("cpio")
+	if err != nil {
+		t.Skip("no cpio to judge the archive; boot_files lets the kernel do it")
+	}
+	dir := tree(t)
+	var b bytes.Buffer
+	if _, err := addFiles(&b, []File{{"/etc/deep/conf", dir + "/conf"}, {"/srv", dir + "/www"}, {"/etc/other", dir + "/www/link"}}); err != nil {
+		t.Fatal(err)
+	}
+	entry(&b, "TRAILER!!!", 0, nil)
+	out := t.TempDir()
+	cmd := exec.Command(cpio, "--extract", "--quiet")
+	cmd.Dir, cmd.Stdin = out, &b
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var got []string
+	err = filepath.Walk(out, func(p string, fi os.FileInfo, err error) error {
+		if err != nil || p == out {
+			return err
+		}
+		text := fi.Mode().String() + strings.TrimPrefix(p, out)
+		if fi.Mode().IsRegular() {
+			b, _ := os.ReadFile(p)
+			text += " " + string(b)
+		} else if to, err := os.Readlink(p); err == nil {
+			text += " -> " + to
+		}
+		got = append(got, text)
+		return nil
+	})
+	want := `drwxr-xr-x/etc
+drwxr-xr-x/etc/deep
+-rw-r--r--/etc/deep/conf conf
+-rw-r--r--/etc/other www/index.html
+drwxr-xr-x/srv
+drwxr-xr-x/srv/cgi
+-rwxr-xr-x/srv/cgi/run www/cgi/run
+drwxr-xr-x/srv/empty
+-rw-r--r--/srv/index.html www/index.html
+Lrwxrwxrwx/srv/link -> index.html`
+	if text := strings.Join(got, "\n"); err != nil || text != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, text, want)
+	}
+}
+
+// /etc is there unless the application brings it, file by file.
+func TestEtc(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hosts"), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files   []File
+		network string
+		has     []string
+		lacks   []string
+	}{
+		{nil, "user", []string{"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n", "http 80/tcp"}, []string{"mine"}},
+		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
+		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
+		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 ukl\n", "192.168.9.1 host\n"}, []string{"nameserver", "10.0.2."}},
+	} {
+		n, err := qemu.ParseNetwork(c.network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := initrd(nil, nil, qemu.Machine{Network: n}, c.files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range c.has {
+			if bytes.Count(b, []byte(text)) != 1 {
+				t.Errorf("%v, %s: %q is there %d times", c.files, c.network, text, bytes.Count(b, []byte(text)))
+			}
+		}
+		for _, text := range c.lacks {
+			if bytes.Contains(b, []byte(text)) {
+				t.Errorf("%v, %s: %q is there", c.files, c.network, text)
+			}
+		}
+	}
+}
+
+// What is at the top of a volume for "/" is reached by links; the guest's own places, and what [files] brings, stay.
+func TestRootVolume(t *testing.T) {
+	dir := tree(t)
+	for _, name := range []string{"etc", "usr", "proc", "tmp", "app"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := func(v qemu.Volume, files ...File) string {
+		b, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/data"}, v}}, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if passwd := bytes.Contains(b, []byte("etc/passwd\x00")); passwd == bytes.Contains(b, []byte("/.root/etc")) {
+			t.Errorf("%+v: /etc/passwd %v", v, passwd)
+		}
+		var all []string
+		for _, name := range []string{"app", "conf", "etc", "lib64", "proc", "tmp", "usr", "www"} {
+			if bytes.Contains(b, []byte("/.root/"+name)) {
+				all = append(all, name)
+			}
+		}
+		return strings.Join(all, " ")
+	}
+	for _, c := range []struct{ got, want string }{
+		{links(qemu.Volume{Host: dir, Guest: "/"}), "conf etc usr www"},
+		{links(qemu.Volume{Host: dir, Guest: "/"}, File{"/etc/mine", dir + "/conf"}), "conf usr www"},
+		{links(qemu.Volume{Host: dir, Guest: "/", FileSystem: "ext2"}), "etc lib64 usr"},
+		{links(qemu.Volume{Host: dir, Guest: "/srv"}), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("links to %q, not %q", c.got, c.want)
+		}
+	}
+	if _, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir + "/none", Guest: "/"}}}, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
+	}
+}
+
+func TestAddFilesRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{dir, dir + "/fifo", dir + "/none"} {
+		if _, err := addFiles(new(bytes.Buffer), []File{{"/x", host}}); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+func TestHeavy(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(file, make([]byte, 10<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Files: []File{{"/big", file}}}
+	o.Machine.Memory = 16
+	var heavy *Heavy
+	if _, err := o.Initrd(); !errors.As(err, &heavy) || heavy.Files != 11 {
+		t.Errorf("10 MiB for 16: %v", err)
+	}
+	o.Machine.Memory = 64
+	if b, err := o.Initrd(); err != nil || len(b) < 10<<20 {
+		t.Errorf("10 MiB for 64: %d bytes, %v", len(b), err)
+	}
+}

@@ -1,0 +1,489 @@
+// Package guest runs one unikernel from boot to its end: streams, status, time limit, interruption. The application's status
+// comes from the guest's kernel alone; a QEMU that ends without it is a dead machine. When Run returns, no process is left.
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/machine/qemu"
+	"ukl/internal/run/console"
+	"ukl/internal/run/tcprelay"
+)
+
+// Options describe a run.
+type Options struct {
+	Program qemu.Program
+	// Machine is complete but for Initrd, Append and Backends, which Run sets.
+	Machine qemu.Machine
+	Root    string   // an initramfs that holds the application; "" where the kernel does
+	Argv    []string // the application's, from argv[0]
+	Env     []string // K=V; what is not there keeps the default
+	Files   []File   // copied into the root
+	TSC     int      // kHz of the host's time stamp counter; used under TCG only
+
+	Stdin          *os.File // nil is an empty one
+	Stdout, Stderr io.Writer
+	Verbose        bool          // the kernel's log goes to Stderr as well
+	StateDir       string        // keeps the kernel's log; "" keeps none
+	Timeout        time.Duration // 0 is none
+	// Patience is how long the kernel may take to start the application before Late is told, once, where it is; 0 is for ever.
+	Patience time.Duration
+	Late     func(Late)
+	Started  func() // called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
+}
+
+// Verdict is how the application ended.
+type Verdict = console.Verdict
+
+// Ends of a run that are not the application's.
+var (
+	ErrTimeout    = errors.New("the guest was still running")
+	ErrReaderGone = errors.New("nobody reads stdout any more")
+)
+
+// Late is a guest whose kernel has not started the application yet.
+type Late struct {
+	Silent  bool   // it has said nothing at all
+	Address uint64 // of the instruction that it is at; 0 is unknown
+	Log     string // the file with the kernel's log; "" is none
+}
+
+// Died is a machine that ended, or was never one, without a status from the guest.
+type Died struct {
+	Reason string
+	Cause  string   // what the kernel said before; "" is nothing that explains it
+	Where  string   // where the kernel was: function+offset/size, or an address; "" is unknown
+	Memory int      // MiB that the machine had, if the kernel had none left; 0 otherwise
+	Tail   []string // of the kernel's log
+	Log    string   // the file with all of it; "" is none
+}
+
+func (e *Died) Error() string {
+	if e.Memory != 0 {
+		return fmt.Sprintf("the machine died for lack of memory: kernel and application have %d MiB", e.Memory)
+	}
+	s := "the machine died: " + e.Reason
+	if e.Cause != "" {
+		s += ": " + e.Cause
+	}
+	if e.Where != "" {
+		s += ", at " + e.Where
+	}
+	return s
+}
+
+// Forwarding is QEMU's refusal of a port, which somebody took after it was looked at.
+type Forwarding struct{ Text string }
+
+func (e *Forwarding) Error() string { return e.Text }
+
+// Locked is a disk image that somebody else has open: another guest that writes to it, or any other if this one would write.
+type Locked struct{ Volume qemu.Volume }
+
+func (e *Locked) Error() string {
+	return fmt.Sprintf("volume %s: another guest, or another program, uses the image", e.Volume)
+}
+
+// Hint is the line that helps.
+func (e *Locked) Hint() string { return "guests that only read may share one: add :ro, to all of them" }
+
+// defaultEnv is what every application finds, as on Linux.
+func defaultEnv() []string {
+	return []string{"HOME=/", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+}
+
+// environ puts later settings of a name over earlier ones.
+func environ(sets ...[]string) []string {
+	var env []string
+	at := map[string]int{}
+	for _, kv := range slices.Concat(sets...) {
+		k, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[k]; ok {
+			env[i] = kv
+			continue
+		}
+		at[k] = len(env)
+		env = append(env, kv)
+	}
+	return env
+}
+
+// cmdline is the kernel's command line.
+func (o *Options) cmdline() string {
+	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
+	switch {
+	case slices.Contains(o.Machine.Extra, "-icount"):
+		words = append(words, "tsc_early_khz=1000000") // QEMU then counts 1 ns per instruction
+	case !o.Machine.KVM:
+		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
+	}
+	words = append(words,
+		"ip="+o.Machine.Network.IP(), "ukl.stdio=vport")
+	if !o.Verbose {
+		words = append(words, "quiet")
+	}
+	if o.Machine.Append != "" {
+		words = append(words, o.Machine.Append)
+	}
+	return strings.Join(words, " ")
+}
+
+// Initrd is the archive with the application's files, arguments, environment and volumes, behind that of the root file system if there is one.
+func (o *Options) Initrd() ([]byte, error) {
+	var root []byte
+	if o.Root != "" {
+		var err error
+		if root, err = os.ReadFile(o.Root); err != nil {
+			return nil, err
+		}
+	}
+	own, err := initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine, o.Files)
+	if err != nil {
+		return nil, err
+	}
+	const mib = 1 << 20
+	if n := (len(own) + mib - 1) / mib; n > 1 && 2*n > o.Machine.Memory {
+		return nil, &Heavy{n, o.Machine.Memory}
+	}
+	return append(root, own...), nil
+}
+
+// Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive is
+// written into StateDir for it.
+func Shell(o Options) (string, error) {
+	for _, f := range o.Machine.Forwards {
+		if f.V6() {
+			return "", fmt.Errorf("port %s: ukl listens there, and a command for QEMU alone would not", f)
+		}
+	}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return "", err
+	}
+	path := filepath.Join(o.StateDir, "args.cpio")
+	archive, err := o.Initrd()
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(path, archive, 0o600); err != nil {
+		return "", err
+	}
+	m := o.Machine
+	m.Append, m.Initrd = o.cmdline(), path
+	m.Backends = [qemu.Channels]string{
+		qemu.Stdin:  "stdio,signal=on",
+		qemu.Stdout: "file,path=/dev/stdout,append=on",
+		qemu.Stderr: "file,path=/dev/stderr,append=on",
+		qemu.Log:    "file,path=" + qemu.Value(filepath.Join(o.StateDir, "kernel.log")),
+	}
+	return o.Program.Command(m.Args()), nil
+}
+
+// Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause.
+func Run(ctx context.Context, o Options) (Verdict, error) {
+	r := &run{Options: o, journal: console.NewJournal()}
+	defer r.undo()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"kernel log", r.openLog},
+		{"arguments", r.writeArguments},
+		{"console", r.openConsole},
+		{"ports", r.openRelays},
+		{"QEMU", r.start},
+	} {
+		if err := step.do(); err != nil {
+			return Verdict{}, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return r.wait(ctx)
+}
+
+// run is a run under way. Each step registers its undo before it can fail.
+type run struct {
+	Options
+	undos   []func()
+	journal *console.Journal
+	log     *os.File // nil if it cannot be kept
+	archive *os.File
+	console *console.Console
+	qemu    *qemu.Process
+	monitor *qemu.Monitor // nil if nobody wants to know
+}
+
+func (r *run) undo() {
+	for _, f := range slices.Backward(r.undos) {
+		f()
+	}
+}
+
+// openLog is best effort: a run does not fail because its log cannot be kept.
+func (r *run) openLog() error {
+	if r.StateDir == "" {
+		return nil
+	}
+	f, err := console.LogFile(r.StateDir)
+	if err != nil {
+		if r.Verbose {
+			fmt.Fprintf(r.Stderr, "ukl: the kernel log is not kept: %v\n", err)
+		}
+		return nil
+	}
+	r.log = f
+	r.undos = append(r.undos, func() { f.Close() })
+	return nil
+}
+
+// writeArguments puts the archive into memory only; QEMU opens it through its own descriptor.
+func (r *run) writeArguments() error {
+	archive, err := r.Initrd()
+	if err != nil {
+		return err
+	}
+	fd, err := unix.MemfdCreate("ukl-arguments", unix.MFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("memfd_create: %w", err)
+	}
+	r.archive = os.NewFile(uintptr(fd), "arguments")
+	r.undos = append(r.undos, func() { r.archive.Close() })
+	_, err = r.archive.Write(archive)
+	return err
+}
+
+func (r *run) openConsole() error {
+	c, err := console.Open()
+	if err != nil {
+		return err
+	}
+	r.console = c
+	r.undos = append(r.undos, c.Close)
+	return nil
+}
+
+// openRelays listens where QEMU cannot, and gives QEMU a port of its own for each.
+func (r *run) openRelays() error {
+	for _, f := range r.Machine.Forwards {
+		if !f.V6() {
+			continue
+		}
+		inner, err := qemu.Reserve([]qemu.Forward{{Addr: "127.0.0.1", Guest: f.Guest}})
+		if err != nil {
+			return err
+		}
+		relay, err := tcprelay.Start(f.HostPort(), inner[0].HostPort())
+		if err != nil {
+			return err
+		}
+		r.undos = append(r.undos, relay.Close)
+		r.Machine.Forwards = append(r.Machine.Forwards[:len(r.Machine.Forwards):len(r.Machine.Forwards)], inner[0])
+	}
+	return nil
+}
+
+func (r *run) start() error {
+	files := append(r.console.GuestFiles(), r.archive)
+	m := r.Machine
+	m.Append = r.cmdline()
+	m.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(files)-1)
+	m.Backends = console.Backends()
+	var line *os.File
+	if r.Patience > 0 {
+		ours, theirs, err := socketpair()
+		if err != nil {
+			return err
+		}
+		line = ours
+		r.undos = append(r.undos, func() { line.Close() })
+		defer theirs.Close()
+		files = append(files, theirs)
+		m.Monitor = fmt.Sprintf("socket,fd=%d", 3+len(files)-1)
+	}
+	p, err := r.Program.Start(m.Args(), files)
+	if err != nil {
+		return err
+	}
+	r.qemu = p
+	if line != nil {
+		r.monitor = qemu.Watch(line)
+	}
+	r.undos = append(r.undos, p.Kill)
+	r.console.Started()
+	go r.started(p, m.Forwards)
+	log := io.Writer(r.journal)
+	if r.log != nil {
+		log = io.MultiWriter(r.journal, lossy{r.log})
+	}
+	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
+	return nil
+}
+
+// started says that the machine runs, as soon as QEMU listens on the host's ports: a client that comes then is not refused.
+func (r *run) started(p *qemu.Process, forwards []qemu.Forward) {
+	if err := p.Widen(forwards); err != nil { // many connections at once are then slow to come up, but all come up
+		p.Listen(forwards)
+	}
+	select {
+	case <-p.Done():
+	default:
+		if r.Options.Started != nil {
+			r.Options.Started()
+		}
+	}
+}
+
+// socketpair is a line with two ends.
+func socketpair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "monitor"), os.NewFile(uintptr(fds[1]), "monitor"), nil
+}
+
+// echo is where the kernel's log goes besides the file; nil is nowhere.
+func (r *run) echo() io.Writer {
+	if r.Verbose {
+		return r.Stderr
+	}
+	return nil
+}
+
+// lossy hides write errors: a full disk must not end the guest.
+type lossy struct{ w io.Writer }
+
+func (l lossy) Write(b []byte) (int, error) {
+	_, _ = l.w.Write(b)
+	return len(b), nil
+}
+
+// grace is how long a machine whose kernel has died may take to end by itself.
+const grace = 3 * time.Second
+
+// flush is how long the streams' readers may take to the last bytes of a guest that was stopped.
+const flush = time.Second
+
+// wait follows the guest to its end, or makes one.
+func (r *run) wait(ctx context.Context) (Verdict, error) {
+	var limit <-chan time.Time
+	if r.Timeout > 0 {
+		t := time.NewTimer(r.Timeout)
+		defer t.Stop()
+		limit = t.C
+	}
+	var late, registers <-chan time.Time
+	var ready <-chan struct{}
+	var answer <-chan string
+	if r.monitor != nil {
+		t := time.NewTimer(r.Patience)
+		defer t.Stop()
+		late, ready = t.C, r.monitor.Ready()
+	}
+	drained := r.console.Drained()
+	stop := func(err error) (Verdict, error) {
+		r.qemu.Stop()
+		select { // what the guest said before is still worth reading, but not worth waiting for
+		case <-drained:
+		case <-time.After(flush):
+		}
+		return Verdict{}, err
+	}
+	ended, written, dying := r.qemu.Done(), drained, r.journal.Dying()
+	var dead <-chan time.Time
+	for ended != nil || written != nil {
+		select {
+		case <-ended:
+			ended = nil
+		case <-written: // and so QEMU has closed its ends
+			written = nil
+		case <-dying:
+			dying, dead = nil, time.After(grace)
+		case <-dead:
+			r.qemu.Stop()
+			dead = nil
+		case <-ready:
+			late, ready = nil, nil
+		case <-late:
+			late, registers, answer = nil, time.After(flush), r.monitor.Registers()
+			go r.monitor.AskRegisters()
+		case text := <-answer:
+			answer, registers = nil, nil
+			r.tellLate(text)
+		case <-registers:
+			answer, registers = nil, nil
+			r.tellLate("")
+		case <-r.qemu.Stuck():
+			return stop(&Died{Reason: r.qemu.Failure(), Tail: r.journal.Tail(), Log: r.logName()})
+		case <-ctx.Done():
+			return stop(context.Cause(ctx))
+		case <-limit:
+			return stop(ErrTimeout)
+		case err := <-r.console.Broken():
+			return stop(readerGone(err))
+		}
+	}
+	select {
+	case err := <-r.console.Broken():
+		return Verdict{}, readerGone(err)
+	default:
+		return r.verdict()
+	}
+}
+
+// tellLate tells whoever wants to know that the kernel takes long; registers is QEMU's text about them.
+func (r *run) tellLate(registers string) {
+	at, _ := qemu.Instruction(registers)
+	r.Late(Late{Silent: !r.console.Heard(), Address: at, Log: r.logName()})
+}
+
+// readerGone gives a failed write to stdout its meaning.
+func readerGone(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return ErrReaderGone
+	}
+	return err
+}
+
+func (r *run) logName() string {
+	if r.log == nil {
+		return ""
+	}
+	return r.log.Name()
+}
+
+// refusal are QEMU's words about a port that it cannot forward.
+const refusal = "Could not set up host forwarding rule"
+
+func (r *run) verdict() (Verdict, error) {
+	v := r.journal.Verdict()
+	if v.Known && v.Panic == "" {
+		return v, nil
+	}
+	d := &Died{Tail: r.journal.Tail(), Reason: v.Panic, Cause: v.Cause, Where: v.Where, Log: r.logName()}
+	if v.Memory {
+		d.Memory = r.Machine.Memory
+	}
+	if d.Reason == "" {
+		d.Reason = "QEMU ended and the guest gave no status"
+		if said := r.qemu.Failure(); said != "" {
+			if strings.Contains(said, refusal) {
+				return Verdict{}, &Forwarding{said}
+			}
+			if v, ok := r.Machine.Locked(said); ok {
+				return Verdict{}, &Locked{v}
+			}
+			d.Reason = said
+		}
+	}
+	return Verdict{}, d
+}

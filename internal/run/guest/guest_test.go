@@ -1,0 +1,92 @@
+package guest
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"ukl/internal/machine/qemu"
+)
+
+// The archive, against a reader of the format that is not ours where there is one.
+func TestInitrd(t *testing.T) {
+	b, err := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b)%4 != 0 || !bytes.HasPrefix(b, []byte("070701")) {
+		t.Fatalf("%d bytes beginning with %.6q", len(b), b)
+	}
+	if !bytes.Contains(b, []byte("app\x00\x00two words\n\x00")) || !bytes.Contains(b, []byte("A=1\x00")) {
+		t.Error("the data is not in it")
+	}
+	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil); !bytes.Equal(b, again) {
+		t.Error("equal arguments, different archives")
+	}
+	cpio, err := exec.LookPath("cpio")
+	if err != nil {
+		t.Log("no cpio here to judge the archive")
+		return
+	}
+	cmd := exec.Command(cpio, "--list", "--verbose", "--quiet")
+	cmd.Stdin = bytes.NewReader(b)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		names = append(names, f[0]+" "+f[len(f)-1])
+	}
+	want := []string{"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/resolv.conf",
+		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxr-xr-x var", "drwxr-xr-x var/log", "lrwxrwxrwx /run", "drwxrwxrwt var/tmp", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env"}
+	if !slices.Equal(names, want) {
+		t.Errorf("cpio reads %q", names)
+	}
+}
+
+func TestEnviron(t *testing.T) {
+	got := environ([]string{"A=1", "B=2"}, []string{"C=3", "A=4"}, []string{"B="})
+	if want := []string{"A=4", "B=", "C=3"}; !slices.Equal(got, want) {
+		t.Errorf("environ = %q; want %q", got, want)
+	}
+}
+
+func TestCmdline(t *testing.T) {
+	const fixed = "ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off ukl.stdio=vport"
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{TSC: 5}, "tsc=reliable tsc_early_khz=5 " + fixed + " quiet"},
+		{Options{TSC: 5, Verbose: true}, "tsc=reliable tsc_early_khz=5 " + fixed},
+		{Options{TSC: 5, Machine: qemu.Machine{KVM: true}}, "tsc=reliable " + fixed + " quiet"},
+		{Options{TSC: 5, Machine: qemu.Machine{Extra: []string{"-icount", "shift=0"}}}, "tsc=reliable tsc_early_khz=1000000 " + fixed + " quiet"},
+		{Options{TSC: 5, Machine: qemu.Machine{Append: "debug x=1"}}, "tsc=reliable tsc_early_khz=5 " + fixed + " quiet debug x=1"},
+	} {
+		if got, want := c.o.cmdline(), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
+			t.Errorf("cmdline of %+v =\n%s\nwant\n%s", c.o, got, want)
+		}
+	}
+}
+
+// A step that fails undoes those before it.
+func TestUndo(t *testing.T) {
+	var order []string
+	r := &run{}
+	for i := range 3 {
+		r.undos = append(r.undos, func() { order = append(order, fmt.Sprint(i)) })
+	}
+	r.undo()
+	if got := strings.Join(order, ""); got != "210" {
+		t.Errorf("undone in the order %s", got)
+	}
+	_, err := Run(t.Context(), Options{Program: qemu.Program{Argv: []string{"/nothere"}}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}})
+	if err == nil || !strings.HasPrefix(err.Error(), "QEMU: ") {
+		t.Errorf("without a QEMU: %v", err)
+	}
+}

@@ -1,0 +1,59 @@
+package guest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"ukl/internal/machine/qemu"
+)
+
+// initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's arguments and environment and what is to be
+// mounted, where the kernel looks for them before it starts the application.
+func initrd(argv, env []string, m qemu.Machine, files []File) ([]byte, error) {
+	var b bytes.Buffer
+	had, err := addFiles(&b, files)
+	if err != nil {
+		return nil, err
+	}
+	links, err := addLinks(&b, m.Volumes, had)
+	if err != nil {
+		return nil, err
+	}
+	addFurniture(&b, m.Network, had, links)
+	entry(&b, "ukl", 0o040755, nil)
+	entry(&b, "ukl/argv", 0o100600, terminated(argv))
+	entry(&b, "ukl/env", 0o100600, terminated(env))
+	if mounts := m.Mounts(); mounts != "" {
+		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
+	}
+	entry(&b, "TRAILER!!!", 0, nil)
+	return b.Bytes(), nil
+}
+
+func terminated(list []string) []byte {
+	var b strings.Builder
+	for _, s := range list {
+		b.WriteString(s)
+		b.WriteByte(0)
+	}
+	return []byte(b.String())
+}
+
+// entry appends one member: a header of hexadecimal numbers, the name and the data, the last two padded to 4 bytes. Times,
+// owners and inode numbers are 0, so that equal arguments give equal bytes.
+func entry(b *bytes.Buffer, name string, mode int, data []byte) {
+	fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+		0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0)
+	b.WriteString(name)
+	b.WriteByte(0)
+	pad(b)
+	b.Write(data)
+	pad(b)
+}
+
+func pad(b *bytes.Buffer) {
+	for b.Len()%4 != 0 {
+		b.WriteByte(0)
+	}
+}

@@ -1,0 +1,300 @@
+// Package instance keeps track of guests in the background, one directory each. There is no daemon: a guest belongs to a ukl of its
+// own, which holds a lock as long as it lives, however it ends. Whoever can read the directory sees the same.
+package instance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/host/atomicfile"
+)
+
+// Info is what is known of an instance.
+type Info struct {
+	Name    string    `json:"name"`
+	App     string    `json:"app"`
+	Ports   []string  `json:"ports"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Running bool      `json:"running"`
+	Status  *int      `json:"status,omitempty"` // ukl's exit code; nil while it runs, and of one that was killed
+}
+
+// Store is the directory that holds the instances'.
+type Store struct{ Dir string }
+
+// Files of an instance.
+const (
+	lockFile   = "lock"
+	infoFile   = "info.json"
+	outputFile = "output" // stdout and stderr, as they came
+	statusFile = "status"
+)
+
+// Env tells a ukl that it is the one that an instance belongs to.
+const Env = "UKL_INSTANCE"
+
+// Descriptors that it inherits.
+const (
+	lockFD  = 3
+	readyFD = 4
+)
+
+// Taken says that an instance of a name is running.
+type Taken struct{ Name string }
+
+func (e *Taken) Error() string { return e.Name + " is running already" }
+
+// Hint is the line that helps.
+func (e *Taken) Hint() string { return "ukl stop " + e.Name + ", or another --name" }
+
+// Unknown is a name that no instance has.
+type Unknown struct{ Name string }
+
+func (e *Unknown) Error() string {
+	return fmt.Sprintf("there is no guest %q in the background", e.Name)
+}
+
+// Hint is the line that helps.
+func (e *Unknown) Hint() string { return "`ukl ps` shows them" }
+
+// Failed is an instance that ended before its guest had started.
+type Failed struct {
+	Code   int
+	Output string
+}
+
+func (e *Failed) Error() string {
+	return fmt.Sprintf("it ended with %d before its guest had started", e.Code)
+}
+
+// lock takes the lock of a directory; nil if somebody has it.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// claim makes a directory its caller's: a new one, or that of an instance that has ended.
+func (s Store) claim(name string) (*os.File, error) {
+	dir := filepath.Join(s.Dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	l, err := lock(dir)
+	if l == nil || err != nil {
+		return nil, err
+	}
+	for _, f := range []string{infoFile, outputFile, statusFile} {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// Start runs this very program once more in the background, with the same arguments, and returns when its guest has started. name
+// is the instance's; "" makes one of the application's.
+func (s Store) Start(name string, info Info, args []string) (Info, error) {
+	names := []string{name}
+	if name == "" {
+		names = []string{info.App}
+		for i := 2; i < 100; i++ {
+			names = append(names, fmt.Sprintf("%s-%d", info.App, i))
+		}
+	}
+	var l *os.File
+	var err error
+	for _, n := range names {
+		if l, err = s.claim(n); err != nil {
+			return info, err
+		}
+		if info.Name = n; l != nil {
+			break
+		}
+	}
+	if l == nil {
+		return info, &Taken{info.Name}
+	}
+	defer l.Close()
+	dir := filepath.Join(s.Dir, info.Name)
+	output, err := os.OpenFile(filepath.Join(dir, outputFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return info, err
+	}
+	defer output.Close()
+	ready, w, err := os.Pipe()
+	if err != nil {
+		return info, err
+	}
+	defer ready.Close()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = "ukl"
+	cmd.Env = append(os.Environ(), Env+"="+dir)
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = []*os.File{l, w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the end of a terminal is not its end
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return info, err
+	}
+	info.PID, info.Started, info.Running = cmd.Process.Pid, time.Now(), true
+	if err := write(filepath.Join(dir, infoFile), info); err != nil {
+		return info, errors.Join(err, cmd.Process.Kill())
+	}
+	if n, _ := ready.Read(make([]byte, 1)); n == 1 {
+		now, err := s.Get(info.Name)
+		return now, errors.Join(err, cmd.Process.Release())
+	}
+	_ = cmd.Wait()
+	text, _ := os.ReadFile(output.Name())
+	_ = os.RemoveAll(dir) // there never was such a guest
+	return info, &Failed{cmd.ProcessState.ExitCode(), string(text)}
+}
+
+func write(file string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return atomicfile.File(file, b, 0o600)
+}
+
+// Own is the instance that this process is.
+type Own struct {
+	dir   string
+	ready *os.File
+}
+
+// Inherited returns the instance that this process was started as; nil if it was not.
+func Inherited() *Own {
+	dir := os.Getenv(Env)
+	if dir == "" {
+		return nil
+	}
+	os.Unsetenv(Env)
+	unix.CloseOnExec(lockFD) // and stays open until this process has ended
+	unix.CloseOnExec(readyFD)
+	return &Own{dir, os.NewFile(readyFD, "ready")}
+}
+
+// Dir is where the guest may leave its files.
+func (o *Own) Dir() string { return o.dir }
+
+// Ready tells whoever started the instance that its guest runs, and which ports it has.
+func (o *Own) Ready(ports []string) {
+	var i Info
+	file := filepath.Join(o.dir, infoFile)
+	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &i) == nil {
+		i.Ports = ports
+		_ = write(file, i) // without it the ports are those that were asked for
+	}
+	_, _ = o.ready.Write([]byte{1}) // who does not wait need not know
+	o.ready.Close()
+}
+
+// End records the exit code.
+func (o *Own) End(code int) { _ = write(filepath.Join(o.dir, statusFile), code) }
+
+// List returns all instances by name.
+func (s Store) List() ([]Info, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	list := []Info{}
+	for _, e := range entries {
+		if i, err := s.Get(e.Name()); err == nil {
+			list = append(list, i)
+		}
+	}
+	slices.SortFunc(list, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// Get returns one instance.
+func (s Store) Get(name string) (Info, error) {
+	var i Info
+	if name == "" || name != filepath.Base(name) {
+		return i, &Unknown{name}
+	}
+	dir := filepath.Join(s.Dir, name)
+	b, err := os.ReadFile(filepath.Join(dir, infoFile))
+	if err != nil || json.Unmarshal(b, &i) != nil {
+		return i, &Unknown{name}
+	}
+	l, err := lock(dir)
+	if err != nil {
+		return i, err
+	}
+	i.Running = l == nil
+	if l != nil {
+		l.Close()
+		if b, err := os.ReadFile(filepath.Join(dir, statusFile)); err == nil {
+			_ = json.Unmarshal(b, &i.Status)
+		}
+	}
+	return i, nil
+}
+
+// Output is the file that has what an instance wrote, and where it may have left others.
+func (s Store) Output(name string) (file, dir string, err error) {
+	_, err = s.Get(name)
+	dir = filepath.Join(s.Dir, name)
+	return filepath.Join(dir, outputFile), dir, err
+}
+
+// Times of Stop.
+const (
+	patience = 10 * time.Second // to end by itself
+	look     = 20 * time.Millisecond
+)
+
+// Stop ends an instance and forgets it. One that does not end is killed, and its machine with it.
+func (s Store) Stop(name string) error {
+	i, err := s.Get(name)
+	if err != nil {
+		return err
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if !i.Running {
+			break
+		}
+		// The lock says that it lives, so the number is still its own.
+		if err := syscall.Kill(i.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		for end := time.Now().Add(patience); i.Running && time.Now().Before(end); time.Sleep(look) {
+			if i, err = s.Get(name); err != nil {
+				return err
+			}
+		}
+	}
+	if i.Running {
+		return fmt.Errorf("%s (process %d) does not end", name, i.PID)
+	}
+	return os.RemoveAll(filepath.Join(s.Dir, name))
+}
