@@ -1,0 +1,92 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestArchitecture holds docs/architecture.md against the packages: each is listed once, in its wing, and imports nothing of a
+// wing below its own.
+func TestArchitecture(t *testing.T) {
+	text, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wings, listed []string
+	for _, m := range regexp.MustCompile("(?m)^### ([a-z]+): |^\\| `([a-z]+/[a-z0-9]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		if m[1] != "" {
+			wings = append(wings, m[1])
+			continue
+		}
+		if wing, _, _ := strings.Cut(m[2], "/"); wing != wings[len(wings)-1] {
+			t.Errorf("%s is listed in the wing %s", m[2], wings[len(wings)-1])
+		}
+		listed = append(listed, m[2])
+	}
+	dirs, err := filepath.Glob("../../internal/*/*")
+	if err != nil || len(dirs) < 40 || len(wings) < 5 {
+		t.Fatalf("%d packages, %d wings: %v", len(dirs), len(wings), err)
+	}
+	var have []string
+	for _, d := range dirs {
+		name := strings.TrimPrefix(d, "../../internal/")
+		have = append(have, name)
+		for _, bad := range forbidden(t, d, name, wings) {
+			t.Errorf("%s imports %s, of a wing below its own", name, bad)
+		}
+	}
+	stages, err := filepath.Glob("../../nixexprs/*.nix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stages {
+		if !strings.Contains(string(text), "`"+filepath.Base(s)+"`") {
+			t.Errorf("%s is not on the map", filepath.Base(s))
+		}
+	}
+	slices.Sort(listed)
+	if !slices.Equal(have, listed) {
+		t.Errorf("packages  %q\nlisted    %q", have, listed)
+	}
+}
+
+// forbidden are the packages that one in dir imports against the rule; tests may import what they like.
+func forbidden(t *testing.T, dir, name string, wings []string) []string {
+	t.Helper()
+	rank := func(name string) int {
+		wing, _, _ := strings.Cut(name, "/")
+		return slices.Index(wings, wing)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bad []string
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			path, _ := strconv.Unquote(i.Path.Value) // the parser has accepted it
+			if other, ours := strings.CutPrefix(path, "ukl/internal/"); ours && !strings.HasSuffix(file, "_test.go") && rank(other) > rank(name) {
+				bad = append(bad, other)
+			}
+		}
+	}
+	return bad
+}
+
+// The rule can be broken: the test would see it.
+func TestArchitectureSeesABrokenRule(t *testing.T) {
+	if bad := forbidden(t, "../../internal/cli/doctor", "host/doctor", []string{"host", "pin", "machine", "build", "cli"}); len(bad) == 0 {
+		t.Error("a package of host that imports build was not seen")
+	}
+}
