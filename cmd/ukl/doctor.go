@@ -44,6 +44,22 @@ func wantedPorts() []qemu.Forward {
 	return ports
 }
 
+// ownPackages are the pins that the current directory's application has itself, if it is one. Other commands say what is wrong.
+func ownPackages(l *pins.Lock) []pins.Pin {
+	a, err := findApp("")
+	if err != nil {
+		return nil
+	}
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(own.All(), func(p pins.Pin) bool {
+		_, shared := l.Packages[p.Name]
+		return p.Archive == "" || shared
+	})
+}
+
 func (t *tool) doctor(c *cli.Context) error {
 	if _, err := t.words(c, 0); err != nil {
 		return err
@@ -59,6 +75,7 @@ func (t *tool) doctor(c *cli.Context) error {
 		QEMU:  os.Getenv(qemu.Env),
 		Dirs:  []string{cacheDir(), stateDir("")},
 		Lock:  lock,
+		Own:   ownPackages(lock),
 		Pins:  pinOptions(c),
 		Free:  func() (uint64, error) { return free(nix.Physical(pins.StoreDir)) },
 		Ports: wantedPorts(),

@@ -48,6 +48,7 @@ type Host struct {
 	QEMU  string // the value of qemu.Env
 	Dirs  []string
 	Lock  *pins.Lock
+	Own   []pins.Pin             // packages of the application in the current directory
 	Pins  pins.Options           // where missing pins may come from
 	Free  func() (uint64, error) // bytes where the store is
 	Ports []qemu.Forward         // that applications will want
@@ -237,7 +238,7 @@ func (d *doctor) sources(ctx context.Context) Finding {
 
 // updates compares the lock with the package lists that `ukl pins outdated` fetched last. It asks no server.
 func (d *doctor) updates(ctx context.Context) Finding {
-	behind, made, err := pins.Outdated(ctx, d.Lock.All(), d.Pins, false)
+	behind, made, err := pins.Outdated(ctx, slices.Concat(d.Lock.All(), d.Own), d.Pins, false)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return ok("cannot tell without apt")
