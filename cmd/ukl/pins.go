@@ -360,6 +360,9 @@ func pinsAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if old, err := pins.LoadOwn(os.DirFS(dir), dir, m.Packages, nil); err == nil && old.Snapshot != "" && maps.Equal(old.Packages, own.Packages) {
+		own.Snapshot = old.Snapshot // nothing moved, so the file stays as it is
+	}
 	if err := own.Write(dir); err != nil {
 		return err
 	}
