@@ -13,5 +13,5 @@ builtins.path {
     if type == "directory" then
       builtins.match folders relative != null
     else
-      wanted relative && builtins.match ".*_test\\.go" relative == null;
+      type == "regular" && wanted relative && builtins.match ".*_test\\.go" relative == null;
 }

@@ -24,7 +24,8 @@ func run(args []string, stderr io.Writer) int {
 	case len(args) == 3 && args[0] == "toolchain":
 		err = toolchain.Lay(args[1], args[2])
 	case len(args) == 3 && args[0] == "modules":
-		own := toolchain.Command{Path: filepath.Join(runtime.GOROOT(), "bin/go")}
+		// Nix must be able to remove what its builds leave.
+		own := toolchain.Command{Path: filepath.Join(runtime.GOROOT(), "bin/go"), Env: []string{"GOFLAGS=-modcacherw"}}
 		err = own.Modules(context.Background(), args[1], args[2])
 	default:
 		err = fmt.Errorf("usage: go toolchain GOROOT OUT | go modules DIR OUT")

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -101,21 +103,24 @@ func (c Command) Download(ctx context.Context, version, work string) (string, er
 		return "", err
 	}
 	cache, proxy, _ := strings.Cut(strings.TrimSpace(string(where)), "\n")
-	fresh := Command{c.Path, append(c.Env[:len(c.Env):len(c.Env)],
-		"GOMODCACHE="+filepath.Join(work, "modules"), "GOPROXY="+Proxy(filepath.Join(cache, "cache/download"))+","+proxy,
-		"GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOWORK=off",
-	)}
-	if _, err := fresh.Run(ctx, work, "mod", "download", Module(version)); err != nil {
+	cache = filepath.Join(cache, "cache/download")
+	fresh := filepath.Join(work, "modules")
+	// No setting lets a toolchain off the checksum database, so what the host knows of that comes along.
+	if err := os.CopyFS(filepath.Join(fresh, "cache/download/sumdb"), os.DirFS(filepath.Join(cache, "sumdb"))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	dir := filepath.Join(work, "modules", filepath.FromSlash(Module(version)))
+	c.Env = append(slices.Clone(c.Env), "GOMODCACHE="+fresh, "GOPROXY="+Proxy(cache)+","+proxy, "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOWORK=off")
+	if _, err := c.Run(ctx, work, "mod", "download", Module(version)); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(fresh, filepath.FromSlash(Module(version)))
 	return dir, Executable(dir)
 }
 
-// Proxy is the address of a module proxy that is a directory. The go command takes all of it literally, but for the two
-// characters that end an entry of GOPROXY.
+// Proxy is an entry of GOPROXY for a module proxy that is a directory.
 func Proxy(dir string) string {
-	return "file://" + strings.NewReplacer("%", "%25", ",", "%2C", "|", "%7C", " ", "%20").Replace(filepath.ToSlash(dir))
+	address := url.URL{Scheme: "file", Path: dir}
+	return strings.ReplaceAll(address.String(), ",", "%2C") // ends an entry
 }
 
 // Modules fetches what the go.sum of dir names, and copies it to the new directory out as a module proxy. dir is only read.
@@ -147,7 +152,7 @@ func (c Command) Modules(ctx context.Context, dir, out string) error {
 			download = append(download, f[0]+"@"+f[1])
 		}
 	}
-	plain := Command{c.Path, append(c.Env[:len(c.Env):len(c.Env)], "GOFLAGS=-modcacherw", "GOWORK=off")}
+	plain := Command{c.Path, append([]string{"GOFLAGS=", "GOWORK=off"}, c.Env...)}
 	for _, args := range [][]string{download, {"mod", "graph"}} {
 		if _, err := plain.Run(ctx, work, args...); err != nil {
 			return err

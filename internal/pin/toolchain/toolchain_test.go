@@ -97,6 +97,7 @@ case "$*" in
   "env GOMODCACHE") echo "$GOMODCACHE" ;;
   "mod download golang.org/toolchain"*)
     [ "$GOPROXY" = "file://$CACHE/cache/download,http://proxy" ] || { echo "GOPROXY=$GOPROXY" >&2; exit 1; }
+    [ -z "$SUMS" ] || [ -e "$GOMODCACHE/cache/download/sumdb/x/latest" ] || exit 1
     mkdir -p "$GOMODCACHE/$3/bin" && echo go >"$GOMODCACHE/$3/bin/go" ;;
   "mod download "*) [ ! -e "$PWD/main.go" ] && echo "$*" >"$CACHE/asked" ;;
   "mod graph") [ -z "$BROKEN" ] || { printf 'first\ngo: x@v1: x509: unknown\n' >&2; exit 1; } ;;
@@ -124,6 +125,15 @@ func TestDownloadIsPristine(t *testing.T) {
 	}
 	if got, want := read(t, dir), map[string]string{"bin/go": "go\n*"}; !maps.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+	// Without a network, the host's part of the checksum database has to do.
+	c.Env = append(c.Env, "SUMS=yes")
+	if _, err := c.Download(t.Context(), "1.99.1", t.TempDir()); err == nil {
+		t.Error("a database that is not there was found")
+	}
+	write(t, cache, map[string]string{"cache/download/sumdb/x/latest": "1"})
+	if _, err := c.Download(t.Context(), "1.99.1", t.TempDir()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -153,7 +163,7 @@ func TestModules(t *testing.T) {
 }
 
 func TestProxy(t *testing.T) {
-	if got := Proxy("/a b/c,d|e%f/ö'"); got != "file:///a%20b/c%2Cd%7Ce%25f/ö'" {
+	if got := Proxy("/a b/c,d|e%f#?/ö'"); got != "file:///a%20b/c%2Cd%7Ce%25f%23%3F/%C3%B6%27" {
 		t.Error(got)
 	}
 }
