@@ -176,6 +176,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"ext2":      ext2,
 		"unmounted": unmounted,
 		"files":     files,
+		"published": published,
 	}
 }
 
