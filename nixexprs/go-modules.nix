@@ -1,7 +1,8 @@
 # go-modules.nix: the modules of go.sum, laid out as a module proxy (<module>/@v/<version>.{mod,zip}).
 # in   go, checkout, narHash      out  the proxy's files, for GOPROXY=file://
-# why  Go fetches them itself, from its own default proxy or the user's; the hash decides. ./ukl puts them into the store
-#      beforehand, and then nothing is fetched: Nix before 2.20 gives its builds no certificates of the host's to fetch with
+# why  Go fetches them itself, from its own default proxy or the user's; the hash decides. ./ukl puts them into the
+#      store beforehand, and then nothing is fetched: Nix 2.8 gives its builds no certificates of the host's to fetch
+#      with, 2.26 does
 { system, go, checkout, narHash }:
 import ./go-run.nix {
   inherit system go checkout narHash;

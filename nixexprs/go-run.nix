@@ -1,5 +1,6 @@
 # go-run.nix: the program nixexprs/go as a builder, run by the go command from its source.
-# in   go, checkout, narHash; args for the program, which `out` is added to; environment      out  what the program puts there
+# in   go, checkout, narHash; args for the program, which `out` is added to; environment
+# out  what the program puts there
 # why  Go is the first program that runs at all: there is no shell yet, and no cp
 { system, go, checkout, name, narHash, args, environment }:
 derivation (

@@ -1,7 +1,8 @@
 # go.nix: the Go toolchain, made of the archive that the Go project publishes.
-# in   pin (pins.json's "go"), checkout (a program that copies files)      out  the files of the module golang.org/toolchain
-# why  Nix can do all of it alone, so a machine that ./ukl never ran on needs nothing else. What the store has already, from
-#      ./ukl or from an earlier build, is neither fetched nor made: the hash of the result decides
+# in   pin (pins.json's "go"), checkout (a program that copies files)
+# out  the files of the module golang.org/toolchain
+# why  Nix can do all of it alone, so a machine that ./ukl never ran on needs nothing else. What the store has already,
+#      from ./ukl or from an earlier build, is neither fetched nor made: the hash of the result decides
 { system, pin, checkout }:
 let
   archive = derivation {

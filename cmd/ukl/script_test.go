@@ -177,6 +177,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"unmounted": unmounted,
 		"files":     files,
 		"serve":     serve,
+		"published": published,
 	}
 }
 

@@ -1,4 +1,5 @@
-// Command go makes the Go toolchain and the Go modules in builds that have nothing but Go: see go.nix and go-modules.nix.
+// Command go makes the Go toolchain and the Go modules in builds that have nothing but Go: see go.nix and
+// go-modules.nix.
 //
 //	go toolchain GOROOT OUT   the files of an unpacked archive as the module of the same release
 //	go modules DIR OUT        what the go.sum of DIR names, as a module proxy
@@ -34,7 +35,7 @@ func run(args []string, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintf(stderr, "ukl: error: %v\n", err)
-	// Nix before 2.20 gives a build no certificates.
+	// Nix 2.8 gives a build no certificates; 2.26 does.
 	if strings.Contains(err.Error(), "x509:") {
 		fmt.Fprintln(stderr, "ukl: hint: run ./ukl once in the checkout: it fetches the Go modules outside of Nix's sandbox")
 	}

@@ -28,8 +28,10 @@ func TestRun(t *testing.T) {
 		{[]string{"modules", from, to}, "go.mod: no such file"},
 	} {
 		stderr.Reset()
-		if code := run(c.args, &stderr); code != 1 || !strings.Contains(stderr.String(), c.want) || strings.Contains(stderr.String(), "hint") {
-			t.Errorf("%q: exit %d, %s", c.args, code, &stderr)
+		code := run(c.args, &stderr)
+		said := stderr.String()
+		if code != 1 || !strings.Contains(said, c.want) || strings.Contains(said, "hint") {
+			t.Errorf("%q: exit %d, %s", c.args, code, said)
 		}
 	}
 }

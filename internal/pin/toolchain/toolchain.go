@@ -1,6 +1,7 @@
-// Package toolchain lays out the Go toolchain and the Go modules as the lock has hashes of them: the toolchain as the files of the
-// module golang.org/toolchain, and the modules as a module proxy. It knows the standard library alone, since the program
-// nixexprs/go, which is run where there is no module yet, is made of it. It verifies nothing: the hashes in the lock do.
+// Package toolchain lays out the Go toolchain and the Go modules as the lock has hashes of them: the toolchain as the
+// files of the module golang.org/toolchain, and the modules as a module proxy. It knows the standard library alone,
+// since the program nixexprs/go, which is run where there is no module yet, is made of it. It verifies nothing: the
+// hashes in the lock do.
 package toolchain
 
 import (
@@ -25,8 +26,9 @@ func Module(version string) string {
 // Archive is the name of the file that a version is published as.
 func Archive(version string) string { return "go" + version + ".linux-amd64.tar.gz" }
 
-// Lay copies goroot, which is what the archive of a release unpacks to, to the new directory out as the module of that release
-// has it. Go's own cmd/distpack makes archive and module of the same files, by the rules that are repeated here.
+// Lay copies goroot, which is what the archive of a release unpacks to, to the new directory out as the module of that
+// release has it. Go's own cmd/distpack makes archive and module of the same files, by the rules that are repeated
+// here.
 func Lay(goroot, out string) error {
 	return filepath.WalkDir(goroot, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -54,7 +56,8 @@ func Lay(goroot, out string) error {
 	})
 }
 
-// Executable sets the mode bits that archives of modules do not carry, as the go command does when it first runs a toolchain.
+// Executable sets the mode bits that archives of modules do not carry, as the go command does when it first runs a
+// toolchain.
 func Executable(dir string) error {
 	return filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -90,13 +93,15 @@ func (c Command) Run(ctx context.Context, dir string, args ...string) ([]byte, e
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		said := strings.TrimSpace(string(exit.Stderr))
-		return nil, fmt.Errorf("go %s: %s", strings.Join(args[:min(2, len(args))], " "), said[strings.LastIndexByte(said, '\n')+1:])
+		said = said[strings.LastIndexByte(said, '\n')+1:]
+		return nil, fmt.Errorf("go %s: %s", strings.Join(args[:min(2, len(args))], " "), said)
 	}
 	return out, err
 }
 
-// Download brings the pristine files of a version's toolchain to a directory below the empty directory work, and returns it.
-// The module cache of the host serves as a proxy only: a go command that ran in its toolchain has written to that.
+// Download brings the pristine files of a version's toolchain to a directory below the empty directory work, and
+// returns it. The module cache of the host serves as a proxy only: a go command that ran in its toolchain has written
+// to that.
 func (c Command) Download(ctx context.Context, version, work string) (string, error) {
 	where, err := c.Run(ctx, work, "env", "GOMODCACHE", "GOPROXY")
 	if err != nil {
@@ -106,10 +111,12 @@ func (c Command) Download(ctx context.Context, version, work string) (string, er
 	cache = filepath.Join(cache, "cache/download")
 	fresh := filepath.Join(work, "modules")
 	// No setting lets a toolchain off the checksum database, so what the host knows of that comes along.
-	if err := os.CopyFS(filepath.Join(fresh, "cache/download/sumdb"), os.DirFS(filepath.Join(cache, "sumdb"))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = os.CopyFS(filepath.Join(fresh, "cache/download/sumdb"), os.DirFS(filepath.Join(cache, "sumdb")))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	c.Env = append(slices.Clone(c.Env), "GOMODCACHE="+fresh, "GOPROXY="+Proxy(cache)+","+proxy, "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOWORK=off")
+	c.Env = append(slices.Clone(c.Env), "GOMODCACHE="+fresh, "GOPROXY="+Proxy(cache)+","+proxy,
+		"GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOWORK=off")
 	if _, err := c.Run(ctx, work, "mod", "download", Module(version)); err != nil {
 		return "", err
 	}
@@ -123,7 +130,8 @@ func Proxy(dir string) string {
 	return strings.ReplaceAll(address.String(), ",", "%2C") // ends an entry
 }
 
-// Modules fetches what the go.sum of dir names, and copies it to the new directory out as a module proxy. dir is only read.
+// Modules fetches what the go.sum of dir names, and copies it to the new directory out as a module proxy. dir is only
+// read.
 func (c Command) Modules(ctx context.Context, dir, out string) error {
 	work, err := os.MkdirTemp("", "ukl-modules-")
 	if err != nil {

@@ -71,7 +71,8 @@ func TestLay(t *testing.T) {
 	if err := os.Symlink("VERSION", filepath.Join(from, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Lay(from, filepath.Join(t.TempDir(), "out")); err == nil || !strings.Contains(err.Error(), "link: not a regular file") {
+	err := Lay(from, filepath.Join(t.TempDir(), "out"))
+	if err == nil || !strings.Contains(err.Error(), "link: not a regular file") {
 		t.Errorf("a link: %v", err)
 	}
 }
@@ -140,7 +141,10 @@ func TestDownloadIsPristine(t *testing.T) {
 func TestModules(t *testing.T) {
 	c, cache := command(t)
 	checkout, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
-	write(t, checkout, map[string]string{"go.mod": "module x\n", "main.go": "package main\n", "go.sum": "a.b/C v1 h1:x=\na.b/C v1/go.mod h1:x=\nd v2/go.mod h1:x=\n"})
+	write(t, checkout, map[string]string{
+		"go.mod": "module x\n", "main.go": "package main\n",
+		"go.sum": "a.b/C v1 h1:x=\na.b/C v1/go.mod h1:x=\nd v2/go.mod h1:x=\n",
+	})
 	files := map[string]string{"a.b/!c/@v/v1.zip": "z", "a.b/!c/@v/v1.mod": "m", "d/@v/v2.mod": "d"}
 	write(t, filepath.Join(cache, "cache/download"), files)
 	write(t, filepath.Join(cache, "cache/download"), map[string]string{"a.b/!c/@v/v1.info": "i", "e/@v/v1.zip": "e"})
@@ -157,7 +161,8 @@ func TestModules(t *testing.T) {
 		t.Errorf("the checkout has %q", left)
 	}
 	c.Env = append(c.Env, "BROKEN=yes")
-	if err := c.Modules(t.Context(), checkout, filepath.Join(t.TempDir(), "out")); err == nil || err.Error() != "go mod graph: go: x@v1: x509: unknown" {
+	err := c.Modules(t.Context(), checkout, filepath.Join(t.TempDir(), "out"))
+	if err == nil || err.Error() != "go mod graph: go: x@v1: x509: unknown" {
 		t.Errorf("%v", err)
 	}
 }
