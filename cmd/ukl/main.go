@@ -152,7 +152,7 @@ func inherit(c *cli.Context) error {
 	for _, f := range globals() {
 		name := f.Names()[0]
 		for _, outer := range c.Lineage()[1:] {
-			if outer.IsSet(name) && !c.IsSet(name) {
+			if outer.IsSet(name) && (!c.IsSet(name) || ofEnvironment(f, c)) {
 				if err := c.Set(name, fmt.Sprint(outer.Value(name))); err != nil {
 					return err
 				}
@@ -160,6 +160,12 @@ func inherit(c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// ofEnvironment tells whether a flag has the value of its variable, which counts less than one of the command line.
+func ofEnvironment(f cli.Flag, c *cli.Context) bool {
+	s, ok := f.(*cli.StringFlag)
+	return ok && len(s.EnvVars) > 0 && c.String(s.Name) == os.Getenv(s.EnvVars[0])
 }
 
 // words returns the command's arguments, at most n of them, filled up with "" to n.

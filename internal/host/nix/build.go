@@ -306,8 +306,8 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 		if sandboxRE().MatchString(msg) {
 			return &NoSandbox{Said: msg}
 		}
-		if noStoreRE().MatchString(msg) {
-			return &NoStore{Said: msg}
+		if none := noStore(msg); none != nil {
+			return none
 		}
 	}
 	for _, msg := range all {

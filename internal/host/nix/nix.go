@@ -374,8 +374,8 @@ func failure(cmd *exec.Cmd, err error, stderr string) error {
 		code = exit.ExitCode()
 	}
 	text := lastError(stderr, err.Error())
-	if noStoreRE().MatchString(text) {
-		return &NoStore{Said: text}
+	if none := noStore(text); none != nil {
+		return none
 	}
 	return &CommandError{quote(cmd.Args), code, text}
 }

@@ -61,12 +61,30 @@ var noStoreRE = lazy(`(opening lock file|creating directory|could not set permis
 	`cannot connect to socket at) ['"]?/nix\b.*(Permission denied|Operation not permitted|No such file or directory|` +
 	`Connection refused|Read-only file system)`)
 
+// elsewhereRE are Nix's words for a store of NIX_REMOTE's that it does not know, or that cannot build.
+var elsewhereRE = lazy(`don't know how to open Nix store|is not supported by store`)
+
+func (e *NoStore) elsewhere() bool {
+	named := os.Getenv("NIX_REMOTE")
+	return named != "" && elsewhereRE().MatchString(e.Said) && strings.Contains(e.Said, "'"+named+"'")
+}
+
+// noStore is what Nix said, if that means that it has no store; nil if not.
+func noStore(said string) error {
+	if e := (&NoStore{Said: said}); noStoreRE().MatchString(said) || e.elsewhere() {
+		return e
+	}
+	return nil
+}
+
 func (e *NoStore) daemon() bool { return strings.Contains(e.Said, "daemon-socket") }
 
 func (e *NoStore) denied() bool { return strings.Contains(e.Said, "Permission denied") }
 
 func (e *NoStore) Error() string {
 	switch {
+	case e.elsewhere():
+		return fmt.Sprintf("NIX_REMOTE=%s names no store that Nix can build in", os.Getenv("NIX_REMOTE"))
 	case e.daemon() && e.denied():
 		return "Nix's daemon does not serve this user"
 	case e.daemon():
@@ -78,6 +96,8 @@ func (e *NoStore) Error() string {
 // Hint is the line that helps.
 func (e *NoStore) Hint() string {
 	switch {
+	case e.elsewhere():
+		return "unset NIX_REMOTE"
 	case e.daemon() && e.denied():
 		return joinGroup(socketGroup()) + ", and log in again"
 	case e.daemon() && os.Getuid() == 0 && os.Getenv("NIX_REMOTE") == "daemon":
@@ -95,7 +115,7 @@ func (e *NoStore) Hint() string {
 // Lines say what Nix said, and what root could do.
 func (e *NoStore) Lines() []string {
 	lines := []string{e.Said}
-	if !e.daemon() && distribution.Here() == distribution.Debian {
+	if !e.daemon() && !e.elsewhere() && distribution.Here() == distribution.Debian {
 		lines = append(lines, "with a store of your own (below) it works at once; a daemon for all users: "+
 			distribution.Debian.Install("nix-setup-systemd")+" && "+joinGroup("nix-users"))
 	}

@@ -26,6 +26,27 @@ func TestPhysical(t *testing.T) {
 	}
 }
 
+// A store that NIX_REMOTE names and Nix cannot use is nobody's failed build; without NIX_REMOTE it is that of another command.
+func TestStoreElsewhere(t *testing.T) {
+	for _, text := range []string{
+		"error: don't know how to open Nix store 'nonsense'",
+		"error: operation 'addTextToStore' is not supported by store 'nonsense'",
+	} {
+		t.Setenv("NIX_REMOTE", "nonsense")
+		err := failure(exec.Command("nix-store"), errors.New("exit"), text)
+		var none *NoStore
+		if !errors.As(err, &none) || err.Error() != "NIX_REMOTE=nonsense names no store that Nix can build in" || none.Hint() != "unset NIX_REMOTE" {
+			t.Errorf("%q: %v", text, err)
+		}
+		for _, other := range []string{"", "local?root=/x"} {
+			t.Setenv("NIX_REMOTE", other)
+			if err := failure(exec.Command("nix-store"), errors.New("exit"), text); errors.As(err, &none) {
+				t.Errorf("%q with NIX_REMOTE=%s: %v", text, other, err)
+			}
+		}
+	}
+}
+
 // The words are those of Nix 2.8, 2.26 and 2.34 for a user whom the store does not belong to.
 func TestNoStore(t *testing.T) {
 	t.Setenv("HOME", "/h")

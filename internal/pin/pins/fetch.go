@@ -173,10 +173,17 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 			return other
 		}
 	}
+	// What is here need not be brought again.
+	here := slices.DeleteFunc(pins, func(p Pin) bool {
+		return slices.ContainsFunc(open, func(q Pin) bool { return q.SHA256 == p.SHA256 })
+	})
+	if err := f.add(ctx, s, here); err != nil {
+		return err
+	}
 	if len(open) > 0 {
 		return &Unavailable{open, f.tried}
 	}
-	return f.add(ctx, s, pins)
+	return nil
 }
 
 // source is a place that is asked for what is still wanted.
@@ -194,11 +201,17 @@ func (f *fetch) sources(ctx context.Context) []source {
 	}
 	if !f.o.NoApt {
 		for _, m := range hostMirrors(ctx) {
-			add(m.address, func(ctx context.Context) error { return f.apt(ctx, m) })
+			add(redacted(m.address), func(ctx context.Context) error { return f.apt(ctx, m) })
 		}
 	}
 	for _, m := range f.o.mirrors() {
 		add(m.name, func(ctx context.Context) error { return f.mirror(ctx, m) })
+	}
+	if f.o.Mirror == NoMirror {
+		add("other mirrors", func(context.Context) error {
+			f.failed("other mirrors", "not asked, since --mirror or %s is %q", MirrorEnv, NoMirror)
+			return nil
+		})
 	}
 	add("the addresses in ukl.toml", f.addressed)
 	return list
@@ -375,13 +388,17 @@ func (f *fetch) seeds(ctx context.Context) error {
 		}
 		seed, err := store.Get(p.SHA256)
 		if errors.Is(err, fs.ErrNotExist) {
-			f.failed(f.o.Seeds, "no file sha256/%s", p.SHA256)
+			f.failed(f.o.Seeds, "no file sha256/%s (%s)", p.SHA256, p)
+			continue
+		}
+		if errors.Is(err, seeds.ErrIrregular) {
+			f.skip(store.Place(p.SHA256), seeds.ErrIrregular)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		err = checked(p, seed, store.Place(p.SHA256), f.path(p))
+		err = checked(ctx, p, seed, store.Place(p.SHA256), f.path(p))
 		seed.Close()
 		if err != nil {
 			return err
@@ -391,25 +408,36 @@ func (f *fetch) seeds(ctx context.Context) error {
 	return nil
 }
 
-// checked compares a seed with its pin on the way to its place; it is a link if that can be one.
-func checked(p Pin, seed io.Reader, source, to string) error {
-	if file, ok := seed.(*os.File); ok {
-		if err := verify(p, file.Name(), source); err != nil || os.Link(file.Name(), to) == nil {
-			return err
-		}
-	}
+// checked copies a seed to its place and compares it with its pin on the way.
+func checked(ctx context.Context, p Pin, seed io.Reader, source, to string) error {
 	w, err := os.Create(to)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, seed)
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(w, h), ending{ctx, seed})
 	if err = errors.Join(err, w.Close()); err == nil {
-		err = verify(p, to, source)
+		if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
+			err = &Mismatch{Pin: p, Got: got, GotSize: n, Source: source}
+		}
 	}
 	if err != nil {
 		os.Remove(to)
 	}
 	return err
+}
+
+// ending is a reader that ends with its context.
+type ending struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (e ending) Read(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return e.Reader.Read(p)
 }
 
 // add puts all files into the store in one call and removes them.

@@ -119,7 +119,7 @@ func (f *fetch) apt(ctx context.Context, m hostMirror) error {
 	if len(pins) == 0 {
 		return nil
 	}
-	f.from(m.address)
+	f.from(redacted(m.address))
 	// A few small files tell whether it is down, or an archive of something else.
 	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(x.Size, y.Size) })
 	few := pins[:min(3, len(pins))]
@@ -159,7 +159,7 @@ func (f *fetch) apt(ctx context.Context, m hostMirror) error {
 // aptError skips an archive that is unfit. One of another distribution that is down is nobody's concern, but it is named.
 func (f *fetch) aptError(m hostMirror, err error) error {
 	if bad := (*unfit)(nil); errors.As(err, &bad) {
-		f.skip(m.address, bad.reason)
+		f.skip(redacted(m.address), bad.reason)
 		return nil
 	}
 	return err
@@ -229,7 +229,7 @@ func (f *fetch) listen(m hostMirror, r io.Reader, stop func(error)) (missing int
 		switch status, err := strconv.Atoi(code); {
 		case err == nil && status >= 400 && status < 500 && status != 407 && status != 429,
 			strings.Contains(reason, "stat (2: No such file"):
-			f.failed(m.address, "%s: %s", strings.TrimPrefix(address, m.address+"/"), strings.Join(strings.Fields(reason), " "))
+			f.failed(redacted(m.address), "%s: %s", strings.TrimPrefix(address, m.address+"/"), strings.Join(strings.Fields(reason), " "))
 		case strings.HasPrefix(reason, "Hash Sum mismatch"), strings.HasPrefix(reason, "File has unexpected size"):
 			// collect looks at the file itself.
 		default:
@@ -261,10 +261,10 @@ func (f *fetch) watch(pins []Pin, finished <-chan struct{}) {
 func (f *fetch) collect(m hostMirror, pins []Pin) error {
 	for _, p := range pins {
 		refused := f.part(p) + ".FAILED"
-		if err := verify(p, refused, m.address+"/"+p.Path); !errors.Is(err, fs.ErrNotExist) {
+		if err := verify(p, refused, redacted(m.address)+"/"+p.Path); !errors.Is(err, fs.ErrNotExist) {
 			os.Remove(refused)
 			if wrong := (*Mismatch)(nil); errors.As(err, &wrong) {
-				f.failed(m.address, "%s: another file, of %d bytes with sha256 %s", p.Path, wrong.GotSize, wrong.Got)
+				f.failed(redacted(m.address), "%s: another file, of %d bytes with sha256 %s", p.Path, wrong.GotSize, wrong.Got)
 				f.mu.Lock()
 				f.others[p.Name] = wrong
 				f.mu.Unlock()
@@ -273,7 +273,7 @@ func (f *fetch) collect(m hostMirror, pins []Pin) error {
 		if n := size(f.part(p)); n == 0 || n < p.Size {
 			continue
 		}
-		err := verify(p, f.part(p), m.address+"/"+p.Path)
+		err := verify(p, f.part(p), redacted(m.address)+"/"+p.Path)
 		if wrong := (*Mismatch)(nil); errors.As(err, &wrong) {
 			if err := os.Remove(f.part(p)); err != nil {
 				return err

@@ -8,12 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"ukl/internal/pin/seeds"
 )
 
 const (
@@ -43,7 +46,7 @@ func (o Options) mirrors() []mirror {
 			continue
 		}
 		base = strings.TrimSuffix(base, "/")
-		list = append(list, mirror{base, func(p Pin) []string {
+		list = append(list, mirror{redacted(base), func(p Pin) []string {
 			if p.Path == "" {
 				return nil
 			}
@@ -58,6 +61,15 @@ func (o Options) mirrors() []mirror {
 	return list
 }
 
+// redacted is an address without the password that it may have, for messages.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Redacted()
+}
+
 // archiveAt is the address of an archive at a mirror: the security archive is beside that of the release, as on Debian's own
 // servers.
 func archiveAt(base, archive string) string {
@@ -70,7 +82,7 @@ func archiveAt(base, archive string) string {
 // snapshot is a snapshot archive. Its server answers for the newest state that is not younger than the time in the address. A
 // lock may be a little older than the first state that has its newest packages, so the day after is asked as well.
 func snapshot(base string) mirror {
-	return mirror{base, func(p Pin) []string {
+	return mirror{redacted(base), func(p Pin) []string {
 		made, err := time.Parse(stamp, p.snapshot)
 		if err != nil || p.Path == "" {
 			return nil
@@ -141,7 +153,7 @@ func (f *fetch) addressed(ctx context.Context) error {
 			f.failed(p.URL, "is not to be asked")
 			continue
 		case here:
-			if err := f.local(p, file); err != nil {
+			if err := f.local(ctx, p, file); err != nil {
 				return err
 			}
 			continue
@@ -158,14 +170,22 @@ func (f *fetch) addressed(ctx context.Context) error {
 }
 
 // local copies the file that the pin itself names.
-func (f *fetch) local(p Pin, file string) error {
+func (f *fetch) local(ctx context.Context, p Pin, file string) error {
+	fi, err := os.Stat(file)
+	if err == nil && !fi.Mode().IsRegular() {
+		err = seeds.ErrIrregular
+	}
+	if err != nil {
+		f.failed(p.URL, "%v", err)
+		return nil
+	}
 	r, err := os.Open(file)
 	if err != nil {
 		f.failed(p.URL, "%v", err)
 		return nil
 	}
 	defer r.Close()
-	if err := checked(p, r, p.URL, f.path(p)); err != nil {
+	if err := checked(ctx, p, r, p.URL, f.path(p)); err != nil {
 		return err
 	}
 	f.done(p)
@@ -175,6 +195,7 @@ func (f *fetch) local(p Pin, file string) error {
 // client gives up on a server that does not answer. Silence within a file ends by Options.Stall.
 var client = &http.Client{Transport: &http.Transport{
 	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8,
+	DisableCompression: true, // of a package nothing is left to pack, and bytes are counted
 }}
 
 const (
@@ -251,7 +272,7 @@ func (f *fetch) once(ctx context.Context, address string, p Pin) error {
 	if err := f.body(ctx, address, p, begin); err != nil {
 		return err
 	}
-	err := verify(p, f.part(p), address)
+	err := verify(p, f.part(p), redacted(address))
 	var wrong *Mismatch
 	if !errors.As(err, &wrong) {
 		if err == nil {

@@ -185,3 +185,36 @@ func TestFetchWaitsForAnother(t *testing.T) {
 		t.Errorf("asked for %q", got)
 	}
 }
+
+// The password of a mirror is in no message.
+func TestFetchKeepsPasswords(t *testing.T) {
+	p := newPool(t, 2, of("p1_1_all.deb", "wrong"))
+	o := options(t)
+	o.Mirror = strings.Replace(p.base, "http://", "http://me:s3cret@", 1) + "/debian"
+	_, err := fetchAll(t, somePins(2), o)
+	var wrong *Mismatch
+	if !errors.As(err, &wrong) || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "me:xxxxx@127.0.0.1") {
+		t.Errorf("got %v", err)
+	}
+	o = options(t)
+	o.Mirror = "http://me:s3cret@127.0.0.1:1/debian"
+	notes, err := fetchAll(t, somePins(2), o)
+	if err == nil || strings.Contains(err.Error()+strings.Join(notes, ""), "s3cret") || len(notes) != 1 {
+		t.Errorf("%v, %q", err, notes)
+	}
+}
+
+// A pin that nobody has does not keep those that somebody has out of the store. That servers were not asked is said.
+func TestFetchAddsWhatItHas(t *testing.T) {
+	o := options(t)
+	o.Seeds, o.Mirror = seedFolder(t, 3), NoMirror
+	s := newStore()
+	err := Fetch(context.Background(), s, somePins(5), o, nil)
+	var nowhere *Unavailable
+	if !errors.As(err, &nowhere) || len(nowhere.Pins) != 2 || !strings.Contains(err.Error(), `other mirrors: not asked, since --mirror or UKL_MIRROR is "none"`) {
+		t.Errorf("got %v", err)
+	}
+	if len(s.has) != 3 {
+		t.Errorf("%d in the store, not 3", len(s.has))
+	}
+}

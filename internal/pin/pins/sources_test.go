@@ -2,9 +2,11 @@ package pins
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -33,8 +35,8 @@ func TestSources(t *testing.T) {
 		want string
 	}{
 		{Options{Seeds: seedFolder(t, 1), Mirror: full.base}, "seeds: ok"},
-		{Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"}, "seeds: no file sha256/" + p.SHA256 + ", " + full.base + "/debian: ok"},
-		{Options{Seeds: "/none", Mirror: NoMirror}, "seeds: /none: there is no such folder or archive"},
+		{Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"}, "seeds: no file sha256/" + p.SHA256 + " (p0 1), " + full.base + "/debian: ok"},
+		{Options{Seeds: "/none", Mirror: NoMirror}, "seeds: /none: there is no such folder or archive, other mirrors: not asked, since --mirror or UKL_MIRROR is \"none\""},
 		{Options{Mirror: none.base}, none.base + ": " + p.Path + ": 404 Not Found"},
 		{Options{Mirror: none.base, Snapshot: full.base + "/archive"}, none.base + ": " + p.Path + ": 404 Not Found, " + full.base + "/archive: ok"},
 		{Options{Mirror: "http://127.0.0.1:1"}, "http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused"},
@@ -72,5 +74,34 @@ func TestUnseeded(t *testing.T) {
 		if err != nil || len(left) != c.want {
 			t.Errorf("%s: %d left: %v", c.from, len(left), err)
 		}
+	}
+}
+
+// What lies under a hash and is no regular file is named and left alone; a link to a seed is a seed, and stays the user's.
+func TestFetchOfOddSeeds(t *testing.T) {
+	pins := somePins(4)
+	from, links := seedFolder(t, 4), seedFolder(t, 0)
+	at := func(i int) string { return filepath.Join(links, "sha256", pins[i].SHA256) }
+	if err := errors.Join(os.Symlink("/dev/zero", at(0)), syscall.Mkfifo(at(1), 0o644), os.Mkdir(at(2), 0o755),
+		os.Symlink(filepath.Join(from, "sha256", pins[3].SHA256), at(3))); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t)
+	o.Seeds = links
+	var nowhere *Unavailable
+	notes, err := fetchAll(t, pins, o)
+	if !errors.As(err, &nowhere) || len(nowhere.Pins) != 3 || len(notes) != 3 {
+		t.Fatalf("%v, %q", err, notes)
+	}
+	for i, note := range notes {
+		if note != at(i)+" is skipped: is no regular file" {
+			t.Errorf("note %q", note)
+		}
+	}
+	if _, err := os.Lstat(at(3)); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(o.Dir); len(left) != 0 { // what was there is in the store
+		t.Errorf("left: %v", left)
 	}
 }

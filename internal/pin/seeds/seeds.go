@@ -82,9 +82,20 @@ func (s *Store) Place(hex string) string {
 	return filepath.Join(s.Path, prefix+hex)
 }
 
-// Get opens a file; the error is fs.ErrNotExist if it is not there. A file of a folder is an *os.File.
+// ErrIrregular says that what a folder has under a hash is no regular file: a pipe, a device, a directory.
+var ErrIrregular = errors.New("is no regular file")
+
+// Get opens a file; the error is fs.ErrNotExist if it is not there, and ErrIrregular if it cannot be one. A link of a folder is
+// followed.
 func (s *Store) Get(hex string) (io.ReadCloser, error) {
 	if s.archive == nil {
+		fi, err := os.Stat(s.Place(hex)) // a pipe would keep whoever opens it
+		if err == nil && !fi.Mode().IsRegular() {
+			err = fmt.Errorf("%s %w", s.Place(hex), ErrIrregular)
+		}
+		if err != nil {
+			return nil, err
+		}
 		return os.Open(s.Place(hex))
 	}
 	r, ok := s.at[hex]
