@@ -223,11 +223,7 @@ func (f *fetch) get(ctx context.Context, name string, addresses []string, p Pin)
 			return err
 		}
 	}
-	path := p.Path
-	if path == "" {
-		path = p.Name
-	}
-	f.failed(name, "%s: %s", path, missing.status)
+	f.failed(name, "%s", strings.TrimPrefix(p.Path+": "+missing.status, ": "))
 	return nil
 }
 
