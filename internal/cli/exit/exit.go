@@ -38,7 +38,7 @@ func Table() []Row {
 	return []Row{
 		{"0..255", "run: the application's own exit code"},
 		{fmt.Sprintf("%d+N", signalled), "run: signal N killed the application; 141 also: the reader of stdout went away"},
-		row(No, "client: a wrong answer; test: a test failed; init: a file is there; build --check: builds differ; kernel check: a patch fails; pins outdated: some are"),
+		row(No, "client: a wrong answer; test: one failed; init: a file is there; build --check: builds differ; kernel check: a patch fails; pins outdated: some are"),
 		row(Usage, "the command line makes no sense"),
 		row(Input, "ukl.toml or the lock is wrong: file:line:column says where; kernel: the series, or the state of its work tree"),
 		row(NoInput, "there is no such application, directory or file"),
