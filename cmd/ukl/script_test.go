@@ -141,14 +141,19 @@ func home(e *testscript.Env, cache string) {
 // kernelEnv switches on what compiles whole kernels outside of Nix, with "on".
 const kernelEnv = "UKL_TEST_KERNEL"
 
-// condition is true for [exists:FILE] if the file exists, for [root] if it is root who tests, and for [kernel] if whole kernels are to
-// be compiled.
+// distributionsEnv switches on what begins with an empty store, with "on". Package launcher has the rest of it.
+const distributionsEnv = "UKL_TEST_DISTRIBUTIONS"
+
+// condition is true for [exists:FILE] if the file exists, for [root] if it is root who tests, for [kernel] if whole kernels are to
+// be compiled, and for [distributions] if an empty store is to be filled.
 func condition(c string) (bool, error) {
 	switch c {
 	case "root":
 		return os.Getuid() == 0, nil
 	case "kernel":
 		return os.Getenv(kernelEnv) == "on", nil
+	case "distributions":
+		return os.Getenv(distributionsEnv) == "on", nil
 	}
 	file, ok := strings.CutPrefix(c, "exists:")
 	if !ok {
