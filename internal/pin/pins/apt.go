@@ -198,12 +198,18 @@ func (a *apt) made() time.Time {
 	return newest
 }
 
-func (a *apt) output(ctx context.Context, tool string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, tool, slices.Concat(a.options, args)...)
+// aptCommand is a program of apt's that speaks English, is interrupted with ctx and does not outlive ukl.
+func aptCommand(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	return cmd
+}
+
+func (a *apt) output(ctx context.Context, tool string, args ...string) ([]byte, error) {
+	cmd := aptCommand(ctx, tool, slices.Concat(a.options, args)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -269,17 +275,11 @@ func (a *apt) packages(text string) (map[string]Package, error) {
 		p := Package{Version: strings.ReplaceAll(version, "%3a", ":"), SHA256: hash, Size: size}
 		for _, archive := range []string{Main, Security} {
 			if path, ok := strings.CutPrefix(address, a.bases[archive]+"/"); ok {
-				p.Path, p.Archive = path, archive
+				p.Path, p.Archive = path, archiveOf(path)
 			}
 		}
 		if p.Path == "" {
 			return nil, unread
-		}
-		// At a mirror that keeps both archives in one place the path tells them apart.
-		if strings.HasPrefix(p.Path, "pool/updates/") {
-			p.Archive = Security
-		} else {
-			p.Archive = Main
 		}
 		found[name] = p
 	}

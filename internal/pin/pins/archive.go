@@ -45,10 +45,7 @@ func CheckHash(s string) error {
 func (a Archive) pin() Pin {
 	p := Pin{Name: path.Base(a.URL), URL: a.URL, SHA256: a.SHA256, Groups: []string{"source"}}
 	if strings.HasPrefix(a.URL, "pool/") {
-		p.Path, p.Archive = a.URL, Main
-		if strings.HasPrefix(a.URL, "pool/updates/") { // the pool of the security archive begins so, and no other
-			p.Archive = Security
-		}
+		p.Path, p.Archive = a.URL, archiveOf(a.URL)
 	} else if u, err := url.Parse(a.URL); err == nil {
 		p.Name = path.Base(u.Path)
 	}

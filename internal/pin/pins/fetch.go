@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,15 +157,17 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	if pins, err = f.begin(ctx, s, pins); err != nil {
 		return err
 	}
-	for _, src := range f.sources(ctx) {
-		if len(f.wanted()) == 0 {
-			break
-		}
-		if err := src.fetch(ctx); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+	if len(f.wanted()) > 0 {
+		for src := range f.sources(ctx) {
+			if err := src.fetch(ctx); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if len(f.wanted()) == 0 {
+				break
+			}
 		}
 	}
 	open := f.wanted()
@@ -174,9 +177,7 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 		}
 	}
 	// What is here need not be brought again.
-	here := slices.DeleteFunc(pins, func(p Pin) bool {
-		return slices.ContainsFunc(open, func(q Pin) bool { return q.SHA256 == p.SHA256 })
-	})
+	here := slices.DeleteFunc(pins, among(open))
 	if err := f.add(ctx, s, here); err != nil {
 		return err
 	}
@@ -192,29 +193,32 @@ type source struct {
 	fetch func(context.Context) error
 }
 
-// sources are all places, in the order in which they are asked.
-func (f *fetch) sources(ctx context.Context) []source {
-	var list []source
-	add := func(name string, fetch func(context.Context) error) { list = append(list, source{name, fetch}) }
-	if f.o.Seeds != "" {
-		add("seeds", f.seeds)
-	}
-	if !f.o.NoApt {
-		for _, m := range hostMirrors(ctx) {
-			add(redacted(m.address), func(ctx context.Context) error { return f.apt(ctx, m) })
+// sources are all places, in the order in which they are asked. The host's apt is asked for its mirrors only when it is their turn.
+func (f *fetch) sources(ctx context.Context) iter.Seq[source] {
+	return func(yield func(source) bool) {
+		if f.o.Seeds != "" && !yield(source{"seeds", f.seeds}) {
+			return
 		}
-	}
-	for _, m := range f.o.mirrors() {
-		add(m.name, func(ctx context.Context) error { return f.mirror(ctx, m) })
-	}
-	if f.o.Mirror == NoMirror {
-		add("other mirrors", func(context.Context) error {
+		if !f.o.NoApt {
+			for _, m := range hostMirrors(ctx) {
+				if !yield(source{redacted(m.address), func(ctx context.Context) error { return f.apt(ctx, m) }}) {
+					return
+				}
+			}
+		}
+		for _, m := range f.o.mirrors() {
+			if !yield(source{m.name, func(ctx context.Context) error { return f.mirror(ctx, m) }}) {
+				return
+			}
+		}
+		if f.o.Mirror == NoMirror && !yield(source{"other mirrors", func(context.Context) error {
 			f.failed("other mirrors", "not asked, since --mirror or %s is %q", MirrorEnv, NoMirror)
 			return nil
-		})
+		}}) {
+			return
+		}
+		yield(source{"the addresses in ukl.toml", f.addressed})
 	}
-	add("the addresses in ukl.toml", f.addressed)
-	return list
 }
 
 type fetch struct {
@@ -297,6 +301,11 @@ func (f *fetch) from(source string) {
 	f.state.Source = source
 }
 
+// among tells whether a pin is one of pins.
+func among(pins []Pin) func(Pin) bool {
+	return func(p Pin) bool { return slices.ContainsFunc(pins, func(q Pin) bool { return q.SHA256 == p.SHA256 }) }
+}
+
 // failed keeps what a source said, for the error if no other has the pin.
 func (f *fetch) failed(source string, format string, args ...any) {
 	f.mu.Lock()
@@ -313,6 +322,15 @@ func (f *fetch) skip(source string, reason error) {
 	if f.o.Note != nil {
 		f.o.Note(fmt.Sprintf("%s is skipped: %v", source, reason))
 	}
+}
+
+// unlessUnfit is the error of asking a source, unless that says that the source is unfit: then it is skipped.
+func (f *fetch) unlessUnfit(source string, err error) error {
+	if bad := (*unfit)(nil); errors.As(err, &bad) {
+		f.skip(source, bad.reason)
+		return nil
+	}
+	return err
 }
 
 // verify compares a file with its pin.

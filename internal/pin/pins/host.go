@@ -9,13 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -36,9 +34,7 @@ func (m hostMirror) security() bool {
 // hostMirrors asks the host's apt for its archives: those of the pins' suite come first. Package lists do not matter: `apt-get
 // update --print-uris` names what an update would fetch, and fetches nothing. A host without apt has none.
 func hostMirrors(ctx context.Context) []hostMirror {
-	cmd := exec.CommandContext(ctx, "apt-get", "update", "--print-uris")
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.Output()
+	out, err := aptCommand(ctx, "apt-get", "update", "--print-uris").Output()
 	if err != nil {
 		return nil
 	}
@@ -124,12 +120,10 @@ func (f *fetch) apt(ctx context.Context, m hostMirror) error {
 	slices.SortFunc(pins, func(x, y Pin) int { return cmp.Compare(x.Size, y.Size) })
 	few := pins[:min(3, len(pins))]
 	if err := f.helper(ctx, m, few); err != nil {
-		return f.aptError(m, err)
+		return f.unlessUnfit(redacted(m.address), err)
 	}
-	wanted := f.wanted()
-	here := func(p Pin) bool {
-		return !slices.ContainsFunc(wanted, func(q Pin) bool { return q.SHA256 == p.SHA256 })
-	}
+	open := among(f.wanted())
+	here := func(p Pin) bool { return !open(p) }
 	if !slices.ContainsFunc(few, here) {
 		return nil
 	}
@@ -153,16 +147,7 @@ func (f *fetch) apt(ctx context.Context, m hostMirror) error {
 		})
 	}
 	wg.Wait()
-	return f.aptError(m, context.Cause(ctx))
-}
-
-// aptError skips an archive that is unfit. One of another distribution that is down is nobody's concern, but it is named.
-func (f *fetch) aptError(m hostMirror, err error) error {
-	if bad := (*unfit)(nil); errors.As(err, &bad) {
-		f.skip(redacted(m.address), bad.reason)
-		return nil
-	}
-	return err
+	return f.unlessUnfit(redacted(m.address), context.Cause(ctx))
 }
 
 // helper runs one apt-helper for some pins and takes what it brought.
@@ -177,11 +162,7 @@ func (f *fetch) helper(ctx context.Context, m hostMirror, pins []Pin) error {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	cmd := exec.CommandContext(ctx, aptHelper, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd := aptCommand(ctx, aptHelper, args...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -220,20 +201,17 @@ func (f *fetch) listen(m hostMirror, r io.Reader, stop func(error)) (missing int
 		if !ok || !strings.HasPrefix(sc.Text(), "Err:") || !sc.Scan() {
 			continue
 		}
-		reason := strings.TrimSpace(sc.Text())
-		if at := strings.Index(reason, " [IP: "); at >= 0 {
-			reason = strings.TrimSpace(reason[:at])
-		}
+		reason, _, _ := strings.Cut(strings.Join(strings.Fields(sc.Text()), " "), " [IP: ")
 		missing++
 		code, _, _ := strings.Cut(reason, " ")
 		switch status, err := strconv.Atoi(code); {
 		case err == nil && status >= 400 && status < 500 && status != 407 && status != 429,
 			strings.Contains(reason, "stat (2: No such file"):
-			f.failed(redacted(m.address), "%s: %s", strings.TrimPrefix(address, m.address+"/"), strings.Join(strings.Fields(reason), " "))
+			f.failed(redacted(m.address), "%s: %s", strings.TrimPrefix(address, m.address+"/"), reason)
 		case strings.HasPrefix(reason, "Hash Sum mismatch"), strings.HasPrefix(reason, "File has unexpected size"):
 			// collect looks at the file itself.
 		default:
-			stop(&unfit{errors.New(strings.Join(strings.Fields(reason), " "))})
+			stop(&unfit{errors.New(reason)})
 		}
 	}
 	return missing

@@ -134,12 +134,7 @@ func (f *fetch) mirror(ctx context.Context, m mirror) error {
 	}
 	close(queue)
 	wg.Wait()
-	err := context.Cause(ctx)
-	if bad := (*unfit)(nil); errors.As(err, &bad) {
-		f.skip(m.name, bad.reason)
-		return nil
-	}
-	return err
+	return f.unlessUnfit(m.name, context.Cause(ctx))
 }
 
 // addressed asks the addresses that pins have themselves.
@@ -159,10 +154,7 @@ func (f *fetch) addressed(ctx context.Context) error {
 			continue
 		}
 		f.from(p.URL)
-		err := f.get(ctx, p.URL, []string{p.URL}, p)
-		if bad := (*unfit)(nil); errors.As(err, &bad) {
-			f.skip(p.URL, bad.reason)
-		} else if err != nil {
+		if err := f.unlessUnfit(p.URL, f.get(ctx, p.URL, []string{p.URL}, p)); err != nil {
 			return err
 		}
 	}
@@ -171,15 +163,7 @@ func (f *fetch) addressed(ctx context.Context) error {
 
 // local copies the file that the pin itself names.
 func (f *fetch) local(ctx context.Context, p Pin, file string) error {
-	fi, err := os.Stat(file)
-	if err == nil && !fi.Mode().IsRegular() {
-		err = seeds.ErrIrregular
-	}
-	if err != nil {
-		f.failed(p.URL, "%v", err)
-		return nil
-	}
-	r, err := os.Open(file)
+	r, err := seeds.OpenRegular(file)
 	if err != nil {
 		f.failed(p.URL, "%v", err)
 		return nil

@@ -40,6 +40,15 @@ func (p Pin) FileName() string {
 // StorePath is the output path of the fixed-output derivation in nixexprs/deb.nix, known without Nix.
 func (p Pin) StorePath() string { return fixedPath("flat", p.SHA256, p.FileName()) }
 
+// archiveOf is the archive that a path is in: the pool of the security archive begins with "updates", and no other. At a mirror that
+// keeps both in one place only the path tells them apart.
+func archiveOf(path string) string {
+	if strings.HasPrefix(path, "pool/updates/") {
+		return Security
+	}
+	return Main
+}
+
 // String is how messages name a pin.
 func (p Pin) String() string { return strings.TrimSuffix(p.Name+" "+p.Version, " ") }
 

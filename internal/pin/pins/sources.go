@@ -31,7 +31,7 @@ func Sources(ctx context.Context, p Pin, o Options) ([]Source, error) {
 		return nil, err
 	}
 	var asked []Source
-	for _, src := range f.sources(ctx) {
+	for src := range f.sources(ctx) {
 		said := len(f.tried)
 		err := src.fetch(ctx)
 		if len(f.wanted()) == 0 {

@@ -82,21 +82,31 @@ func (s *Store) Place(hex string) string {
 	return filepath.Join(s.Path, prefix+hex)
 }
 
-// ErrIrregular says that what a folder has under a hash is no regular file: a pipe, a device, a directory.
+// ErrIrregular says that what has a file's name is none: a pipe, a device, a directory.
 var ErrIrregular = errors.New("is no regular file")
+
+// OpenRegular opens a regular file, or what a link to one leads to. Anything else is ErrIrregular: a pipe would keep whoever opens it,
+// and a device has no end.
+func OpenRegular(path string) (*os.File, error) {
+	fi, err := os.Stat(path)
+	if err == nil && !fi.Mode().IsRegular() {
+		err = ErrIrregular
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
 
 // Get opens a file; the error is fs.ErrNotExist if it is not there, and ErrIrregular if it cannot be one. A link of a folder is
 // followed.
 func (s *Store) Get(hex string) (io.ReadCloser, error) {
 	if s.archive == nil {
-		fi, err := os.Stat(s.Place(hex)) // a pipe would keep whoever opens it
-		if err == nil && !fi.Mode().IsRegular() {
-			err = fmt.Errorf("%s %w", s.Place(hex), ErrIrregular)
-		}
+		f, err := OpenRegular(s.Place(hex))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", s.Place(hex), err)
 		}
-		return os.Open(s.Place(hex))
+		return f, nil
 	}
 	r, ok := s.at[hex]
 	if !ok {
