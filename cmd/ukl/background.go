@@ -38,7 +38,7 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	var failed *instance.Failed
 	if errors.As(err, &failed) { // it has said why
 		fmt.Fprint(t.stderr, failed.Output)
-		return exit.Status(failed.Code)
+		return exit.Status(exit.Code(failed.Code))
 	}
 	if err != nil {
 		return err

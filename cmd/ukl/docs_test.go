@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -115,7 +116,9 @@ func TestSchema(t *testing.T) {
 	}
 	unknown := func(table, key string) bool {
 		_, err := manifest.Parse([]byte(table+"\n"+key+" = true\n"), manifest.Place{File: "x", Base: "x"})
-		return strings.Contains(fmt.Sprint(err), "unknown key")
+		var faults manifest.Errors
+		return errors.As(err, &faults) &&
+			slices.ContainsFunc(faults, func(e *manifest.Error) bool { return strings.Contains(e.Text, "unknown key") })
 	}
 	tables := 0
 	for name, p := range schema.Properties {

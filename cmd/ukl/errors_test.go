@@ -18,7 +18,7 @@ func TestClassifyMachine(t *testing.T) {
 	namespaces := fmt.Sprintf("stage0: error: %v: operation not permitted", sandbox.ErrNamespaces)
 	for _, c := range []struct {
 		err  error
-		code int
+		code exit.Code
 		hint string
 	}{
 		{nix.NotFound{}, exit.Unavailable, "nix"},
@@ -30,7 +30,7 @@ func TestClassifyMachine(t *testing.T) {
 		{&nix.BuildError{Stage: "x", Code: nix.HashMismatch}, exit.Pin, "the whole log"},
 		{&nix.CommandError{Text: "undefined variable 'x'"}, exit.BuildFailed, ""},
 	} {
-		e := classify(fmt.Errorf("around: %w", c.err))
+		e := ending(fmt.Errorf("around: %w", c.err))
 		if e.Code != c.code || !strings.Contains(e.Hint, c.hint) || !errors.Is(e, e.Err) {
 			t.Errorf("%T: code %d, hint %q; want %d, %q", c.err, e.Code, e.Hint, c.code, c.hint)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -385,12 +384,10 @@ func pinsAdd(c *cli.Context) error {
 // folderFirst returns the command's first argument.
 func folderFirst(c *cli.Context) (string, error) {
 	if c.NArg() == 0 {
-		return "", fmt.Errorf("%w: ukl pins %s FOLDER|FILE.tar [APP|DIR...]", errFolder, c.Command.Name)
+		return "", exit.Errorf(exit.Usage, "a folder or a file is needed: ukl pins %s FOLDER|FILE.tar [APP|DIR...]", c.Command.Name)
 	}
 	return filepath.Abs(c.Args().First())
 }
-
-var errFolder = errors.New("a folder or a file is needed")
 
 func pinsExport(c *cli.Context) error {
 	dir, err := folderFirst(c)

@@ -133,14 +133,14 @@ func (t *tool) run(c *cli.Context) error {
 	case v.Signal != 0:
 		if v.Memory && v.Signal == int(syscall.SIGKILL) {
 			fmt.Fprintf(t.stderr, "ukl: the application was killed for lack of memory: it and the kernel have %d MiB\nukl: hint: %s\n",
-				o.Machine.Memory, moreMemory(o.Machine.Memory))
+				o.Machine.Memory, guest.MoreMemory(o.Machine.Memory))
 		}
 		if lines := t.backtrace(c, a, o, v); lines != nil {
 			fmt.Fprintf(t.stderr, "ukl: %s\n", strings.Join(lines, "\n"))
 		}
 		return exit.Status(exit.Signalled(v.Signal))
 	}
-	return exit.Status(v.Status)
+	return exit.Status(exit.Code(v.Status))
 }
 
 // arranged is the application of the command line and its run: ports are free, and all that it needs is built.

@@ -15,6 +15,7 @@ import (
 	"ukl/internal/app/manifest"
 	"ukl/internal/app/program"
 	"ukl/internal/app/suggest"
+	"ukl/internal/cli/exit"
 )
 
 // App is one application.
@@ -92,6 +93,9 @@ func (c Catalogue) List() ([]App, error) {
 type Unknown struct{ Word, Suggestion string }
 
 func (e *Unknown) Error() string { return fmt.Sprintf("there is no application %q", e.Word) }
+
+// ExitCode is the code of a command that this ends.
+func (*Unknown) ExitCode() exit.Code { return exit.NoInput }
 
 // Hint is the line that helps.
 func (e *Unknown) Hint() string {

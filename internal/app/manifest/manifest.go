@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 )
@@ -85,6 +86,14 @@ type Test struct {
 type NotFound struct{ Dir string }
 
 func (e *NotFound) Error() string { return fmt.Sprintf("no %s in %s", File, e.Dir) }
+
+// ExitCode is the code of a command that this ends.
+func (*NotFound) ExitCode() exit.Code { return exit.NoInput }
+
+// Hint is the line that helps.
+func (*NotFound) Hint() string {
+	return "`ukl init` makes one, for sources that are there as well; `ukl list` shows what comes along"
+}
 
 // Load reads the manifest of the application in dir. It also looks whether the source files exist.
 func Load(dir string) (*Manifest, error) {

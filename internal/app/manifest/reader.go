@@ -12,6 +12,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"ukl/internal/app/suggest"
+	"ukl/internal/cli/exit"
 )
 
 // Error is one mistake in a manifest.
@@ -27,13 +28,27 @@ func (e *Error) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Li
 // Errors are all mistakes of a manifest, in the order of the text; never empty.
 type Errors []*Error
 
-func (es Errors) Error() string {
+// Error is the first mistake.
+func (es Errors) Error() string { return es[0].Error() }
+
+// Hint helps with the first mistake.
+func (es Errors) Hint() string { return es[0].Hint }
+
+// Details are the other mistakes, each with what helps.
+func (es Errors) Details() []string {
 	var lines []string
-	for _, e := range es {
-		lines = append(lines, e.Error())
+	for _, e := range es[1:] {
+		line := e.Error()
+		if e.Hint != "" {
+			line += "; " + e.Hint
+		}
+		lines = append(lines, line)
 	}
-	return strings.Join(lines, "\n")
+	return lines
 }
+
+// ExitCode is the code of a command that this ends.
+func (Errors) ExitCode() exit.Code { return exit.Input }
 
 // reader takes typed values out of one table. A wrong value is noted and read as its default, so that one look finds all
 // mistakes; a key that nobody asked for is unknown.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"ukl/internal/cli/exit"
 )
 
 // Unfit says why a file cannot be a unikernel.
@@ -18,6 +20,9 @@ type Unfit struct {
 }
 
 func (e *Unfit) Error() string { return e.File + ": " + e.Reason }
+
+// ExitCode is the code of a command that this ends.
+func (*Unfit) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
 func (e *Unfit) Hint() string { return e.hint }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"ukl/internal/app/manifest"
+	"ukl/internal/cli/exit"
 )
 
 //go:embed all:files
@@ -43,6 +44,9 @@ func Next(language, name string) string {
 type There struct{ File string }
 
 func (e *There) Error() string { return e.File + " is there already" }
+
+// ExitCode is the code of a command that this ends.
+func (*There) ExitCode() exit.Code { return exit.No }
 
 // Hint is the line that helps.
 func (e *There) Hint() string { return "nothing was written; name another directory" }

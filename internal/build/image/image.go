@@ -14,6 +14,7 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/build/cache"
 	"ukl/internal/build/stage"
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/nix"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/treediff"
@@ -303,6 +304,32 @@ type Differs struct {
 }
 
 func (e *Differs) Error() string { return fmt.Sprintf("%s: two builds differ", e.Stage) }
+
+// ExitCode is the code of a command that this ends.
+func (*Differs) ExitCode() exit.Code { return exit.No }
+
+// maxPlaces are the differences that are shown of two builds.
+const maxPlaces = 10
+
+// Details are the first places where the builds differ.
+func (e *Differs) Details() []string {
+	var lines []string
+	for i, p := range e.Places {
+		if i == maxPlaces {
+			return append(lines, fmt.Sprintf("and %d more", len(e.Places)-maxPlaces))
+		}
+		lines = append(lines, p.String())
+	}
+	return lines
+}
+
+// Hint is the command that shows all of them.
+func (e *Differs) Hint() string {
+	if e.Second == "" {
+		return ""
+	}
+	return fmt.Sprintf("diff -r %s %s", e.First, e.Second)
+}
 
 // Check builds stages once more and compares: the application's own, or all whose content the lock does not fix. It ends with the
 // first that differs, as a *Differs.

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ukl/internal/cli/exit"
 )
 
 // Contents are what an image holds.
@@ -38,6 +40,9 @@ type Unsayable struct{ What, Text string }
 func (e *Unsayable) Error() string {
 	return fmt.Sprintf("%s %q cannot be in an OCI image, whose kernel gets it on its command line: no white space, no quotes, at most %d words", e.What, e.Text, mostWords)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Unsayable) ExitCode() exit.Code { return exit.Input }
 
 // mostWords is the kernel's limit for arguments, and for variables (MAX_INIT_ARGS, MAX_INIT_ENVS), less what it puts there itself.
 const mostWords = 30

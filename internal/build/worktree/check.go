@@ -16,6 +16,7 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/build/image"
 	"ukl/internal/build/stagerun"
+	"ukl/internal/cli/exit"
 	"ukl/internal/kernel/series"
 	"ukl/nixexprs"
 )
@@ -116,6 +117,9 @@ type NoPatch struct{ From, To, Have int }
 func (e *NoPatch) Error() string {
 	return fmt.Sprintf("the series has patches 1 to %d, not %d to %d", e.Have, e.From, e.To)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*NoPatch) ExitCode() exit.Code { return exit.NoInput }
 
 // remark is one line of checkpatch.
 type remark struct{ kind, text string }

@@ -21,6 +21,7 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/build/image"
 	"ukl/internal/build/stagerun"
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/nix"
 	"ukl/internal/kernel/series"
 	"ukl/internal/pin/pins"
@@ -59,6 +60,12 @@ type Broken struct {
 
 func (e *Broken) Error() string { return fmt.Sprintf("%s: the build failed", e.Stage) }
 
+// ExitCode is the code of a command that this ends.
+func (*Broken) ExitCode() exit.Code { return exit.BuildFailed }
+
+// Details are the end of what the build said.
+func (e *Broken) Details() []string { return e.Lines }
+
 // Busy says that another process works in the same object directory.
 type Busy struct{ Dir string }
 
@@ -70,6 +77,9 @@ type Stale struct{ Dir, Have, Pinned string }
 func (e *Stale) Error() string {
 	return fmt.Sprintf("%s is of %s, and %s is pinned", e.Dir, e.Have, e.Pinned)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Stale) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
 func (e *Stale) Hint() string {

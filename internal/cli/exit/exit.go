@@ -1,30 +1,45 @@
-// Package exit is the one table of ukl's exit codes, and the error type that carries a code to the top. Only main exits; every
-// other package returns an error, and whoever knows what it means for the user wraps it here. A code never changes its meaning.
+// Package exit is the one table of ukl's exit codes, and what an error says of the end of a command. Only main exits; every other
+// package returns an error. An error type may have the methods
+//
+//	ExitCode() exit.Code // without it the code is Unavailable
+//	Hint() string        // the line that helps, best one that can be pasted; "" is none
+//	Details() []string   // what happened: the end of a log, the compiler's words; printed below the message
+//
+// A code never changes its meaning. The package imports nothing of ukl, so that every package may import it.
 package exit
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
 )
+
+// Code is an exit code. It is a type of its own, so that the ExitCode methods of other modules' errors (os/exec's, the command line
+// library's) are not taken for one.
+type Code int
 
 // Codes of ukl itself. Everything else that ukl exits with is the application's own status.
 const (
-	OK          = 0
-	No          = 1
-	Usage       = 64
-	Input       = 65
-	NoInput     = 66
-	Unavailable = 69
-	MachineDied = 70
-	BuildFailed = 71
-	Pin         = 73
-	Timeout     = 124
-	Interrupted = 130
-	signalled   = 128
+	OK          Code = 0
+	No          Code = 1
+	Usage       Code = 64
+	Input       Code = 65
+	NoInput     Code = 66
+	Unavailable Code = 69
+	MachineDied Code = 70
+	BuildFailed Code = 71
+	Pin         Code = 73
+	Timeout     Code = 124
+	Interrupted Code = 130
+	signalled   Code = 128
 )
 
 // Signalled is the code of something that signal n ended.
-func Signalled(n int) int { return signalled + n }
+func Signalled(n int) Code { return signalled + Code(n) }
 
 // Row is one line of the table.
 type Row struct {
@@ -34,7 +49,7 @@ type Row struct {
 
 // Table lists all codes in order, for help and documentation.
 func Table() []Row {
-	row := func(code int, meaning string) Row { return Row{fmt.Sprint(code), meaning} }
+	row := func(code Code, meaning string) Row { return Row{fmt.Sprint(code), meaning} }
 	return []Row{
 		{"0..255", "run: the application's own exit code"},
 		{fmt.Sprintf("%d+N", signalled), "run: signal N killed the application; 141 also: the reader of stdout went away"},
@@ -53,11 +68,10 @@ func Table() []Row {
 
 // Error is an error that knows ukl's exit code. A nil Err prints nothing: the code is the application's.
 type Error struct {
-	Code int
-	Err  error
-	// Lines show what happened: the end of a log, the compiler's words. They are printed below the message.
-	Lines []string
-	Hint  string // a second line that helps, best one that can be pasted; "" is none
+	Code  Code
+	Err   error
+	Lines []string // what happened, printed below the message
+	Hint  string   // a second line that helps, best one that can be pasted; "" is none
 }
 
 func (e *Error) Error() string {
@@ -70,7 +84,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Status is the silent end with an application's code; nil for 0.
-func Status(code int) error {
+func Status(code Code) error {
 	if code == OK {
 		return nil
 	}
@@ -78,7 +92,7 @@ func Status(code int) error {
 }
 
 // Errorf makes an Error without a hint.
-func Errorf(code int, format string, args ...any) *Error {
+func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
 }
 
@@ -88,8 +102,44 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// Of returns the code and the hint that err carries anywhere in its chain; ok is false for one that has none.
-func Of(err error) (e *Error, ok bool) {
-	ok = errors.As(err, &e)
-	return e, ok
+// Of is what err says of the end of a command: an *Error of its chain, or what its chain's methods say. Errors of Go's own packages
+// that reached the top have their codes here.
+func Of(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &Error{Code: Unavailable, Err: err}
+	var (
+		coded    interface{ ExitCode() Code }
+		hinted   interface{ Hint() string }
+		detailed interface{ Details() []string }
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &Error{Code: Interrupted}
+	case errors.Is(err, syscall.EPIPE):
+		return &Error{Code: Signalled(int(syscall.SIGPIPE))}
+	case errors.As(err, &coded):
+		e.Code = coded.ExitCode()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+		e.Code = NoInput
+	}
+	if errors.As(err, &hinted) {
+		e.Hint = hinted.Hint()
+	}
+	if errors.As(err, &detailed) {
+		e.Lines = detailed.Details()
+	}
+	if errors.Is(err, syscall.ENOSPC) || full(append(slices.Clone(e.Lines), err.Error())) {
+		e.Code, e.Hint = Unavailable, "free some disk space; what is finished is kept"
+	}
+	return e
+}
+
+// full tells whether somebody else's words mean a full disk: Nix, its database and a stage's compiler have their own.
+func full(lines []string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool {
+		return strings.Contains(l, "No space left on device") || strings.Contains(l, "database or disk is full")
+	})
 }

@@ -1,33 +1,66 @@
 package exit
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 )
 
-func TestError(t *testing.T) {
+// wrong is an error that says all that one can.
+type wrong struct{}
+
+func (wrong) Error() string     { return "wrong" }
+func (wrong) ExitCode() Code    { return Pin }
+func (wrong) Hint() string      { return "do it well" }
+func (wrong) Details() []string { return []string{"first", "second"} }
+
+// other has the method of other modules' errors.
+type other struct{ error }
+
+func (other) ExitCode() int { return 3 }
+
+func TestOf(t *testing.T) {
 	cause := errors.New("cause")
-	err := fmt.Errorf("around: %w", (&Error{Code: Input, Err: cause}).WithHint("try %d", 2))
-	e, ok := Of(err)
-	if !ok || e.Code != 65 || e.Hint != "try 2" || !errors.Is(err, cause) {
-		t.Errorf("Of = %+v, %v", e, ok)
-	}
-	if _, ok := Of(cause); ok {
-		t.Error("Of finds a code where none is")
+	for _, c := range []struct {
+		err   error
+		code  Code
+		hint  string
+		lines int
+	}{
+		{(&Error{Code: Input, Err: cause}).WithHint("try %d", 2), 65, "try 2", 0},
+		{&Error{Code: Usage, Err: wrong{}}, 64, "", 0},
+		{wrong{}, 73, "do it well", 2},
+		{other{cause}, 69, "", 0},
+		{cause, 69, "", 0},
+		{fs.ErrNotExist, 66, "", 0},
+		{&fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, 66, "", 0},
+		{context.Canceled, 130, "", 0},
+		{errors.Join(wrong{}, context.Canceled), 130, "", 0},
+		{syscall.EPIPE, 141, "", 0},
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 69, "free some disk space", 0},
+		{errors.Join(wrong{}, errors.New("cc1: No space left on device")), 69, "free some disk space", 2},
+		{Status(7), 7, "", 0},
+	} {
+		e := Of(fmt.Errorf("around: %w", c.err))
+		if e.Code != c.code || !strings.HasPrefix(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") || len(e.Lines) != c.lines {
+			t.Errorf("%#v: %+v; want %d, %q, %d lines", c.err, e, c.code, c.hint, c.lines)
+		}
 	}
 	if Status(0) != nil {
 		t.Error("Status(0) is an error")
 	}
-	if e, ok := Of(Status(7)); !ok || e.Code != 7 || e.Err != nil {
-		t.Errorf("Status(7) = %+v", e)
+	if e := Of(Status(7)); e.Err != nil {
+		t.Errorf("Status(7) says %v", e.Err)
 	}
 }
 
 // The codes are a promise to scripts: this test is their second copy.
 func TestCodes(t *testing.T) {
-	for name, c := range map[string][2]int{
+	for name, c := range map[string][2]Code{
 		"usage": {Usage, 64}, "input": {Input, 65}, "no input": {NoInput, 66}, "unavailable": {Unavailable, 69},
 		"machine died": {MachineDied, 70}, "build failed": {BuildFailed, 71}, "pin": {Pin, 73},
 		"timeout": {Timeout, 124}, "interrupted": {Interrupted, 130}, "signal 11": {Signalled(11), 139},

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/userns"
 )
 
@@ -58,6 +59,20 @@ type BuildError struct {
 	Got        string // of a hash mismatch: the hash of what was built
 }
 
+// ExitCode is the code of a command that this ends.
+func (e *BuildError) ExitCode() exit.Code {
+	if e.Code == HashMismatch {
+		return exit.Pin
+	}
+	return exit.BuildFailed
+}
+
+// Details are the lines of the log that explain the failure.
+func (e *BuildError) Details() []string { return e.Lines }
+
+// Hint is the command that shows the whole log.
+func (e *BuildError) Hint() string { return "the whole log: " + e.LogCommand }
+
 // NoSandbox says that Nix could not make the sandbox that every build of ours wants.
 type NoSandbox struct {
 	Said string // Nix's words
@@ -69,6 +84,9 @@ func (e *NoSandbox) Error() string {
 
 // Hint is what allows them.
 func (e *NoSandbox) Hint() string { return userns.Remedy() }
+
+// Details are Nix's words.
+func (e *NoSandbox) Details() []string { return []string{e.Said} }
 
 func (e *BuildError) Error() string {
 	switch e.Code {

@@ -25,6 +25,7 @@ import (
 
 	"mvdan.cc/sh/v3/syntax"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/distribution"
 	"ukl/internal/host/folders"
 )
@@ -330,6 +331,19 @@ type CommandError struct {
 }
 
 func (e *CommandError) Error() string { return e.Text }
+
+// ExitCode is the code of a command that this ends.
+func (*CommandError) ExitCode() exit.Code { return exit.BuildFailed }
+
+// Details are the beginning of the command: one that adds files to the store names a hundred.
+func (e *CommandError) Details() []string {
+	const longest = 200
+	if len(e.Command) <= longest {
+		return []string{e.Command}
+	}
+	cut := strings.LastIndexByte(e.Command[:longest], ' ')
+	return []string{e.Command[:max(cut, 0)] + " ..."}
+}
 
 func (c *Client) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.tool(name), args...)

@@ -112,8 +112,8 @@ func (e *NoStore) Hint() string {
 	return fmt.Sprintf("export NIX_REMOTE='%s'", own)
 }
 
-// Lines say what Nix said, and what root could do.
-func (e *NoStore) Lines() []string {
+// Details are what Nix said, and what root could do.
+func (e *NoStore) Details() []string {
 	lines := []string{e.Said}
 	if !e.daemon() && !e.elsewhere() && distribution.Here() == distribution.Debian {
 		lines = append(lines, "with a store of your own (below) it works at once; a daemon for all users: "+

@@ -67,8 +67,8 @@ func TestNoStore(t *testing.T) {
 			t.Errorf("%q: %T %v", c.text, err, err)
 			continue
 		}
-		if !strings.Contains(none.Error(), c.want) || !strings.Contains(none.Hint(), c.hint) || !strings.Contains(c.text, none.Lines()[0]) {
-			t.Errorf("%q: %v; hint %s; lines %q", c.text, none, none.Hint(), none.Lines())
+		if !strings.Contains(none.Error(), c.want) || !strings.Contains(none.Hint(), c.hint) || !strings.Contains(c.text, none.Details()[0]) {
+			t.Errorf("%q: %v; hint %s; lines %q", c.text, none, none.Hint(), none.Details())
 		}
 	}
 	for _, text := range []string{

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 )
 
@@ -31,6 +32,9 @@ var pattern = regexp.MustCompile(`^[0-9]{4}-.*\.patch$`)
 type Empty struct{ Dir string }
 
 func (e *Empty) Error() string { return fmt.Sprintf("%s holds no patches (0001-*.patch)", e.Dir) }
+
+// ExitCode is the code of a command that this ends.
+func (*Empty) ExitCode() exit.Code { return exit.NoInput }
 
 // Read returns the patches of a directory in the order of their names; name is its name in errors.
 func Read(dir fs.FS, name string) ([]Patch, error) {
@@ -113,6 +117,12 @@ type Moved struct{ Dir string }
 func (e *Moved) Error() string {
 	return fmt.Sprintf("%s holds another series than the one that this work tree was made from", e.Dir)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Moved) ExitCode() exit.Code { return exit.Input }
+
+// Hint is the line that helps.
+func (*Moved) Hint() string { return "git diff there shows what is new; --overwrite replaces it" }
 
 // Write makes the patches of a directory those of the list; the directory is made if need be. What is there already must be nothing,
 // the same, or the series that expected names (see Hash); with an expected of "" it may be anything. Files appear whole, and what is

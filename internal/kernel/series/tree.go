@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/distribution"
 )
 
@@ -48,6 +49,12 @@ type NoTree struct{ Dir string }
 
 func (e *NoTree) Error() string { return fmt.Sprintf("%s is not in a work tree of the kernel", e.Dir) }
 
+// ExitCode is the code of a command that this ends.
+func (*NoTree) ExitCode() exit.Code { return exit.NoInput }
+
+// Hint is the line that helps.
+func (*NoTree) Hint() string { return "ukl kernel init makes one; --tree DIR names it" }
+
 // Stops says that a patch does not apply. The work tree waits, as git am does, for somebody to resolve it.
 type Stops struct {
 	Patch, Source string
@@ -64,6 +71,12 @@ type Unfinished struct {
 }
 
 func (e *Unfinished) Error() string { return e.What }
+
+// ExitCode is the code of a command that this ends.
+func (*Unfinished) ExitCode() exit.Code { return exit.Input }
+
+// Details are git's words.
+func (e *Unfinished) Details() []string { return e.Lines }
 
 // Hint is the line that helps.
 func (e *Unfinished) Hint() string { return e.Help }

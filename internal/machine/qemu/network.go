@@ -81,9 +81,17 @@ func (e *NoTap) Error() string {
 	return fmt.Sprintf("--net tap:%s: there is no such interface", e.Network.Tap)
 }
 
-// Commands make the interface, as root; none if its name is taken. What is behind it is the host alone: no bridge, no route to
-// elsewhere.
-func (e *NoTap) Commands() []string {
+// Hint is the line that helps.
+func (e *NoTap) Hint() string {
+	if e.Other {
+		return ""
+	}
+	return "as root, these make it"
+}
+
+// Details are the commands that make the interface, as root; none if its name is taken. What is behind it is the host alone: no
+// bridge, no route to elsewhere.
+func (e *NoTap) Details() []string {
 	n := e.Network
 	if e.Other {
 		return nil

@@ -44,7 +44,7 @@ func FuzzParseNetwork(f *testing.F) {
 		if ip := n.IP(); strings.ContainsAny(ip, " \n") || strings.Count(ip, ":") != 6 {
 			t.Errorf("%q makes ip=%s", s, ip)
 		}
-		if s != "user" && len((&NoTap{Network: n}).Commands()) != 3 {
+		if s != "user" && len((&NoTap{Network: n}).Details()) != 3 {
 			t.Errorf("%q has no commands", s)
 		}
 	})

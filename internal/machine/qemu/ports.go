@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"ukl/internal/cli/exit"
 )
 
 // Taken is a port of the host that another program holds.
@@ -49,6 +51,9 @@ type Twice struct{ Forward Forward }
 func (e *Twice) Error() string {
 	return fmt.Sprintf("port %s is forwarded twice", e.Forward.HostPort())
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Twice) ExitCode() exit.Code { return exit.Usage }
 
 // Reserve looks whether every port can be had now, and returns the forwards with numbers for those that left them open.
 // Nothing is held: QEMU takes the ports later, and says so if somebody was faster.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
 	"ukl/internal/pin/seeds"
 )
@@ -72,6 +73,9 @@ func (e *Mismatch) Error() string {
 		e.Pin, e.Source, e.Pin.SHA256, size, e.Got, e.GotSize)
 }
 
+// ExitCode is the code of a command that this ends.
+func (*Mismatch) ExitCode() exit.Code { return exit.Pin }
+
 // Unavailable is a pin that no source has.
 type Unavailable struct {
 	Pins  []Pin
@@ -85,6 +89,9 @@ func (e *Unavailable) Error() string {
 	}
 	return what + ": no source has it\n  " + strings.Join(e.Tried, "\n  ")
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Unavailable) ExitCode() exit.Code { return exit.Pin }
 
 // Hint is the line that helps.
 func (e *Unavailable) Hint() string {

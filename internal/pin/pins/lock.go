@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 )
 
@@ -94,6 +95,9 @@ type SyntaxError struct {
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Text)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*SyntaxError) ExitCode() exit.Code { return exit.Input }
 
 // document is the lock's layout on disk.
 type document struct {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 )
 
@@ -43,6 +44,9 @@ type Stale struct {
 }
 
 func (e *Stale) Error() string { return fmt.Sprintf("%s has no pin of %s", e.File, e.Package) }
+
+// ExitCode is the code of a command that this ends.
+func (*Stale) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
 func (e *Stale) Hint() string { return "cd " + filepath.Dir(e.File) + " && ukl pins add" }
@@ -116,6 +120,9 @@ func (o *Own) InPlan(drvs []string) []Pin { return inPlan(o.All(), drvs) }
 type NoPackage struct{ Name, Reason string }
 
 func (e *NoPackage) Error() string { return fmt.Sprintf("package %s: %s", e.Name, e.Reason) }
+
+// ExitCode is the code of a command that this ends.
+func (*NoPackage) ExitCode() exit.Code { return exit.NoInput }
 
 // ResolveOwn asks the host's apt for the newest of packages and of what they need, less what the tools of the lock hold. It
 // fetches package lists of its own.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"ukl/internal/app/suggest"
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/distribution"
 )
 
@@ -96,6 +97,9 @@ type NoFunction struct{ Name, nearest string }
 func (e *NoFunction) Error() string {
 	return fmt.Sprintf("the application has no function %q", e.Name)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*NoFunction) ExitCode() exit.Code { return exit.NoInput }
 
 // Hint is the line that helps.
 func (e *NoFunction) Hint() string {

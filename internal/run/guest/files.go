@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"ukl/internal/cli/exit"
 )
 
 // File is a file or a directory of the host that is copied into the guest's root file system before the application starts.
@@ -21,6 +23,9 @@ type Heavy struct{ Files, Memory int } // MiB
 func (e *Heavy) Error() string {
 	return fmt.Sprintf("the files of ukl.toml take %d MiB, and the guest has %d MiB of memory", e.Files, e.Memory)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Heavy) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
 func (e *Heavy) Hint() string {

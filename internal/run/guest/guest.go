@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/console"
 	"ukl/internal/run/tcprelay"
@@ -49,7 +50,7 @@ type Verdict = console.Verdict
 // Ends of a run that are not the application's.
 var (
 	ErrTimeout    = errors.New("the guest was still running")
-	ErrReaderGone = errors.New("nobody reads stdout any more")
+	ErrReaderGone = fmt.Errorf("nobody reads stdout any more: %w", syscall.EPIPE)
 )
 
 // Late is a guest whose kernel has not started the application yet.
@@ -81,6 +82,33 @@ func (e *Died) Error() string {
 		s += ", at " + e.Where
 	}
 	return s
+}
+
+// ExitCode is the code of a command that this ends.
+func (*Died) ExitCode() exit.Code { return exit.MachineDied }
+
+// MoreMemory is the hint for a guest to which an amount of memory, in MiB, is too little.
+func MoreMemory(mib int) string {
+	return fmt.Sprintf("give it more: -m %dM, or memory in ukl.toml", 2*mib)
+}
+
+// Details are the last lines of the kernel's log, where they explain anything.
+func (e *Died) Details() []string {
+	if e.Memory != 0 {
+		return nil
+	}
+	return e.Tail
+}
+
+// Hint is the line that helps.
+func (e *Died) Hint() string {
+	switch {
+	case e.Memory != 0:
+		return MoreMemory(e.Memory)
+	case e.Log != "":
+		return "the whole kernel log is " + e.Log
+	}
+	return ""
 }
 
 // Forwarding is QEMU's refusal of a port, which somebody took after it was looked at.

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 )
 
@@ -65,6 +66,9 @@ type Unknown struct{ Name string }
 func (e *Unknown) Error() string {
 	return fmt.Sprintf("there is no guest %q in the background", e.Name)
 }
+
+// ExitCode is the code of a command that this ends.
+func (*Unknown) ExitCode() exit.Code { return exit.NoInput }
 
 // Hint is the line that helps.
 func (e *Unknown) Hint() string { return "`ukl ps` shows them" }
