@@ -34,7 +34,7 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	if t.line.dashes {
 		args = append(append(args, "--"), t.line.rest...)
 	}
-	info, err := instances().Start(c.String("name"), info, args)
+	info, err := instances().Start(c.Context, c.String("name"), info, args)
 	var failed *instance.Failed
 	if errors.As(err, &failed) { // it has said why
 		fmt.Fprint(t.stderr, failed.Output)
@@ -171,7 +171,7 @@ func (t *tool) stop(c *cli.Context) error {
 	}
 	var errs []error
 	for _, n := range names {
-		if err := instances().Stop(n); err != nil {
+		if err := instances().Stop(c.Context, n); err != nil {
 			errs = append(errs, err)
 		}
 	}

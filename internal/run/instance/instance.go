@@ -1,8 +1,11 @@
 // Package instance keeps track of guests in the background, one directory each. There is no daemon: a guest belongs to a ukl of its
-// own, which holds a lock as long as it lives, however it ends. Whoever can read the directory sees the same.
+// own, its owner, which holds an exclusive lock in that directory as long as it lives, however it ends. Who only asks takes the lock
+// shared, for a moment. Who makes or removes such a directory holds the lock of the directory above, so that it does not vanish below
+// somebody else.
 package instance
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,13 +86,18 @@ func (e *Failed) Error() string {
 	return fmt.Sprintf("it ended with %d before its guest had started", e.Code)
 }
 
-// lock takes the lock of a directory; nil if somebody has it.
-func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+// lock takes the lock of an instance, how being unix.LOCK_EX or unix.LOCK_SH; nil if somebody has it. Only an owner's directory is
+// made to have the file.
+func lock(dir string, how int) (*os.File, error) {
+	flags := os.O_RDONLY
+	if how == unix.LOCK_EX {
+		flags = os.O_RDWR | os.O_CREATE
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), flags, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 	if err == nil {
 		return f, nil
 	}
@@ -100,13 +108,56 @@ func lock(dir string) (*os.File, error) {
 	return nil, err
 }
 
-// claim makes a directory its caller's: a new one, or that of an instance that has ended.
-func (s Store) claim(name string) (*os.File, error) {
-	dir := filepath.Join(s.Dir, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// own takes the lock of an instance; nil if it has an owner. Somebody who asks keeps nobody from owning it.
+func own(dir string) (*os.File, error) {
+	for {
+		l, err := lock(dir, unix.LOCK_EX)
+		if l != nil || err != nil {
+			return l, err
+		}
+		asked, err := lock(dir, unix.LOCK_SH)
+		if asked == nil {
+			return nil, err
+		}
+		asked.Close()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// alone keeps everybody else from making and removing instances until the file that it returns is closed.
+func (s Store) alone() (*os.File, error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	l, err := lock(dir)
+	d, err := os.Open(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(d.Fd()), unix.LOCK_EX)
+		if err == nil {
+			return d, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			d.Close()
+			return nil, err
+		}
+	}
+}
+
+// claim makes a directory its caller's: a new one, or that of an instance that has ended. It returns the lock; nil if the instance
+// has an owner.
+func (s Store) claim(name string) (*os.File, error) {
+	all, err := s.alone()
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	dir := filepath.Join(s.Dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	l, err := own(dir)
 	if l == nil || err != nil {
 		return nil, err
 	}
@@ -119,9 +170,31 @@ func (s Store) claim(name string) (*os.File, error) {
 	return l, nil
 }
 
+// forget removes an instance that has no owner; of one that got a new one in the meantime nothing is removed. l is its lock, if
+// the caller has it.
+func (s Store) forget(name string, l *os.File) error {
+	all, err := s.alone()
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	dir := filepath.Join(s.Dir, name)
+	if l == nil {
+		l, err = own(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // somebody else has removed it
+		}
+		if l == nil || err != nil {
+			return err
+		}
+		defer l.Close()
+	}
+	return os.RemoveAll(dir)
+}
+
 // Start runs this very program once more in the background, with the same arguments, and returns when its guest has started. name
-// is the instance's; "" makes one of the application's.
-func (s Store) Start(name string, info Info, args []string) (Info, error) {
+// is the instance's; "" makes one of the application's. The end of ctx ends the instance, if its guest has not started by then.
+func (s Store) Start(ctx context.Context, name string, info Info, args []string) (Info, error) {
 	names := []string{name}
 	if name == "" {
 		names = []string{info.App}
@@ -149,34 +222,54 @@ func (s Store) Start(name string, info Info, args []string) (Info, error) {
 		return info, err
 	}
 	defer output.Close()
-	ready, w, err := os.Pipe()
+	parent, child, err := pair()
 	if err != nil {
 		return info, err
 	}
-	defer ready.Close()
+	defer parent.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = "ukl"
 	cmd.Env = append(os.Environ(), Env+"="+dir)
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.ExtraFiles = []*os.File{l, w}
+	cmd.ExtraFiles = []*os.File{l, child}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the end of a terminal is not its end
 	err = cmd.Start()
-	w.Close()
+	child.Close()
 	if err != nil {
-		return info, err
+		return info, errors.Join(err, s.forget(info.Name, l))
 	}
 	info.PID, info.Started, info.Running = cmd.Process.Pid, time.Now(), true
 	if err := write(filepath.Join(dir, infoFile), info); err != nil {
-		return info, errors.Join(err, cmd.Process.Kill())
+		return info, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), s.forget(info.Name, l))
 	}
-	if n, _ := ready.Read(make([]byte, 1)); n == 1 {
+	_, _ = parent.Write([]byte{1}) // one that has ended is seen below
+	defer context.AfterFunc(ctx, func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
+		time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	})()
+	if n, _ := parent.Read(make([]byte, 1)); n == 1 {
 		now, err := s.Get(info.Name)
 		return now, errors.Join(err, cmd.Process.Release())
 	}
 	_ = cmd.Wait()
 	text, _ := os.ReadFile(output.Name())
-	_ = os.RemoveAll(dir) // there never was such a guest
+	if err := s.forget(info.Name, l); err != nil { // there never was such a guest
+		return info, err
+	}
+	if ctx.Err() != nil {
+		return info, context.Cause(ctx)
+	}
 	return info, &Failed{cmd.ProcessState.ExitCode(), string(text)}
+}
+
+// pair is a channel between the process that starts an instance and the one that it is: a byte that info.json is written, and one
+// back that the guest runs.
+func pair() (parent, child *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "parent"), os.NewFile(uintptr(fds[1]), "child"), nil
 }
 
 func write(file string, v any) error {
@@ -210,6 +303,7 @@ func (o *Own) Dir() string { return o.dir }
 
 // Ready tells whoever started the instance that its guest runs, and which ports it has.
 func (o *Own) Ready(ports []string) {
+	_, _ = o.ready.Read(make([]byte, 1)) // until info.json is there, or whoever would write it has ended
 	var i Info
 	file := filepath.Join(o.dir, infoFile)
 	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &i) == nil {
@@ -250,7 +344,10 @@ func (s Store) Get(name string) (Info, error) {
 	if err != nil || json.Unmarshal(b, &i) != nil {
 		return i, &Unknown{name}
 	}
-	l, err := lock(dir)
+	l, err := lock(dir, unix.LOCK_SH)
+	if errors.Is(err, fs.ErrNotExist) {
+		return i, &Unknown{name} // removed in between
+	}
 	if err != nil {
 		return i, err
 	}
@@ -278,27 +375,52 @@ const (
 )
 
 // Stop ends an instance and forgets it. One that does not end is killed, and its machine with it.
-func (s Store) Stop(name string) error {
+func (s Store) Stop(ctx context.Context, name string) error {
 	i, err := s.Get(name)
 	if err != nil {
 		return err
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if !i.Running {
-			break
-		}
-		// The lock says that it lives, so the number is still its own.
-		if err := syscall.Kill(i.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if i, err = s.end(ctx, i, sig); err != nil {
 			return err
-		}
-		for end := time.Now().Add(patience); i.Running && time.Now().Before(end); time.Sleep(look) {
-			if i, err = s.Get(name); err != nil {
-				return err
-			}
 		}
 	}
 	if i.Running {
 		return fmt.Errorf("%s (process %d) does not end", name, i.PID)
 	}
-	return os.RemoveAll(filepath.Join(s.Dir, name))
+	return s.forget(name, nil)
+}
+
+// end sends a signal to a running instance and waits for its end. It returns what is then known of it.
+func (s Store) end(ctx context.Context, i Info, sig syscall.Signal) (Info, error) {
+	if !i.Running {
+		return i, nil
+	}
+	p, err := os.FindProcess(i.PID)
+	if err != nil {
+		return i, err
+	}
+	defer p.Release()
+	// The process is held now. If the owner lives still, its number was not given to another one before.
+	now, err := s.Get(i.Name)
+	if err != nil || !now.Running {
+		return now, err
+	}
+	if now.PID != i.PID { // somebody has started it again
+		return s.end(ctx, now, sig)
+	}
+	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return i, err
+	}
+	for end := time.Now().Add(patience); i.Running && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return i, context.Cause(ctx)
+		case <-time.After(look):
+		}
+		if i, err = s.Get(i.Name); err != nil {
+			return i, err
+		}
+	}
+	return i, nil
 }

@@ -1,0 +1,230 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain is also the process that an instance is: its first argument says how it behaves.
+func TestMain(m *testing.M) {
+	o := Inherited()
+	if o == nil {
+		os.Exit(m.Run())
+	}
+	fmt.Println("a word")
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	switch os.Args[1] {
+	case "fails":
+		os.Exit(3)
+	case "hangs":
+		<-ended
+		os.Exit(143)
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+	}
+	o.Ready([]string{"127.0.0.1:1:1"})
+	if os.Args[1] == "short" {
+		o.End(7)
+		os.Exit(7)
+	}
+	<-ended
+	o.End(143)
+	os.Exit(143)
+}
+
+func TestLife(t *testing.T) {
+	s := Store{filepath.Join(t.TempDir(), "running")}
+	i, err := s.Start(t.Context(), "", Info{App: "app"}, []string{"serves"})
+	if err != nil || i.Name != "app" || !i.Running || i.PID == 0 || len(i.Ports) != 1 {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	if taken := (*Taken)(nil); func() bool {
+		_, err = s.Start(t.Context(), "app", Info{App: "app"}, []string{"serves"})
+		return !errors.As(err, &taken)
+	}() {
+		t.Errorf("a running name: %v", err)
+	}
+	second, err := s.Start(t.Context(), "", Info{App: "app"}, []string{"serves"})
+	if err != nil || second.Name != "app-2" {
+		t.Errorf("%+v, %v", second, err)
+	}
+	for _, name := range []string{"app", "app-2"} {
+		if err := s.Stop(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	}
+	if list, err := s.List(); len(list) != 0 || err != nil {
+		t.Errorf("after stop: %+v, %v", list, err)
+	}
+	if unknown := (*Unknown)(nil); !errors.As(s.Stop(t.Context(), "app"), &unknown) {
+		t.Error("stopped twice")
+	}
+}
+
+func TestEnded(t *testing.T) {
+	s := Store{t.TempDir()}
+	if _, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"short"}); err != nil {
+		t.Fatal(err)
+	}
+	var i Info
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(look) {
+		var err error
+		if i, err = s.Get("x"); err != nil {
+			t.Fatal(err)
+		}
+		if !i.Running {
+			break
+		}
+	}
+	if i.Running || i.Status == nil || *i.Status != 7 {
+		t.Errorf("%+v", i)
+	}
+	// Its name is free, and its status gone.
+	i, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"serves"})
+	if err != nil || !i.Running || i.Status != nil {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if err := s.Stop(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// One that never started leaves nothing, whether it failed or was not waited for.
+func TestNeverStarted(t *testing.T) {
+	s := Store{t.TempDir()}
+	_, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"fails"})
+	if failed := (*Failed)(nil); !errors.As(err, &failed) || failed.Code != 3 || failed.Output != "a word\n" {
+		t.Errorf("%#v", err)
+	}
+	why := errors.New("Ctrl-C")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
+	if _, err := s.Start(ctx, "x", Info{App: "app"}, []string{"hangs"}); !errors.Is(err, why) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if entries, err := os.ReadDir(s.Dir); len(entries) != 0 || err != nil {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+func TestStopDeaf(t *testing.T) {
+	t.Parallel()
+	s := Store{t.TempDir()}
+	i, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"deaf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("Ctrl-C")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
+	if err := s.Stop(ctx, "x"); !errors.Is(err, why) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if now, err := s.Get("x"); err != nil || !now.Running || now.PID != i.PID {
+		t.Errorf("%+v, %v", now, err)
+	}
+	if err := s.Stop(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	if err := syscall.Kill(i.PID, 0); err == nil {
+		var status syscall.WaitStatus // an orphan of this test's, unless somebody has waited for it
+		if pid, _ := syscall.Wait4(i.PID, &status, 0, nil); pid != i.PID || status.Signal() != syscall.SIGKILL {
+			t.Errorf("it lives: %v", status)
+		}
+	}
+}
+
+// Whoever asks keeps nobody from taking a free name, and never finds a directory that is half there.
+func TestClaimWhileAsked(t *testing.T) {
+	s := Store{t.TempDir()}
+	done := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := s.List(); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Get("x"); err != nil && !strings.Contains(err.Error(), "no guest") {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	refused := 0
+	for range 2000 {
+		l, err := s.claim("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l == nil {
+			refused++
+			continue
+		}
+		if err := write(filepath.Join(s.Dir, "x", infoFile), Info{Name: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	}
+	close(done)
+	asking.Wait()
+	if refused != 0 {
+		t.Errorf("%d of 2000 claims of a free name were refused", refused)
+	}
+}
+
+// Of two that claim a name one gets it, while a third one forgets it all the time: what somebody has claimed is not removed.
+func TestClaimWhileForgotten(t *testing.T) {
+	s := Store{t.TempDir()}
+	var busy sync.WaitGroup
+	for range 2 {
+		busy.Go(func() {
+			for range 500 {
+				l, err := s.claim("x")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if l == nil {
+					continue
+				}
+				// Nobody else may have it now.
+				if other, err := s.claim("x"); other != nil || err != nil {
+					t.Errorf("claimed twice: %v", err)
+				}
+				file := filepath.Join(s.Dir, "x", infoFile)
+				if err := write(file, Info{Name: "x"}); err != nil {
+					t.Errorf("removed below its owner: %v", err)
+				}
+				if i, err := s.Get("x"); err != nil || !i.Running {
+					t.Errorf("its owner sees %+v, %v", i, err)
+				}
+				l.Close()
+			}
+		})
+	}
+	busy.Go(func() {
+		for range 1000 {
+			if err := s.forget("x", nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Error(err)
+			}
+		}
+	})
+	busy.Wait()
+}
