@@ -54,8 +54,12 @@ let
   qemu = tree "qemu";
 
   linux-source = import ./linux-source.nix { inherit run script; deb = deb pins.sources.linux; };
-  linux-objects = linux "";
-  linux = additions: import ./linux-objects.nix { inherit run script additions; source = linux-source; };
+  linux-config = additions: import ./linux-config.nix { inherit run script additions; source = linux-source; };
+  # Kconfig alone looks at the lines of an app, before anything is compiled with them.
+  checked = manifest: if manifest.kernel == "" then { } else { checked = linux-config (additions manifest); };
+
+  linux-objects = linux "" { };
+  linux = additions: checked: import ./linux-objects.nix { inherit run script additions checked; source = linux-source; };
   glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
 
@@ -66,16 +70,18 @@ let
   file = path: if builtins.isString path then /. + path else path;
 
   process-source = import ./process-source.nix { inherit run script; deb = deb pins.sources.linux; };
-  process-kernel = process-linux "";
-  process-linux = additions: import ./process-kernel.nix { inherit run script additions; source = process-source; };
+  process-kernel = process-linux "" { };
+  process-linux =
+    additions: checked: import ./process-kernel.nix { inherit run script additions checked; source = process-source; };
 
   # Lines of configuration that a flavour and an app add.
   additions = manifest: (if flavour == null then "" else builtins.readFile (./linux + "/${flavour}.config")) + manifest.kernel;
 
   chain = run: manifest: source: app: rec {
     inherit manifest app;
-    linux-objects = linux (additions manifest);
-    process-kernel = process-linux (additions manifest);
+    linux-config = (checked manifest).checked or null;
+    linux-objects = linux (additions manifest) (checked manifest);
+    process-kernel = process-linux (additions manifest) (checked manifest);
     process-root = import ./process-root.nix { inherit run script source app manifest; };
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
     image = import ./image.nix { run = within tools; inherit script link manifest; objects = linux-objects; source = linux-source; };
@@ -145,7 +151,7 @@ in
 }
 // (
   if app != null then
-    { inherit (unikernel (file app)) packages upstream app link image linux-objects process-root process-kernel; }
+    { inherit (unikernel (file app)) packages upstream app link image linux-config linux-objects process-root process-kernel; }
   else if program != null then
     { inherit (prebuilt name (file program)) app link image linux-objects process-root process-kernel; }
   else

@@ -56,6 +56,20 @@ type Manifest struct {
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
+
+	kernel Error // where Kernel is
+}
+
+// KernelErrors are mistakes in Kernel that the kernel's own configuration has found; hint helps with all of them.
+func (m *Manifest) KernelErrors(texts []string, hint string) Errors {
+	var errs Errors
+	for _, t := range texts {
+		e := m.kernel
+		e.Text = t
+		errs = append(errs, &e)
+	}
+	errs[0].Hint = hint
+	return errs
 }
 
 // Copied is a file or directory that the guest gets a copy of.
@@ -211,6 +225,10 @@ func (r *reader) manifest(p Place) *Manifest {
 	k := r.table("kernel")
 	m.Kernel = k.list("config")
 	k.configuration("config", m.Kernel)
+	if m.Kernel != nil {
+		at := k.place("config")
+		m.kernel = Error{File: r.file, Line: at.line, Column: at.value}
+	}
 	k.done()
 	for _, t := range r.tables("test") {
 		port := 0

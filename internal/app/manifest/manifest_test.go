@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -156,4 +157,15 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestKernelErrors(t *testing.T) {
+	m, err := Parse([]byte("name = \"x\"\n[kernel]\nconfig = [\"CONFIG_A=y\"]\n"), Place{File: "dir/ukl.toml", Base: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.KernelErrors([]string{"no A", "no B"}, "add B"); got.Error() != "dir/ukl.toml:3:10: no A" || got.Hint() != "add B" ||
+		!slices.Equal(got.Details(), []string{"dir/ukl.toml:3:10: no B"}) {
+		t.Errorf("%q, %q, %q", got.Error(), got.Hint(), got.Details())
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ukl/internal/app/apps"
 	"ukl/internal/build/cache"
@@ -163,6 +164,7 @@ const (
 	attrLink  = "link"  // vmlinux only
 	attrQEMU  = "qemu"
 
+	attrConfig        = "linux-config"
 	attrObjects       = "linux-objects"
 	attrProcessKernel = "process-kernel"
 	attrProcessRoot   = "process-root"
@@ -418,7 +420,34 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	if err != nil {
 		return "", err
 	}
-	return b.bring(ctx, lock, own, drv, root)
+	path, err := b.bring(ctx, lock, own, drv, root)
+	return path, inManifest(a, err)
+}
+
+// inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel]. Other errors
+// stay as they are.
+func inManifest(a apps.App, err error) error {
+	failed := (*nix.BuildError)(nil)
+	if a.Manifest == nil || !errors.As(err, &failed) {
+		return err
+	}
+	if s, ok := stage.Of(failed.Stage); !ok || s.Attr != attrConfig {
+		return err
+	}
+	var texts []string
+	hint := ""
+	for _, l := range failed.Lines {
+		text, ok := strings.CutPrefix(l, "error: ")
+		if lines, help := strings.CutPrefix(text, "these lines help: "); help {
+			hint = "add " + lines
+		} else if ok {
+			texts = append(texts, text)
+		}
+	}
+	if texts == nil {
+		return err
+	}
+	return a.KernelErrors(texts, hint)
 }
 
 // begin makes sure of all that comes before the first derivation.

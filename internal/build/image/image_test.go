@@ -330,6 +330,24 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// What Kconfig says is a mistake in ukl.toml; what else its stage says is not.
+func TestKconfigSays(t *testing.T) {
+	b, f, a := setup(t)
+	f.build = &nix.BuildError{Stage: "linux-config", Code: 100, Lines: []string{
+		"error: CONFIG_A=y: it needs CONFIG_B=y", "error: CONFIG_C=y: it needs CONFIG_B=y", "error: these lines help: CONFIG_B=y",
+	}}
+	_, err := b.Build(context.Background(), a)
+	var faults manifest.Errors
+	if !errors.As(err, &faults) || len(faults) != 2 || faults[1].Text != "CONFIG_C=y: it needs CONFIG_B=y" ||
+		faults.Hint() != "add CONFIG_B=y" || faults[1].Hint != "" {
+		t.Errorf("%#v", err)
+	}
+	f.build = &nix.BuildError{Stage: "linux-config", Code: 100, Lines: []string{"gcc: not found"}}
+	if _, err := b.Build(context.Background(), a); !errors.Is(err, f.build) {
+		t.Errorf("%#v", err)
+	}
+}
+
 func TestBuildFails(t *testing.T) {
 	b, f, a := setup(t)
 	f.build = &nix.BuildError{Stage: "app-x", Code: 100}

@@ -18,7 +18,7 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
-	Aside bool   // not every image needs it: process mode, packages and third-party source of an app
+	Aside bool   // not every image needs it: process mode; packages, third-party source and lines of configuration of an app
 }
 
 // All are the stages in the order in which data passes through them.
@@ -27,6 +27,7 @@ var All = []Stage{
 	{Attr: "tools", Name: "tree-tools", Title: "build tools", Fixed: true},
 	{Attr: "qemu", Name: "tree-qemu", Title: "QEMU", Fixed: true},
 	{Attr: "linux-source", Name: "linux-source", Title: "Linux source"},
+	{Attr: "linux-config", Name: "linux-config", Title: "Linux configuration", Aside: true},
 	{Attr: "linux-objects", Name: "linux-objects", Title: "Linux objects"},
 	{Attr: "glibc-source", Name: "glibc-source", Title: "glibc source"},
 	{Attr: "glibc", Name: "glibc", Title: "glibc"},
