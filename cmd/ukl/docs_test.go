@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -215,4 +216,99 @@ func TestDocumentedExceptions(t *testing.T) {
 	if !strings.Contains(page(t, "kernel-development.md"), want+"\n") {
 		t.Errorf("docs/kernel-development.md must hold\n%s", want)
 	}
+}
+
+// docs/README.md has a line for every page beside it, and no other.
+func TestDocumentedPages(t *testing.T) {
+	var want []string
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if name := filepath.Base(f); name != "README.md" {
+			want = append(want, name)
+		}
+	}
+	var listed []string
+	for _, m := range regexp.MustCompile(`(?m)^\| \[([^]]+)\]\(([^)]+)\) \|`).FindAllStringSubmatch(page(t, "README.md"), -1) {
+		if m[1] != m[2] {
+			t.Errorf("%s leads to %s", m[1], m[2])
+		}
+		listed = append(listed, m[2])
+	}
+	if slices.Sort(listed); !slices.Equal(listed, want) {
+		t.Errorf("pages   %q\nlisted  %q", want, listed)
+	}
+}
+
+// Every relative link of a Markdown file leads to a file, and to a heading of it if it names one.
+func TestLinks(t *testing.T) {
+	var files []string
+	for _, dir := range []string{"../..", "../../docs"} {
+		found, err := filepath.Glob(dir + "/*.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	links := 0
+	for _, from := range files {
+		for _, link := range linksOf(t, from) {
+			links++
+			if reason := broken(from, link); reason != "" {
+				t.Errorf("%s: %s: %s", from, link, reason)
+			}
+		}
+	}
+	if links < 50 {
+		t.Errorf("only %d links", links)
+	}
+	for _, link := range []string{"nowhere.md", "run.md#nowhere", "#nowhere"} {
+		if broken("../../docs/kernel.md", link) == "" {
+			t.Errorf("the test does not see that %s is broken", link)
+		}
+	}
+}
+
+// linksOf are the relative links of a Markdown file.
+func linksOf(t *testing.T, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []string
+	for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1) {
+		if !strings.Contains(m[1], "://") {
+			links = append(links, m[1])
+		}
+	}
+	return links
+}
+
+// broken says why a link of a file leads nowhere; "" if it does not.
+func broken(from, link string) string {
+	name, heading, named := strings.Cut(link, "#")
+	target := from
+	if name != "" {
+		target = filepath.Join(filepath.Dir(from), name)
+	}
+	text, err := os.ReadFile(target)
+	if fi, serr := os.Stat(target); serr == nil && fi.IsDir() && !named {
+		return ""
+	}
+	if err != nil {
+		return "no such file"
+	}
+	if !named {
+		return ""
+	}
+	for _, m := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(string(text), -1) {
+		anchor := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		if strings.ReplaceAll(anchor, " ", "-") == heading {
+			return ""
+		}
+	}
+	return "no such heading"
 }
