@@ -44,7 +44,7 @@ func pinsCommand() *cli.Command {
 }
 
 func pinOptions(c *cli.Context) pins.Options {
-	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv)}
+	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv), Agent: "ukl/" + version}
 }
 
 func openPins() (*pins.Lock, *nix.Client, error) {

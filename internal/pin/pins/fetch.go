@@ -45,6 +45,7 @@ type Options struct {
 	NoPublic bool          // ask neither the default mirror nor Debian's snapshot archive
 	Parallel int           // downloads at a time; 0 is 4
 	Stall    time.Duration // how long a server may send nothing; 0 is 20 s
+	Agent    string        // the program's name for servers, as ukl/1.2; "" is that of Go's client
 	// Note is told of each server that is skipped, and why. It may be nil.
 	Note func(string)
 }

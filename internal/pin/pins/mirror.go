@@ -291,6 +291,9 @@ func (f *fetch) body(ctx context.Context, address string, p Pin, begin int64) er
 	if err != nil {
 		return &unfit{err}
 	}
+	if f.o.Agent != "" {
+		req.Header.Set("User-Agent", f.o.Agent)
+	}
 	if begin > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", begin))
 	}

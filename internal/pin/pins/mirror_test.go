@@ -3,6 +3,8 @@ package pins
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -51,6 +53,21 @@ func TestFetchSkipsAnUnfitServer(t *testing.T) {
 	var nowhere *Unavailable
 	if !errors.As(err, &nowhere) || len(notes) != 1 || !strings.Contains(notes[0], "refused") {
 		t.Errorf("%v, %q", err, notes)
+	}
+}
+
+// A server learns which program asks.
+func TestFetchNamesTheProgram(t *testing.T) {
+	var agent string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		agent = r.UserAgent()
+		_, _ = w.Write(content(0))
+	}))
+	defer server.Close()
+	o := options(t)
+	o.Mirror, o.Agent = server.URL+"/debian", "ukl/1.2"
+	if _, err := fetchAll(t, somePins(1), o); err != nil || agent != "ukl/1.2" {
+		t.Errorf("%q, %v", agent, err)
 	}
 }
 
