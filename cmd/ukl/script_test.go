@@ -183,6 +183,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"files":     files,
 		"serve":     serve,
 		"published": published,
+		"block":     block,
 	}
 }
 

@@ -165,14 +165,14 @@ func archives(o Options, host []hostMirror) map[string]string {
 	return map[string]string{Main: base, Security: security}
 }
 
-// noLists says that nobody has looked for the newest packages yet.
-var noLists = errors.New("no package lists were fetched yet")
+// errNoLists says that nobody has looked for the newest packages yet.
+var errNoLists = errors.New("no package lists were fetched yet")
 
 // known reads which lists there are.
 func (a *apt) known() error {
 	text, err := os.ReadFile(a.file("sources.list"))
 	if err != nil || a.made().IsZero() {
-		return noLists
+		return errNoLists
 	}
 	a.bases = map[string]string{}
 	for line := range strings.Lines(string(text)) {

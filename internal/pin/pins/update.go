@@ -89,7 +89,7 @@ type Behind struct {
 func Outdated(ctx context.Context, pins []Pin, o Options, refresh bool) (behind []Behind, made time.Time, err error) {
 	packages := slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool { return p.URL != "" })
 	a, err := openApt(ctx, o, packages, refresh)
-	if errors.Is(err, noLists) {
+	if errors.Is(err, errNoLists) {
 		return nil, time.Time{}, nil
 	}
 	if err != nil {
