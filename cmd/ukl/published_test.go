@@ -1,14 +1,11 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -16,7 +13,7 @@ import (
 
 	"ukl/internal/host/nix"
 	"ukl/internal/pin/pins"
-	"ukl/internal/pin/toolchain"
+	"ukl/internal/pin/toolchain/toolchaintest"
 	"ukl/nixexprs"
 )
 
@@ -30,10 +27,13 @@ func published(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	lock, err := pins.Load(nixexprs.FS)
 	ts.Check(err)
-	archive, err := goArchive(lock, ts.MkAbs("go"))
+	cache, err := os.UserCacheDir()
 	ts.Check(err)
-	if archive == "" {
-		ts.Logf("no whole tree of Go %s here: Nix will download its archive", lock.Go.Version)
+	archive, err := toolchaintest.Archive(filepath.Join(cache, "ukl/go-archive"), nix.Physical(lock.GoPath()), lock.Go.Version, lock.Go.Archive)
+	if errors.Is(err, toolchaintest.ErrNoRelease) {
+		ts.Logf("%v: Nix will download its archive", err)
+	} else {
+		ts.Check(err)
 	}
 	modules := nix.Physical(lock.ModulesPath())
 	mux := http.NewServeMux()
@@ -57,53 +57,4 @@ func published(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(mux)
 	ts.Defer(server.Close)
 	ts.Setenv(args[0], server.URL)
-}
-
-// goArchive makes the archive that the Go project publishes, byte by byte, in the new directory dir: of the pinned
-// toolchain, which lacks four directories, and of those of this machine's Go. It is "" if there is no such Go here.
-func goArchive(lock *pins.Lock, dir string) (string, error) {
-	out, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		return "", err
-	}
-	own, pinned := strings.TrimSpace(string(out)), nix.Physical(lock.GoPath())
-	want, err := os.ReadFile(filepath.Join(pinned, "VERSION"))
-	if err != nil {
-		return "", nil
-	}
-	if got, err := os.ReadFile(filepath.Join(own, "VERSION")); err != nil || string(got) != string(want) {
-		return "", nil
-	}
-	if err := os.CopyFS(dir, os.DirFS(pinned)); err != nil {
-		return "", err
-	}
-	for _, name := range []string{"api", "doc", "misc", "test"} {
-		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(own, name))); err != nil {
-			return "", nil // a toolchain of the module cache, as the pinned one
-		}
-	}
-	err = filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "_go.mod" {
-			return err
-		}
-		return os.Rename(file, filepath.Join(filepath.Dir(file), "go.mod"))
-	})
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command(filepath.Join(dir, "bin/go"), "run", "cmd/distpack")
-	cmd.Dir = filepath.Join(dir, "src")
-	cmd.Env = append(os.Environ(), "GOROOT="+dir, "GOTOOLCHAIN=local", "GOFLAGS=", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%v: %v: %s", cmd.Args, err, out)
-	}
-	archive := filepath.Join(dir, "pkg/distpack", toolchain.Archive(lock.Go.Version))
-	data, err := os.ReadFile(archive)
-	if err != nil {
-		return "", err
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != lock.Go.Archive {
-		return "", fmt.Errorf("the archive of %s has SHA-256 %x, not %s", own, sum, lock.Go.Archive)
-	}
-	return archive, nil
 }

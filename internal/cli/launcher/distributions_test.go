@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ukl/internal/pin/toolchain/toolchaintest"
 )
 
 const (
@@ -277,8 +279,7 @@ func (h *host) run(t *testing.T, name string, args ...string) string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// goArchive returns the archive of the pinned Go release and its SHA-256. Go's own distpack makes the same bytes of an
-// unpacked release. Whoever installed Go here may have edited go.env, so that file comes from the toolchain module.
+// goArchive returns the archive of the pinned Go release and its SHA-256.
 func (h *host) goArchive(t *testing.T, module string) (file, hash string) {
 	t.Helper()
 	var lock struct {
@@ -288,45 +289,12 @@ func (h *host) goArchive(t *testing.T, module string) (file, hash string) {
 	if err := errors.Join(err, json.Unmarshal(b, &lock)); err != nil {
 		t.Fatal(err)
 	}
-	name := "go" + lock.Go.Version + ".linux-amd64.tar.gz"
-	file, hash = filepath.Join(cacheDir(t), "go-archive", lock.Go.Archive, name), lock.Go.Archive
-	if _, err := os.Stat(file); err == nil {
-		if got := sum(t, file); got != hash {
-			t.Fatalf("%s: SHA-256 is %s, pinned is %s", file, got, hash)
-		}
-		return file, hash
+	dir := filepath.Join(cacheDir(t), "go-archive")
+	file, err = toolchaintest.Archive(dir, module, lock.Go.Version, lock.Go.Archive)
+	if err != nil {
+		t.Fatalf("%v; or put the archive of Go %s into %s", err, lock.Go.Version, filepath.Join(dir, lock.Go.Archive))
 	}
-	start := time.Now()
-	original := h.run(t, "go", "env", "GOROOT")
-	version, err := os.ReadFile(filepath.Join(original, "VERSION"))
-	if _, other := os.Stat(filepath.Join(original, "src/cmd/distpack")); err != nil || other != nil ||
-		!strings.HasPrefix(string(version), "go"+lock.Go.Version+"\n") {
-		t.Fatalf("%s is not all of Go %s (%v), so its archive cannot be made: put %s at %s",
-			original, lock.Go.Version, errors.Join(err, other), name, file)
-	}
-	work := t.TempDir()
-	root := filepath.Join(work, "go")
-	h.run(t, "cp", "-a", original, root)
-	h.run(t, "cp", "--no-preserve=mode", filepath.Join(module, "go.env"), root)
-	pack := exec.Command(filepath.Join(root, "bin/go"), "run", "./src/cmd/distpack")
-	pack.Dir = root
-	pack.Env = append(os.Environ(), "GOROOT="+root, "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off", "PWD="+root)
-	if out, err := pack.CombinedOutput(); err != nil {
-		t.Fatalf("distpack: %v\n%s", err, out)
-	}
-	packed := filepath.Join(root, "pkg/distpack", name)
-	if got := sum(t, packed); got != hash {
-		t.Fatalf("the archive made of %s has SHA-256 %s, pinned is %s: put %s at %s", original, got, hash, name, file)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	h.run(t, "cp", packed, file+".part")
-	if err := os.Rename(file+".part", file); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("the archive of Go %s was made in %.0f s", lock.Go.Version, time.Since(start).Seconds())
-	return file, hash
+	return file, lock.Go.Archive
 }
 
 func cacheDir(t *testing.T) string {
