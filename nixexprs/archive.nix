@@ -1,6 +1,7 @@
 # archive.nix: third-party source of an app, as its author published it.
 # in   archive ([source] of ukl.toml: url, sha256), mirrors (as deb.nix)      out  the file
-# why  as deb.nix: fixed-output with a flat hash, so `ukl` puts the file into the store beforehand, from wherever the user has it.
+# why  as deb.nix: fixed-output with a flat hash, so `ukl` puts the file into the store beforehand, from wherever
+#      the user has it.
 #      The name is of the hash alone, so the same file has one place; internal/pin/pins computes the same
 { archive, mirrors }:
 let

@@ -1,5 +1,6 @@
 # commands.nix: the user's program, made by commands of its own (make, configure, cmake) in the tree.
-# in   source (app-source.nix), manifest (name, build, program or objects, flags), commands.sh, prebuilt.sh, static.cmake
+# in   source (app-source.nix), manifest (name, build, program or objects, flags), commands.sh, prebuilt.sh,
+#      static.cmake
 # out  program, or objects/*.o as of app.nix
 { run, script, source, manifest }:
 run {

@@ -6,8 +6,8 @@
 #      calls     gate or bypass, instead of what the ukl.toml says
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      checkout  path of this repository: needed only where Go programs, stage0 among them, must be built
-# out  go stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot shell; app link image of `app`; apps.<name>.{app,link,image};
-#      for process mode process-source process-kernel, and process-root of `app`
+# out  go stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot shell; app link image of `app`;
+#      apps.<name>.{app,link,image}; for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,
@@ -59,7 +59,8 @@ let
   checked = manifest: if manifest.kernel == "" then { } else { checked = linux-config (additions manifest); };
 
   linux-objects = linux "" { };
-  linux = additions: checked: import ./linux-objects.nix { inherit run script additions checked; source = linux-source; };
+  linux =
+    additions: checked: import ./linux-objects.nix { inherit run script additions checked; source = linux-source; };
   glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
 
@@ -75,7 +76,8 @@ let
     additions: checked: import ./process-kernel.nix { inherit run script additions checked; source = process-source; };
 
   # Lines of configuration that a flavour and an app add.
-  additions = manifest: (if flavour == null then "" else builtins.readFile (./linux + "/${flavour}.config")) + manifest.kernel;
+  additions =
+    manifest: (if flavour == null then "" else builtins.readFile (./linux + "/${flavour}.config")) + manifest.kernel;
 
   chain = run: manifest: source: app: rec {
     inherit manifest app;
@@ -84,7 +86,12 @@ let
     process-kernel = process-linux (additions manifest) (checked manifest);
     process-root = import ./process-root.nix { inherit run script source app manifest; };
     link = import ./link.nix { inherit run script glibc app manifest; objects = linux-objects; };
-    image = import ./image.nix { run = within tools; inherit script link manifest; objects = linux-objects; source = linux-source; };
+    image = import ./image.nix {
+      run = within tools;
+      inherit script link manifest;
+      objects = linux-objects;
+      source = linux-source;
+    };
   };
   prebuilt =
     name: path:
@@ -151,7 +158,19 @@ in
 }
 // (
   if app != null then
-    { inherit (unikernel (file app)) packages upstream app link image linux-config linux-objects process-root process-kernel; }
+    {
+      inherit (unikernel (file app))
+        packages
+        upstream
+        app
+        link
+        image
+        linux-config
+        linux-objects
+        process-root
+        process-kernel
+        ;
+    }
   else if program != null then
     { inherit (prebuilt name (file program)) app link image linux-objects process-root process-kernel; }
   else

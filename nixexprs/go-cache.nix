@@ -1,4 +1,4 @@
-# go-cache.nix: Go's standard library and the modules of go.mod, compiled; and with them stage0, which is made of the same.
+# go-cache.nix: Go's standard library and the modules of go.mod, compiled; and stage0, which is made of the same.
 # in   go, checkout (go.mod, go.sum and stage0's packages), modules      out  cache, a GOCACHE; stage0/bin/stage0
 # why  each is compiled once: on the first run, and when a Go file of ours changes
 { system, go, checkout, modules }:
@@ -10,7 +10,11 @@ import ./go-build.nix {
   source = import ./go-source.nix {
     root = checkout;
     folders = "cmd|cmd/stage0|internal|internal/(pin|pin/deb|pin/tree|build|build/sandbox)";
-    wanted = path: path == "go.mod" || path == "go.sum" || builtins.match "(cmd/stage0|internal/(pin/deb|pin/tree|build/sandbox))/.*" path != null;
+    wanted =
+      path:
+      path == "go.mod"
+      || path == "go.sum"
+      || builtins.match "(cmd/stage0|internal/(pin/deb|pin/tree|build/sandbox))/.*" path != null;
     name = "go-cache-source";
   };
   bin = "${out}/stage0/bin";

@@ -1,6 +1,7 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
 # in   dir
-# out  name, prebuilt, linked, build, result, results, archive, patches, sources, include, cflags, cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
+# out  name, prebuilt, linked, build, result, results, archive, patches, sources, include, cflags, cxxflags, ldflags,
+#      libs, calls, kernel; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
 dir:
 let
@@ -12,7 +13,10 @@ let
     let
       base = baseNameOf (toString dir);
     in
-    if builtins.match "[0-9a-z]{32}-.*" base == null then base else throw "${base}/ukl.toml has no name, and neither has the flake: add name = \"...\"";
+    if builtins.match "[0-9a-z]{32}-.*" base == null then
+      base
+    else
+      throw "${base}/ukl.toml has no name, and neither has the flake: add name = \"...\"";
 in
 {
   name = toml.name or directory;

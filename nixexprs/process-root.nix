@@ -1,5 +1,6 @@
 # process-root.nix: an app as an ordinary ring-3 program, with Debian's libc, in a root file system of its own.
-# in   source (app-source.nix), manifest, app (the stage, where commands or nobody made the app), process/{root.sh,init.c}
+# in   source (app-source.nix), manifest, app (the stage, where commands or nobody made the app),
+#      process/{root.sh,init.c}
 # out  root.cpio, app
 { run, script, source, app, manifest }:
 run (

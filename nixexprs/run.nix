@@ -1,6 +1,6 @@
 # run.nix: how every later stage runs: a shell script inside a tree, at fixed paths.
-# in   stage0, tree; then { name, script, ... }: the rest are the script's environment variables. `source`, a directory, is
-#      seen at /build/src
+# in   stage0, tree; then { name, script, ... }: the rest are the script's environment variables. `source`, a directory,
+#      is seen at /build/src
 # out  what the script puts at $out
 # why  no store path may get into an output: then the same inputs give the same bytes in any store, and nothing keeps
 #      sources alive

@@ -1,8 +1,8 @@
 # stage0.nix: the first builder, a static Go program (cmd/stage0).
 # in   cache (go-cache, where it was compiled), go; without them the stage must be in the store already
 # out  bin/stage0
-# why  the hash of the result is pinned: only a change that changes the program's bytes can change a stage. It is its own
-#      builder: any program that copies it right would do, and the hash says whether it did.
+# why  the hash of the result is pinned: only a change that changes the program's bytes can change a stage. It is its
+#      own builder: any program that copies it right would do, and the hash says whether it did.
 { system, go, cache, narHash }:
 derivation (
   {
