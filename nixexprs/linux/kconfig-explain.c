@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * kconfig-explain: takes the place of the kernel's scripts/kconfig/conf for one call, and is linked with its objects. Of the lines
  * of configuration in the file $ASKED it says which do not take effect, and why: the options that would have to be set, down to

@@ -74,6 +74,16 @@ nix run .#ukl -- run -q hello
 	if r.archives() == before {
 		t.Errorf("nobody asked the mirror for the Go archive\n%s", got.stderr)
 	}
+	serves := r.sh(t, asRoot, `
+cd first
+nix run .#ukl -- run -d -p 0:5555 multithreaded
+port=$(nix run .#ukl -- ps | sed -n 's/.* 127\.0\.0\.1:\([0-9]*\):5555$/\1/p')
+nix run .#ukl -- client -n 3 "127.0.0.1:$port"
+nix run .#ukl -- stop multithreaded
+`)
+	if serves.code != 0 || !strings.Contains(serves.stdout, "30 round trips on 10 connections") {
+		t.Errorf("exit %d\n%s\n%s", serves.code, serves.stdout, serves.stderr)
+	}
 }
 
 // launcherAsRoot is the README's first way, in another clone.
@@ -160,8 +170,9 @@ if touch x; then exit 9; fi`+launch).says(t, hello)
 	})
 }
 
-// notOwned is how git, and Nix from 2.20 on by itself, refuse a repository of somebody else.
-var notOwned = regexp.MustCompile(`dubious ownership|not owned by current user`)
+// notOwned is how git, and Nix from 2.20 on by itself, refuse a repository of somebody else. Of Nix 2.8 one sees what `git diff`
+// says to that.
+var notOwned = regexp.MustCompile(`dubious ownership|not owned by current user|Not a git repository`)
 
 // userWithoutStore has no /nix and no daemon: the store is at home.
 func userWithoutStore(t *testing.T, r *bareRoot) {
@@ -291,8 +302,11 @@ func (h *host) goArchive(t *testing.T, module string) (file, hash string) {
 	}
 	dir := filepath.Join(cacheDir(t), "go-archive")
 	file, err = toolchaintest.Archive(dir, module, lock.Go.Version, lock.Go.Archive)
+	if errors.Is(err, toolchaintest.ErrNoRelease) {
+		t.Skipf("NOT TESTED: %v; put the archive of Go %s into %s", err, lock.Go.Version, filepath.Join(dir, lock.Go.Archive))
+	}
 	if err != nil {
-		t.Fatalf("%v; or put the archive of Go %s into %s", err, lock.Go.Version, filepath.Join(dir, lock.Go.Archive))
+		t.Fatal(err)
 	}
 	return file, lock.Go.Archive
 }
