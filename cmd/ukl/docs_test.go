@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/BurntSushi/toml"
+
 	"ukl/internal/app/manifest"
 	"ukl/internal/build/worktree"
 	"ukl/internal/cli/doctor"
@@ -215,6 +217,51 @@ func TestDocumentedExceptions(t *testing.T) {
 	}
 	if !strings.Contains(page(t, "kernel-development.md"), want+"\n") {
 		t.Errorf("docs/kernel-development.md must hold\n%s", want)
+	}
+}
+
+// CHANGELOG.md has a heading for the version, which is one of semver.org.
+func TestDocumentedVersion(t *testing.T) {
+	if !regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`).MatchString(version) {
+		t.Errorf("version %q", version)
+	}
+	if !regexp.MustCompile(`(?m)^## ` + regexp.QuoteMeta(version) + `\b`).MatchString(page(t, "../CHANGELOG.md")) {
+		t.Errorf("CHANGELOG.md has no heading for %s", version)
+	}
+}
+
+// REUSE.toml names the licences whose texts LICENSES has, and gives the patches those of LICENSE.
+func TestLicences(t *testing.T) {
+	var reuse struct {
+		Annotations []struct {
+			Path    string
+			Licence string `toml:"SPDX-License-Identifier"`
+		}
+	}
+	if _, err := toml.Decode(page(t, "../REUSE.toml"), &reuse); err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, a := range reuse.Annotations {
+		named[a.Licence] = true
+		folder := strings.TrimSuffix(strings.TrimSuffix(a.Path, "**"), "/")
+		if _, err := os.Stat("../../" + folder); err != nil {
+			t.Errorf("%s covers nothing: %v", a.Path, err)
+		}
+		if folder != "" && !regexp.MustCompile(`(?m)^ +`+folder+` +`+a.Licence+`,`).MatchString(page(t, "../LICENSE")) {
+			t.Errorf("LICENSE does not say that %s is %s", folder, a.Licence)
+		}
+	}
+	var texts []string
+	files, err := filepath.Glob("../../LICENSES/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		texts = append(texts, strings.TrimSuffix(filepath.Base(f), ".txt"))
+	}
+	if got := slices.Sorted(maps.Keys(named)); len(got) != 3 || !slices.Equal(got, texts) {
+		t.Errorf("REUSE.toml names %q, LICENSES has %q", got, texts)
 	}
 }
 
