@@ -96,11 +96,11 @@ func (t *tool) ps(c *cli.Context) error {
 func (t *tool) logsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "logs",
-		Usage:       "print what a guest in the background has written",
+		Usage:       "print the output of a guest in the background",
 		UsageText:   "ukl logs [-f] NAME",
-		Description: "Prints stdout and stderr, as they came. With -v the kernel's log instead.",
+		Description: "Prints stdout and stderr in the order of their arrival. With -v it prints the kernel's log instead.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the guest ends"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "print new output until the guest ends"},
 		},
 		Action: t.logs,
 	}
@@ -148,9 +148,9 @@ func (t *tool) stopCommand() *cli.Command {
 		Name:        "stop",
 		Usage:       "end guests in the background",
 		UsageText:   "ukl stop NAME...",
-		Description: "What has ended is forgotten: `ukl ps` shows it no longer.",
+		Description: "Also removes a guest that has ended from the list of `ukl ps`.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Usage: "end all of them"},
+			&cli.BoolFlag{Name: "all", Usage: "end all guests"},
 		},
 		Action: t.stop,
 	}

@@ -30,11 +30,11 @@ func (t *tool) benchCommand() *cli.Command {
 		Usage:     "compare an application in ring 0 with the same one as an ordinary process",
 		UsageText: "ukl bench [OPTIONS] [APP|DIR]",
 		Description: `Runs the application in turn as a process of the unpatched kernel, as a companion (the same process on the patched
-kernel), and in ring 0 with both kinds of system calls. Without a name it is the collection of microbenchmarks that comes
-along. Instructions are exact numbers; times are those of this machine now.
+kernel), and in ring 0 with both kinds of system calls. Without a name, it runs ukl's own microbenchmarks. Instruction
+counts are exact; times depend on this machine and its load.
 
-An application of your own prints a line "ring N" (its privilege level, the low two bits of CS), then a line for each operation:
-name, how many of them a sample has, the nanoseconds of each sample by CLOCK_MONOTONIC.
+Your own application must print a line "ring N" (its privilege level, the low two bits of CS), then one line for each
+operation: its name, its number in a sample, and the nanoseconds of each sample by CLOCK_MONOTONIC.
 
 examples:
   ukl bench
@@ -43,9 +43,9 @@ examples:
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "only", Usage: "measure the operation called `NAME`; repeatable"},
 			&cli.IntFlag{Name: "samples", Value: 7, Usage: "take `N` samples of each operation in each run"},
-			&cli.IntFlag{Name: "rounds", Value: 3, Usage: "measure times in `N` runs of each mode, in turn; 0 measures none"},
+			&cli.IntFlag{Name: "rounds", Value: 3, Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times"},
 			&cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"},
-			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "measure times with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"},
+			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"},
 		},
 		Action: t.bench,
 	}

@@ -15,20 +15,20 @@ import (
 // cacheCommand brings finished stages to other machines.
 func (t *tool) cacheCommand() *cli.Command {
 	const about = `URL is a store as Nix knows them: file:///media/stick, ssh://host, s3://bucket?region=eu-west-1, https://host.
-What is copied are the shared stages (tools, QEMU, kernel, libc) and the images of the applications that are named.`
+Copies the shared stages (tools, QEMU, kernel, libc) and the images of the named applications.`
 	return &cli.Command{
 		Name:  "cache",
-		Usage: "finished stages from and to other machines, by Nix's own copying",
+		Usage: "copy finished stages from and to other machines",
 		Subcommands: []*cli.Command{
 			{
-				Name: "push", Usage: "copy what is built here to a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]", Description: about,
+				Name: "push", Usage: "copy stages and images from this machine to a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]", Description: about,
 				Action: t.cachePush,
 			},
 			{
-				Name: "pull", Usage: "copy what is built elsewhere from a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]",
-				Description: about + "\nNix takes only what is signed by a key that nix.conf trusts, or pinned by the hash of its content.",
+				Name: "pull", Usage: "copy stages and images from a cache to this machine", ArgsUsage: "URL [APP|DIR|PROGRAM...]",
+				Description: about + "\nNix takes only paths that are signed by a key that nix.conf trusts, or pinned by the hash of their content.",
 				Flags: []cli.Flag{
-					&cli.BoolFlag{Name: "no-check-sigs", Usage: "take what nobody signed: whoever can write there decides what your images hold"},
+					&cli.BoolFlag{Name: "no-check-sigs", Usage: "take unsigned paths, too: whoever can write to the cache then decides what your images hold"},
 				},
 				Action: t.cachePull,
 			},

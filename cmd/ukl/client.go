@@ -27,7 +27,7 @@ examples:
 			&cli.IntFlag{Name: "rounds", Aliases: []string{"n"}, Value: echo.DefaultRounds, Usage: "round trips on each connection: `N`"},
 			&cli.IntFlag{Name: "connections", Aliases: []string{"c"}, Value: echo.DefaultConnections, Usage: "connections at once: `N`"},
 			&cli.IntFlag{Name: "size", Value: echo.DefaultSize, Usage: "bytes of each payload: `N`"},
-			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "give up an answer after `TIME`"},
+			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "stop waiting for an answer after `TIME`"},
 		},
 		Action: t.client,
 	}

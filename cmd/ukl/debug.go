@@ -20,7 +20,7 @@ import (
 func (t *tool) debugCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "debug",
-		Usage:     "run an application under gdb, with the kernel's symbols, too",
+		Usage:     "run an application under gdb, with the symbols of application and kernel",
 		UsageText: "ukl debug [OPTIONS] [APP|DIR|PROGRAM] [-- ARGUMENTS]",
 		Description: `Boots the machine halted, starts this machine's gdb, and stops in the application's main. Functions of the
 application and of the kernel have their names. Ctrl-C is gdb's: it stops the guest. The application's stdin is empty.

@@ -20,7 +20,7 @@ import (
 func (t *tool) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "doctor",
-		Usage:       "look for what stands in the way of a run",
+		Usage:       "check whether this machine can run guests, and name remedies",
 		UsageText:   "ukl doctor [--json]",
 		Description: "Exits with 0 if `ukl run` can work on this machine.",
 		Action:      t.doctor,

@@ -17,14 +17,14 @@ import (
 func (t *tool) gcCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "gc",
-		Usage:     "delete what ukl has put into the Nix store and nothing needs any more",
+		Usage:     "delete what ukl made in the Nix store and nothing needs",
 		UsageText: "ukl gc [--dry-run] [--all]",
-		Description: `What stays: the last build of each application whose directory is still there, the shared stages of this version of ukl (kernel,
-libc, tools, QEMU), its pins and those of these applications, and whatever a root of somebody else holds. What others built is never touched. All that is
-deleted can be built again.`,
+		Description: `Keeps the last build of each application whose directory still exists, the shared stages of this version of ukl (kernel, libc,
+tools, QEMU), its pins and those of these applications, and everything that somebody else's root holds. Never deletes
+what others built. ukl can build again everything that it deletes.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be deleted instead"},
-			&cli.BoolFlag{Name: "all", Usage: "keep nothing: also the last builds, the shared stages and the pins"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be deleted, and delete nothing"},
+			&cli.BoolFlag{Name: "all", Usage: "also delete the last builds, the shared stages and the pins"},
 		},
 		Action: t.gc,
 	}

@@ -18,8 +18,8 @@ func (t *tool) initCommand() *cli.Command {
 		Name:      "init",
 		Usage:     "make a new application: ukl.toml, a source, tests",
 		UsageText: "ukl init [--lang LANGUAGE] [DIR]",
-		Description: `Prints the files. Nothing is written over. Then, in DIR: ukl run, ukl test. A directory that has sources already, or a
-configure script, a Makefile or a CMakeLists.txt, gets a ukl.toml for them and nothing else, unless --lang is given.
+		Description: `Prints the names of the new files and never overwrites one. Next, in DIR: ukl run, ukl test. If the directory has sources,
+a configure script, a Makefile or a CMakeLists.txt, it gets only a ukl.toml for them, unless you give --lang.
 
 examples:
   ukl init

@@ -28,15 +28,15 @@ func (t *tool) inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "show what is in an application's image: files, sizes, hashes, configuration",
 		UsageText: "ukl inspect [OPTIONS] [APP|DIR|PROGRAM]",
-		Description: `Builds what is missing. With --json also all objects that application and kernel are linked from, and every line
-of the kernel's configuration that ukl sets, with its reason.
+		Description: `Builds what is missing. With --json it also prints all objects that application and kernel are linked from, and every
+line of the kernel's configuration that ukl sets, with its reason.
 
 examples:
   ukl run -v hello && ukl inspect --html hello.html hello`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "html", Usage: "write a page with all of it into `FILE`: what takes how much, the configuration with reasons, pins, the last boot"},
-			&cli.StringFlag{Name: "svg", Usage: "write a drawing of what takes how much into `FILE`"},
-			&cli.StringFlag{Name: "log", Usage: "for --html: the kernel's log of the boot to show, instead of that of the last run with -v: `FILE`"},
+			&cli.StringFlag{Name: "html", Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot"},
+			&cli.StringFlag{Name: "svg", Usage: "draw the map of the sizes into `FILE`"},
+			&cli.StringFlag{Name: "log", Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`"},
 		},
 		Action: t.inspect,
 	}

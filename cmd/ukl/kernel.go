@@ -27,64 +27,64 @@ import (
 
 // kernelCommand is for those who work on the kernel series.
 func (t *tool) kernelCommand() *cli.Command {
-	tree := &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".", Usage: "the work tree that `DIR` is in"}
-	jobs := &cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "compile `N` files at a time; one for each CPU without it"}
+	tree := &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".", Usage: "use the work tree that `DIR` is in"}
+	jobs := &cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "compile `N` files at a time; by default one for each CPU"}
 	return &cli.Command{
 		Name:  "kernel",
-		Usage: "work on the kernel series: a git work tree, incremental builds, and the patches from it",
+		Usage: "work on the kernel series: a git work tree, incremental builds, patches",
 		Subcommands: []*cli.Command{
 			{
 				Name: "init", Usage: "make a git work tree of the pinned source, with a commit for each patch of the series", ArgsUsage: "[DIR]",
-				Description: `DIR is linux without a name. The series is that of the checkout that the current directory is in, or what came along with ukl.
-If a patch does not apply, the work tree waits there as git am does.`,
+				Description: `DIR is linux by default. The series is that of the checkout that holds the current directory, or else the one inside ukl.
+If a patch does not apply, init stops there, as git am does.`,
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "series", Usage: "take the patches (0001-*.patch) of `DIR`"},
 				},
 				Action: t.kernelInit,
 			},
 			{
-				Name: "build", Usage: "compile what has changed in the work tree, with the pinned compiler, as an image's kernel is compiled", ArgsUsage: "[TARGET...]",
-				Description: `TARGET is one of the kernel's makefile, like init/ring0.o or arch/x86/entry/; without one it is all that applications are linked
-with. What compilers say is shown. Prints the files that were to be made.`,
+				Name: "build", Usage: "compile what has changed in the work tree, with the compiler and flags of an image's kernel", ArgsUsage: "[TARGET...]",
+				Description: `TARGET is a target of the kernel's makefile, like init/ring0.o or arch/x86/entry/. Without one, build makes everything that
+applications are linked with. Shows the compilers' messages. Prints the files that you asked for.`,
 				Flags: []cli.Flag{
 					tree, jobs,
-					&cli.StringFlag{Name: "app", Usage: "with the [kernel] configuration of the application `APP`"},
+					&cli.StringFlag{Name: "app", Usage: "use the [kernel] configuration of the application `APP`"},
 					debugKernel(),
 				},
 				Action: t.kernelBuild,
 			},
 			{
-				Name: "run", Usage: "boot the work tree's kernel with an application in it; what has changed is compiled first",
+				Name: "run", Usage: "compile what has changed, and boot the work tree's kernel with an application in it",
 				UsageText: "ukl kernel run [OPTIONS] APP|DIR|PROGRAM [-- ARGUMENTS]",
 				Flags: slices.Concat([]cli.Flag{tree, jobs, portFlag()}, guestFlags(), []cli.Flag{
 					&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-					&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "say where the kernel is if it has not started the application after `TIME`; 0 is never"},
+					&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
 					accelFlag(accel.Auto),
 					debugKernel(),
-					&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb has come to this `PORT` of 127.0.0.1"},
+					&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` of 127.0.0.1"},
 					&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
-					&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
+					&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
 				}),
 				Action: t.kernelRun,
 			},
 			{
 				Name: "export", Usage: "write the work tree's commits back as the patches of the series",
-				Description: `They go to where init took them from. Prints the files that are other now. Everything must be committed.`,
+				Description: `Writes to the directory that init read. Prints the files that change. All changes must be committed.`,
 				Flags: []cli.Flag{
 					tree,
-					&cli.StringFlag{Name: "to", Usage: "write to `DIR` instead, and from now on"},
-					&cli.BoolFlag{Name: "overwrite", Usage: "even if there is another series than the one that the work tree was made from"},
+					&cli.StringFlag{Name: "to", Usage: "write to `DIR` instead, now and by default from now on"},
+					&cli.BoolFlag{Name: "overwrite", Usage: "overwrite even a series that has changed since init or the last export"},
 				},
 				Action: t.kernelExport,
 			},
 			{
-				Name: "check", Usage: "look at each patch: does it build on those before it, without a warning, and what does checkpatch.pl say", ArgsUsage: "[FIRST[-LAST]]",
-				Description: `FIRST and LAST are numbers of patches. Prints one line for each (TAP); exits with 1 if one fails. It builds a small configuration,
-with and without the symbols that the series adds; the first time takes as long as compiling a kernel does. Nothing in the work
-tree is touched: what is not committed is not looked at.`,
+				Name: "check", Usage: "check that each patch builds on those before it without a warning, and passes checkpatch.pl", ArgsUsage: "[FIRST[-LAST]]",
+				Description: `FIRST and LAST are numbers of patches. Prints one line for each patch (TAP). Exits with 1 if one fails. Builds a small
+configuration, with and without the symbols that the series adds; the first time takes as long as compiling a kernel.
+Checks commits only, and changes nothing in the work tree.`,
 				Flags: []cli.Flag{
 					tree, jobs,
-					&cli.StringFlag{Name: "only", Usage: "half of it: `style|build`"},
+					&cli.StringFlag{Name: "only", Usage: "do only half of the checks: `style|build`"},
 				},
 				Action: t.kernelCheck,
 			},

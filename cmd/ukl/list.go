@@ -13,7 +13,7 @@ import (
 func (t *tool) listCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "list",
-		Usage:     "show the applications that come along",
+		Usage:     "list the applications that come with ukl",
 		UsageText: "ukl list [--json]",
 		Action:    t.list,
 	}

@@ -25,20 +25,20 @@ import (
 
 // pinsCommand is the lock and its seeds.
 func pinsCommand() *cli.Command {
-	goOnly := &cli.BoolFlag{Name: "go-only", Usage: "keep the packages; measure only what Go files and go.sum changed"}
-	withApps := &cli.BoolFlag{Name: "apps", Usage: "with the packages of all applications that come along"}
+	goOnly := &cli.BoolFlag{Name: "go-only", Usage: "keep the packages; update only the hashes that depend on Go files and go.sum"}
+	withApps := &cli.BoolFlag{Name: "apps", Usage: "include the packages of all applications that come with ukl"}
 	return &cli.Command{
 		Name:  "pins",
-		Usage: "the lock of external inputs, and bringing them here",
+		Usage: "manage the lock of external inputs, and fetch what it names",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "print every pin", Action: pinsList},
-			{Name: "fetch", Usage: "bring everything that a build needs into the store, with the packages of these applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch},
-			{Name: "verify", Usage: "read what the store holds of the lock and compare hashes", Action: pinsVerify},
-			{Name: "outdated", Usage: "compare the lock, or the packages of these applications, with Debian's newest", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsOutdated},
+			{Name: "fetch", Usage: "fetch everything that a build needs into the store, with the packages of the named applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch},
+			{Name: "verify", Usage: "compare every pin in the store with its hash", Action: pinsVerify},
+			{Name: "outdated", Usage: "compare the lock, or the packages of the named applications, with Debian's newest", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsOutdated},
 			{Name: "update", Usage: "move the lock of a checkout to the newest packages of the release and its security archive", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate},
-			{Name: "add", Usage: "pin Debian packages for the application in this directory, and what they need", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
-			{Name: "export", Usage: "write the pins to a folder, or one file, that --seeds takes, with those of these applications", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport},
-			{Name: "import", Usage: "bring the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport},
+			{Name: "add", Usage: "pin Debian packages, with their dependencies, for the application in this directory", ArgsUsage: "[PACKAGE...]", Action: pinsAdd},
+			{Name: "export", Usage: "write the pins, with those of the named applications, to a folder or file for --seeds", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport},
+			{Name: "import", Usage: "put the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport},
 		},
 	}
 }

@@ -39,17 +39,17 @@ examples:
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),
-			&cli.StringFlag{Name: "net", Value: "user", Usage: "QEMU's user network, or a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"},
-			&cli.BoolFlag{Name: "ipv6", Usage: "let the guest have an IPv6 address, too"},
+			&cli.StringFlag{Name: "net", Value: "user", Usage: "connect the guest to QEMU's user network or to a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"},
+			&cli.BoolFlag{Name: "ipv6", Usage: "give the guest an IPv6 address, too"},
 		}, guestFlags(), []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "say where the kernel is if it has not started the application after `TIME`; 0 is never"},
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the guest running in the background and print its name: see ps, logs, stop"},
-			&cli.StringFlag{Name: "name", Usage: "call a guest in the background `NAME`, not after its application"},
+			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "run the guest in the background and print its name: see ps, logs, stop"},
+			&cli.StringFlag{Name: "name", Usage: "name of the guest in the background, instead of its application's: `NAME`"},
 			accelFlag(accel.Auto),
 			modeFlag(),
 			debugKernel(),
-			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb has come to this `PORT` of 127.0.0.1"},
+			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` of 127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 		}, machineFlags()),
 		Action: t.run,
@@ -64,25 +64,25 @@ func portFlag() cli.Flag {
 // guestFlags are what the guest has.
 func guestFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application, without a value to what it is here: `NAME[=VALUE]`; repeatable"},
-		&cli.StringSliceFlag{Name: "volume", Usage: "show the guest a directory or a disk image of the host, besides those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
-		&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest in MiB, or as in 64M, 2G: `SIZE`"},
+		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable"},
+		&cli.StringSliceFlag{Name: "volume", Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
+		&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`"},
 		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 	}
 }
 
 func accelFlag(missing accel.Choice) cli.Flag {
-	return &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM, TCG, or what is proven to work: `auto|kvm|tcg`"}
+	return &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}
 }
 
 func modeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "mode", Value: unikernel, Usage: "the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}
+	return &cli.StringFlag{Name: "mode", Value: unikernel, Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}
 }
 
 // machineFlags are for those who know QEMU, or make kernels.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "one more `ARGUMENT` for QEMU; repeatable"},
+		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
 		&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
 	}
 }
@@ -239,7 +239,7 @@ func flavoured(c *cli.Context, a apps.App) apps.App {
 const debugMemory = 512
 
 func debugKernel() cli.Flag {
-	return &cli.BoolFlag{Name: "debug-kernel", Usage: "with a kernel that looks for its own mistakes (lockdep, KASAN): slow, another kernel to compile"}
+	return &cli.BoolFlag{Name: "debug-kernel", Usage: "use a kernel that checks itself (lockdep, KASAN): slow, and compiled separately"}
 }
 
 // options are the run as the command line and the manifest describe it. What needs a build or a look at the machine is not

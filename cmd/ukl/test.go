@@ -21,7 +21,7 @@ func (t *tool) testCommand() *cli.Command {
 		Name:      "test",
 		Usage:     "run the tests of an application, each in a guest of its own",
 		UsageText: "ukl test [OPTIONS] [APP|DIR]",
-		Description: `The tests are the [[test]] tables of ukl.toml. Prints one line for each (TAP); exits with 1 if one fails.
+		Description: `The tests are the [[test]] tables of ukl.toml. Prints one line for each test (TAP). Exits with 1 if one fails.
 
 examples:
   ukl test
@@ -29,7 +29,7 @@ examples:
   ukl test --only greets ./server`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "only", Usage: "run the test called `NAME`; repeatable"},
-			&cli.DurationFlag{Name: "timeout", Value: apptest.Limit, Usage: "a test that takes longer than `TIME` has failed"},
+			&cli.DurationFlag{Name: "timeout", Value: apptest.Limit, Usage: "fail a test that takes longer than `TIME`"},
 		}, guestFlags(), []cli.Flag{
 			accelFlag(accel.Auto),
 			modeFlag(),
