@@ -100,9 +100,9 @@ func (*Unknown) ExitCode() exit.Code { return exit.NoInput }
 // Hint is the line that helps.
 func (e *Unknown) Hint() string {
 	if e.Suggestion != "" {
-		return fmt.Sprintf("did you mean %q? `ukl list` shows all; a directory is written with a slash", e.Suggestion)
+		return fmt.Sprintf("did you mean %q? `ukl list` shows all; write a directory with a slash", e.Suggestion)
 	}
-	return "`ukl list` shows what comes along; a directory of your own is written with a slash: ./" + e.Word
+	return "`ukl list` shows ukl's own; write your directory with a slash: ./" + e.Word
 }
 
 // Find returns the application that a word of the command line means. A word with a slash, "." and ".." are directories, or

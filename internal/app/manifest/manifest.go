@@ -206,9 +206,9 @@ func (r *reader) manifest(p Place) *Manifest {
 	case r.has("build"):
 		r.commands(m)
 	case r.has("program"):
-		r.fault("program", "program is what build makes, and there is no build")
+		r.fault("program", "program needs build, which makes it")
 	case r.has("objects"):
-		r.fault("objects", "objects are what build makes, and there is no build")
+		r.fault("objects", "objects need build, which makes them")
 	case m.Sources == nil:
 		m.Sources = DefaultSources()
 		if sources != nil && !anyFile(sources, m.Sources) {
@@ -324,13 +324,13 @@ func (r *reader) copied(key string, dir fs.FS) []Copied {
 		c := Copied{Guest: filepath.Clean(guest), Host: t.text(guest, ".")}
 		switch {
 		case !filepath.IsAbs(guest) || strings.ContainsAny(guest, "\x00\n"):
-			t.fault(guest, "%q is no absolute path of the guest", guest)
+			t.fault(guest, "%q is not an absolute path in the guest", guest)
 			continue
 		case c.Guest == "/" || slices.ContainsFunc(reserved(), func(p string) bool { return c.Guest == p || strings.HasPrefix(c.Guest, p+"/") }):
-			t.fault(guest, "%s: this place is the kernel's or ukl's own", guest)
+			t.fault(guest, "%s is reserved for the kernel and ukl", guest)
 			continue
 		case slices.ContainsFunc(all, func(other Copied) bool { return other.Guest == c.Guest }):
-			t.fault(guest, "%s is there twice", c.Guest)
+			t.fault(guest, "%s is listed twice", c.Guest)
 			continue
 		case c.Host == "" || strings.Contains(c.Host, "\x00"):
 			t.fault(guest, "%s: want a file or a directory", guest)
@@ -409,13 +409,13 @@ func (r *reader) commands(m *Manifest) {
 		r.inside("objects", m.Objects)
 		for _, o := range m.Objects {
 			if filepath.Ext(o) != ".o" {
-				r.fault("objects", "%q is no name of relocatable files, which end with .o: ld -r --whole-archive makes one of an archive", o)
+				r.fault("objects", "%q does not name relocatable files, which end in .o; ld -r --whole-archive makes one from an archive", o)
 			}
 		}
 		if len(m.Objects) == 0 {
 			r.fault("objects", "objects: want at least one file or pattern")
 		}
-		r.without("ukl links the objects, so there is no program for build to make", "program")
+		r.without("ukl links the objects itself: remove program", "program")
 		r.without("build decides what is compiled", "sources", "include")
 		return
 	case m.Result == "":
@@ -465,7 +465,7 @@ func IsPackage(name string) bool {
 func (r *reader) packages(key string, names []string) {
 	for _, n := range names {
 		if !IsPackage(n) {
-			r.fault(key, "%q is no name of a Debian package", n)
+			r.fault(key, "%q is not the name of a Debian package", n)
 		}
 	}
 }
@@ -477,11 +477,11 @@ func (r *reader) configuration(key string, lines []string) {
 	for _, l := range lines {
 		switch {
 		case strings.HasSuffix(l, "=m"):
-			r.fault(key, "%s: a module cannot be loaded here: want =y", l)
+			r.fault(key, "%s: the kernel loads no modules: want =y", l)
 		case !option.MatchString(l):
-			r.fault(key, "%q is no line of kernel configuration: want CONFIG_NAME=y, n, a number, or a \"string\"", l)
+			r.fault(key, "%q is not a line of kernel configuration: want CONFIG_NAME=y, n, a number, or a \"string\"", l)
 		case l == "CONFIG_RING0_PROCESS=n":
-			r.fault(key, "%s: without it there is no unikernel; to compare, run --mode process", l)
+			r.fault(key, "%s: a unikernel needs this option; to compare with an ordinary process, use --mode process", l)
 		}
 	}
 }
@@ -522,9 +522,9 @@ func (r *reader) files(key string, patterns []string, dir fs.FS) {
 		found, err := fs.Glob(dir, filepath.Clean(p))
 		switch {
 		case err != nil:
-			r.fault(key, "%q is no pattern", p)
+			r.fault(key, "%q is not a valid pattern", p)
 		case len(found) == 0:
-			r.fault(key, "no file fits %q", p)
+			r.fault(key, "no file matches %q", p)
 		}
 	}
 	if len(patterns) == 0 {
@@ -544,7 +544,7 @@ func (r *reader) test(n, port int) Test {
 	}
 	r.done()
 	if t.Expect == "" && t.Status < 0 {
-		r.fault("", "the test proves nothing: it needs expect or status")
+		r.fault("", "the test checks nothing: add expect or status")
 	}
 	return t
 }

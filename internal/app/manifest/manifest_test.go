@@ -91,7 +91,7 @@ func TestErrors(t *testing.T) {
 		{"env = { A = 1 }", "ukl.toml:1:7: A: want a string, not a number", ""},
 		{"env = 3", "ukl.toml:1:7: env: want a table, not a number", ""},
 		{"unikernel.calls = 'x'", `ukl.toml:1:19: calls: want gate or bypass, not "x"`, ""},
-		{"[[test]]\nsend = 'a'\nexpect='b'\n[[test]]\nexpekt = 'a'", `ukl.toml:4:1: the test proves nothing: it needs expect or status`, ""},
+		{"[[test]]\nsend = 'a'\nexpect='b'\n[[test]]\nexpekt = 'a'", `ukl.toml:4:1: the test checks nothing: add expect or status`, ""},
 		{"test = 3", "ukl.toml:1:8: test: want [[test]], not a number", ""},
 		{"x = 1\nx = 2", "ukl.toml:2:1: Key 'x' has already been defined.", ""},
 		{"name = 'a/b'", `ukl.toml:1:8: "a/b" cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit`, ""},

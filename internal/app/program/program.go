@@ -53,11 +53,11 @@ func Check(file string) error {
 	}
 	defer f.Close()
 	if !Is(file) {
-		what := "no program: it is not an ELF file"
+		what := "not a program: it is not an ELF file"
 		if b := make([]byte, 2); reads(f, b) && string(b) == "#!" {
-			what = "a script: its interpreter is not in the image"
+			what = "a script, whose interpreter is not in the image"
 		}
-		return unfit("a unikernel is made of a static x86-64 ELF program, or of sources with a ukl.toml beside them, which `ukl init` makes", "%s", what)
+		return unfit("name a static x86-64 ELF program, or a directory with sources and a ukl.toml, which `ukl init` writes", "%s", what)
 	}
 	e, err := elf.NewFile(f)
 	if err != nil {
@@ -73,7 +73,7 @@ func Check(file string) error {
 	case e.Type == elf.ET_CORE:
 		return unfit("", "a core dump, not a program")
 	case e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN:
-		return unfit("", "no program but of ELF type %v", e.Type)
+		return unfit("", "not a program, but a file of ELF type %v", e.Type)
 	}
 	needed, _ := e.ImportedLibraries()
 	load := false
@@ -84,7 +84,7 @@ func Check(file string) error {
 		}
 	}
 	if !load || e.Entry == 0 {
-		return unfit("name a program", "it has nothing to start: no program but perhaps a library")
+		return unfit("name a program", "it has no entry point: perhaps it is a library")
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func reads(f *os.File, b []byte) bool {
 // dynamic names what a program wants at run time.
 func dynamic(e *elf.File, needed []string) string {
 	if len(needed) == 0 {
-		return "a dynamic program: it wants a loader, which is not in the image"
+		return "a dynamic program: it needs a loader, which is not in the image"
 	}
 	s := "a dynamic program: it needs " + strings.Join(needed, ", ")
 	if e.Entry == 0 {

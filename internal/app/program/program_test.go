@@ -48,8 +48,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{"static", header(2, x86, 2, 0x401000, false), ""},
 		{"static PIE", header(2, x86, 3, 0x1000, false), ""},
-		{"interpreter", header(2, x86, 3, 0x1000, true), "it wants a loader"},
-		{"library", header(2, x86, 3, 0, false), "perhaps a library"},
+		{"interpreter", header(2, x86, 3, 0x1000, true), "it needs a loader"},
+		{"library", header(2, x86, 3, 0, false), "perhaps it is a library"},
 		{"arm", header(2, arm, 2, 0x401000, false), "for another machine: aarch64"},
 		{"i386", header(1, 3, 2, 0x401000, false), "for another machine: 386"},
 		{"x32", header(1, x86, 2, 0x401000, false), "not a 64-bit program"},

@@ -43,7 +43,7 @@ func Next(language, name string) string {
 // There is a file that would have been written over.
 type There struct{ File string }
 
-func (e *There) Error() string { return e.File + " is there already" }
+func (e *There) Error() string { return e.File + " exists already" }
 
 // ExitCode is the code of a command that this ends.
 func (*There) ExitCode() exit.Code { return exit.No }
@@ -54,7 +54,7 @@ func (e *There) Hint() string { return "nothing was written; name another direct
 // Write makes an application in dir, which need not exist, and returns the files.
 func Write(dir, language string) ([]string, error) {
 	if !slices.Contains(Languages(), language) {
-		return nil, fmt.Errorf("there is no sample in %q; want %s", language, strings.Join(Languages(), ", "))
+		return nil, fmt.Errorf("--lang %q: want %s", language, strings.Join(Languages(), ", "))
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {

@@ -28,7 +28,7 @@ type Unknown struct{ What string }
 func (e *Unknown) Error() string { return e.What }
 
 // Hint is the line that helps.
-func (e *Unknown) Hint() string { return "an image is made by: mke2fs -t ext2 FILE 64M" }
+func (e *Unknown) Hint() string { return "make an image with: mke2fs -t ext2 FILE 64M" }
 
 // Look reads the superblock of an image that is to be written to, or only read.
 func Look(image io.ReaderAt, readOnly bool) (FileSystem, error) {
@@ -57,11 +57,11 @@ func Look(image io.ReaderAt, readOnly bool) (FileSystem, error) {
 	case at(54, "FAT"), at(82, "FAT32"):
 		return FileSystem{Type: "vfat", Needs: []string{"CONFIG_NLS=y", "CONFIG_NLS_CODEPAGE_437=y", "CONFIG_NLS_ISO8859_1=y", "CONFIG_VFAT_FS=y"}}, nil
 	case at(0, "QFI\xfb"):
-		return FileSystem{}, &Unknown{"it is a qcow2 image, and a raw one is wanted"}
+		return FileSystem{}, &Unknown{"it is a qcow2 image, and ukl needs a raw one"}
 	case at(512, "EFI PART"), at(510, "\x55\xaa"):
-		return FileSystem{}, &Unknown{"it has partitions, and a file system without any is wanted"}
+		return FileSystem{}, &Unknown{"it has partitions, and ukl needs a file system without partitions"}
 	case len(bytes.Trim(head, "\x00")) == 0:
-		return FileSystem{}, &Unknown{"it is empty: no file system was made in it"}
+		return FileSystem{}, &Unknown{"it is empty: it has no file system"}
 	}
 	return FileSystem{}, &Unknown{"it holds no file system that ukl knows"}
 }

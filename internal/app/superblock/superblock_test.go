@@ -52,10 +52,10 @@ func TestLook(t *testing.T) {
 		}
 	}
 	for want, image := range map[string][]byte{
-		"it is empty: no file system was made in it":                         make([]byte, 4096),
+		"it is empty: it has no file system":                                 make([]byte, 4096),
 		"it holds no file system that ukl knows":                             []byte("hello"),
-		"it is a qcow2 image, and a raw one is wanted":                       magic(0, "QFI\xfb\x00\x00\x00\x03"),
-		"it has partitions, and a file system without any is wanted":         magic(510, "\x55\xaa"),
+		"it is a qcow2 image, and ukl needs a raw one":                       magic(0, "QFI\xfb\x00\x00\x00\x03"),
+		"it has partitions, and ukl needs a file system without partitions":  magic(510, "\x55\xaa"),
 		"its blocks are larger than the 4096 bytes of a page (2^16)":         extImage(6, 0, 2, 0),
 		"its blocks are larger than the 4096 bytes of a page (2^4294967305)": extImage(0xffffffff, 0, 2, 0),
 	} {
