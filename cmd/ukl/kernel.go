@@ -73,7 +73,7 @@ applications are linked with. Shows the compilers' messages. Prints the files th
 				Flags: []cli.Flag{
 					tree,
 					&cli.StringFlag{Name: "to", Usage: "write to `DIR` instead, now and by default from now on"},
-					&cli.BoolFlag{Name: "overwrite", Usage: "overwrite even a series that has changed since init or the last export"},
+					&cli.BoolFlag{Name: "overwrite", Usage: "overwrite a series other than the one that the work tree was made from"},
 				},
 				Action: t.kernelExport,
 			},
@@ -127,7 +127,7 @@ func (t *tool) kernelInit(c *cli.Context) error {
 		return err
 	}
 	if strings.ContainsAny(abs, ":\n") {
-		return exit.Errorf(exit.Usage, "%s: no colons in the name, please: it cannot be shown to the builder", abs)
+		return exit.Errorf(exit.Usage, "%s: the name cannot have a colon or a line break, since the builder mounts it", abs)
 	}
 	list, from, err := seriesOf(c.String("series"))
 	if err != nil {
@@ -323,7 +323,7 @@ func (t *tool) kernelExport(c *cli.Context) error {
 		}
 	}
 	if to == "" {
-		return exit.Errorf(exit.Usage, "this work tree was made of the series that came along with ukl, so it is not clear where to write").
+		return exit.Errorf(exit.Usage, "this work tree has the series that is inside ukl, so export needs --to").
 			WithHint("ukl kernel export --to CHECKOUT/%s", patchesDir)
 	}
 	if err := tree.Clean(c.Context); err != nil {
@@ -353,7 +353,7 @@ func (t *tool) kernelExport(c *cli.Context) error {
 		}
 	}
 	if len(changes) == 0 {
-		t.note(c, "%s holds these %d patches already", to, len(list))
+		t.note(c, "%s has these %d patches already: nothing to write", to, len(list))
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func TestErrors(t *testing.T) {
 		{"sources = ['../x.c']", `ukl.toml:1:11: "../x.c" leaves the application's directory`, ""},
 		{"include = ['/usr/include']", `ukl.toml:1:11: "/usr/include" leaves the application's directory`, ""},
 		{"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:1:10: cflags: an item cannot hold a line break", ""},
-		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: at least 16 are needed", ""},
+		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: want at least 16", ""},
 		{"cpus = 1000", "ukl.toml:1:8: cpus: want 1 to 64, not 1000", ""},
 		{"ports = [true]", `ukl.toml:1:9: want ports such as 5555 or "8080:80", not true or false`, ""},
 		{"summary = \"a\\nb\"", "ukl.toml:1:11: a summary is one line", ""},

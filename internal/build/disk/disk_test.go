@@ -122,13 +122,13 @@ func TestImageRefuses(t *testing.T) {
 		change func(*Contents)
 		why    string
 	}{
-		"no kernel":    {func(c *Contents) { c.Kernel = []byte("\x7fELF") }, "no bzImage"},
-		"magic":        {func(c *Contents) { c.Kernel[hdrMagic] = 0 }, "no bzImage"},
-		"old":          {func(c *Contents) { c.Kernel[hdrVersion] = 0 }, "protocol 2.0: too old"},
+		"no kernel":    {func(c *Contents) { c.Kernel = []byte("\x7fELF") }, "not a bzImage"},
+		"magic":        {func(c *Contents) { c.Kernel[hdrMagic] = 0 }, "not a bzImage"},
+		"old":          {func(c *Contents) { c.Kernel[hdrVersion] = 0 }, "protocol, 2.0, is too old"},
 		"cut":          {func(c *Contents) { c.Kernel = c.Kernel[:3000] }, "real-mode code has 15872 bytes"},
 		"large setup":  {func(c *Contents) { c.Kernel = bzImage(127, 10) }, "real-mode code has 65536 bytes"},
-		"command line": {func(c *Contents) { c.Append = strings.Repeat("x", 2048) }, "2047 is the most"},
-		"initramfs":    {func(c *Contents) { binary.LittleEndian.PutUint32(c.Kernel[hdrRamdiskMax:], 0x1901000) }, "an initramfs of 6 bytes"},
+		"command line": {func(c *Contents) { c.Append = strings.Repeat("x", 2048) }, "the limit is 2047"},
+		"initramfs":    {func(c *Contents) { binary.LittleEndian.PutUint32(c.Kernel[hdrRamdiskMax:], 0x1901000) }, "the initramfs of 6 bytes ends above"},
 		"boot sector":  {func(c *Contents) { c.Boot = nil }, "no boot sector"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,11 +48,11 @@ type kernel struct {
 // code is filled up to whole blocks, so that the rest begins with one, too.
 func prepare(bzImage []byte, initrd int, cmdline string) (kernel, error) {
 	if len(bzImage) < hdrEnd || string(bzImage[hdrMagic:hdrMagic+4]) != "HdrS" {
-		return kernel{}, fmt.Errorf("no bzImage")
+		return kernel{}, fmt.Errorf("not a bzImage")
 	}
 	le := binary.LittleEndian
 	if v := le.Uint16(bzImage[hdrVersion:]); v < protocolVersion || bzImage[hdrLoadFlags]&flagLoadedHigh == 0 {
-		return kernel{}, fmt.Errorf("a kernel of boot protocol %d.%d: too old", v>>8, v&0xff)
+		return kernel{}, fmt.Errorf("the kernel's boot protocol, %d.%d, is too old", v>>8, v&0xff)
 	}
 	sects := int(bzImage[hdrSetupSects])
 	if sects == 0 {
@@ -61,17 +61,17 @@ func prepare(bzImage []byte, initrd int, cmdline string) (kernel, error) {
 	setup := (sects + 1) * sector
 	whole := blocks(setup) * block
 	if len(bzImage) <= setup || whole > heapEnd {
-		return kernel{}, fmt.Errorf("a bzImage whose real-mode code has %d bytes", setup)
+		return kernel{}, fmt.Errorf("the bzImage is damaged: its real-mode code has %d bytes", setup)
 	}
 	if most := int(min(le.Uint32(bzImage[hdrCmdlineSize:]), block-1)); len(cmdline) > most {
-		return kernel{}, fmt.Errorf("a kernel command line of %d bytes: %d is the most", len(cmdline), most)
+		return kernel{}, fmt.Errorf("the kernel's command line has %d bytes, and the limit is %d", len(cmdline), most)
 	}
 
 	// The kernel unpacks itself between pref_address and pref_address+init_size, and lies packed from 1 MB on.
 	at := max(le.Uint64(bzImage[hdrPrefAddress:])+uint64(le.Uint32(bzImage[hdrInitSize:])), kernelAddress+uint64(len(bzImage)))
 	at = (at + 0xfff) &^ 0xfff
 	if at+uint64(initrd) > uint64(le.Uint32(bzImage[hdrRamdiskMax:])) {
-		return kernel{}, fmt.Errorf("an initramfs of %d bytes, which ends above the memory that the kernel may use for it", initrd)
+		return kernel{}, fmt.Errorf("the initramfs of %d bytes ends above the memory that the kernel may use for it", initrd)
 	}
 
 	image := make([]byte, whole, whole+len(bzImage)-setup)

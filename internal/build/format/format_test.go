@@ -43,7 +43,7 @@ func TestMake(t *testing.T) {
 		t.Errorf("vmlinux: %q, %v", b, err)
 	}
 	for _, f := range []Format{ISO, Raw, QCOW2} {
-		if _, err := f.Make(in); err == nil || err.Error() != "no bzImage" {
+		if _, err := f.Make(in); err == nil || err.Error() != "not a bzImage" {
 			t.Errorf("%s: %v", f, err)
 		}
 	}

@@ -82,7 +82,7 @@ func (e *NoBuilder) Hint() string { return "./ukl, at the top of the repository,
 type NoSpace struct{ Have, Need uint64 }
 
 func (e *NoSpace) Error() string {
-	return fmt.Sprintf("%d MB are free where the Nix store is, and this build needs %d MB", e.Have/1e6, e.Need/1e6)
+	return fmt.Sprintf("the Nix store's disk has %d MB free, and this build needs %d MB", e.Have/1e6, e.Need/1e6)
 }
 
 // Build returns the image of an application.

@@ -38,7 +38,7 @@ const kernelPath = "unikernel/vmlinux"
 type Unsayable struct{ What, Text string }
 
 func (e *Unsayable) Error() string {
-	return fmt.Sprintf("%s %q cannot be in an OCI image, whose kernel gets it on its command line: no white space, no quotes, at most %d words", e.What, e.Text, mostWords)
+	return fmt.Sprintf("%s %q does not fit into an OCI image: its kernel's command line takes no white space, no quotes, and at most %d words", e.What, e.Text, mostWords)
 }
 
 // ExitCode is the code of a command that this ends.

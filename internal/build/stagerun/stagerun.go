@@ -52,12 +52,12 @@ func (s Step) Argv() ([]string, error) {
 		return nil, fmt.Errorf("%s is not built inside a tree: %q", nix.Name(r.Path), r.Args)
 	}
 	if nix.Physical(r.Builder) != r.Builder {
-		return nil, fmt.Errorf("the store has another root (NIX_REMOTE): what is not built by Nix cannot read it")
+		return nil, fmt.Errorf("NIX_REMOTE names a store with another root, which a build outside of Nix cannot read")
 	}
 	argv := []string{r.Builder, r.Args[0]}
 	for _, inside := range slices.Sorted(maps.Keys(s.Binds)) {
 		if strings.ContainsAny(s.Binds[inside], ":\n") {
-			return nil, fmt.Errorf("%q cannot be shown inside: its name has a colon or a newline", s.Binds[inside])
+			return nil, fmt.Errorf("%q cannot be mounted in the tree: its name has a colon or a line break", s.Binds[inside])
 		}
 		argv = append(argv, "-bind", s.Binds[inside]+":"+inside)
 	}

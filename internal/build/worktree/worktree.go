@@ -69,13 +69,13 @@ func (e *Broken) Details() []string { return e.Lines }
 // Busy says that another process works in the same object directory.
 type Busy struct{ Dir string }
 
-func (e *Busy) Error() string { return fmt.Sprintf("another ukl compiles in %s", e.Dir) }
+func (e *Busy) Error() string { return fmt.Sprintf("another ukl is compiling in %s", e.Dir) }
 
 // Stale says that a work tree is of another source than the one that is pinned now.
 type Stale struct{ Dir, Have, Pinned string }
 
 func (e *Stale) Error() string {
-	return fmt.Sprintf("%s is of %s, and %s is pinned", e.Dir, e.Have, e.Pinned)
+	return fmt.Sprintf("%s has the source %s, and the pinned one is %s", e.Dir, e.Have, e.Pinned)
 }
 
 // ExitCode is the code of a command that this ends.
@@ -83,7 +83,7 @@ func (*Stale) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
 func (e *Stale) Hint() string {
-	return "ukl kernel init makes a new work tree; git rebase --onto its base brings your commits there"
+	return "make a new work tree with ukl kernel init, and move your commits onto its base with git rebase --onto"
 }
 
 // Source names the pinned source of the kernel, and the pin's SHA-256.

@@ -58,7 +58,7 @@ func TestCurrent(t *testing.T) {
 		t.Error(err)
 	}
 	var stale *Stale
-	if err := Current(&series.Tree{Dir: "/w", Origin: series.Origin{Source: "old 1", SHA256: "x"}}); !errors.As(err, &stale) || err.Error() != "/w is of old 1, and "+name+" is pinned" {
+	if err := Current(&series.Tree{Dir: "/w", Origin: series.Origin{Source: "old 1", SHA256: "x"}}); !errors.As(err, &stale) || err.Error() != "/w has the source old 1, and the pinned one is "+name {
 		t.Errorf("%v", err)
 	}
 }

@@ -135,9 +135,9 @@ func judge(s nix.Settings, root bool, read func(string) ([]byte, error)) Finding
 		text, _ := read(file) // a file that is not there names none
 		builders = strings.TrimSpace(string(text))
 	}
-	others := "no other machine builds"
+	others := "builds run on this machine only"
 	if builders != "" {
-		others = "other machines build, too"
+		others = "builds may also run on other machines"
 	}
 	switch own := nix.Own(s.Substituters); len(own) {
 	case 0:
@@ -147,7 +147,7 @@ func judge(s nix.Settings, root bool, read func(string) ([]byte, error)) Finding
 	}
 	if s.Sandbox != "true" && !root {
 		return warn("set sandbox = true in nix.conf, or be one of its trusted-users",
-			"sandbox = %s in nix.conf: a daemon does not let everybody switch it on, and without it every build here stops", s.Sandbox)
+			"nix.conf has sandbox = %s, which only a trusted user may change, and no build here runs without the sandbox", s.Sandbox)
 	}
 	return ok("%s", others)
 }
@@ -198,7 +198,7 @@ func (d *doctor) pins(ctx context.Context) Finding {
 	d.missing = missing
 	switch {
 	case all == 0:
-		return ok("everything pinned is in the store, or what was made of it")
+		return ok("every pin, or what was made from it, is in the store")
 	case len(missing) == 0:
 		return ok("the seeds hold all %d files that are not in the store", all)
 	}
@@ -206,7 +206,7 @@ func (d *doctor) pins(ctx context.Context) Finding {
 	for _, p := range missing {
 		size += p.Size
 	}
-	return warn("ukl pins fetch", "%d files, %d MB, will be downloaded by the first build", len(missing), size/1e6)
+	return warn("ukl pins fetch", "the first build will download %d files, %d MB", len(missing), size/1e6)
 }
 
 // sources fetches the smallest of the missing pins as Fetch would, and throws it away.
@@ -230,10 +230,10 @@ func (d *doctor) sources(ctx context.Context) Finding {
 		said = append(said, fmt.Sprintf("%s: %v", s.Name, s.Err))
 	}
 	if len(said) == 0 {
-		said = []string{"there is no source that may be asked"}
+		said = []string{"the settings allow no source"}
 	}
 	none := &pins.Unavailable{Pins: []pins.Pin{p}}
-	return fail(none.Hint(), "nobody has %s: %s", p, strings.Join(said, "; "))
+	return fail(none.Hint(), "no source has %s: %s", p, strings.Join(said, "; "))
 }
 
 // updates compares the lock with the package lists that `ukl pins outdated` fetched last. It asks no server.
@@ -245,7 +245,7 @@ func (d *doctor) updates(ctx context.Context) Finding {
 	case err != nil:
 		return warn("", "cannot tell: %v", err)
 	case made.IsZero():
-		return ok("nobody has looked yet; `ukl pins outdated` compares the pins with the newest packages")
+		return ok("not checked yet; `ukl pins outdated` compares the pins with the newest packages")
 	case len(behind) == 0:
 		return ok("every pin was the newest of its package on %s", made.Format(time.DateOnly))
 	}
@@ -332,7 +332,7 @@ func (d *doctor) qemu(ctx context.Context) Finding {
 		if d.QEMU != "" {
 			return fail("unset "+qemu.Env, "%v", err)
 		}
-		return warn("", "the pinned QEMU will be unpacked by the first run")
+		return warn("", "the first run will unpack the pinned QEMU")
 	}
 	out, err := exec.CommandContext(ctx, p.Argv[0], append(p.Argv[1:], "--version")...).Output()
 	if err != nil {

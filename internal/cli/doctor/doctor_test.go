@@ -113,11 +113,11 @@ func TestJudge(t *testing.T) {
 		want Status
 		text string
 	}{
-		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}}, false, "", OK, "no other machine builds, no cache is asked"},
-		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"}, false, "ssh://a\n", OK, "other machines build, too"},
+		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}}, false, "", OK, "builds run on this machine only, no cache is asked"},
+		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"}, false, "ssh://a\n", OK, "builds may also run on other machines"},
 		{nix.Settings{Sandbox: "true", Builders: "ssh://a", Substituters: []string{usual, "file:///x"}}, false, "", OK, "caches: file:///x"},
 		{nix.Settings{Sandbox: "relaxed"}, false, "", Warn, "sandbox = relaxed"},
-		{nix.Settings{Sandbox: "false"}, true, "", OK, "no other machine"}, // ukl's own setting wins
+		{nix.Settings{Sandbox: "false"}, true, "", OK, "on this machine only"}, // ukl's own setting wins
 	} {
 		if f := judge(c.s, c.root, machines(c.file)); f.Status != c.want || !strings.Contains(f.Text, c.text) || (f.Remedy == "") != (c.want == OK) {
 			t.Errorf("%+v: %+v", c.s, f)

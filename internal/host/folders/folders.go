@@ -14,7 +14,7 @@ import (
 type Homeless struct{ UID int }
 
 func (e *Homeless) Error() string {
-	const why = "HOME is not set, and the user database does not know the user"
+	const why = "HOME is not set, and the user is not in the user database"
 	return fmt.Sprintf("user %d has no home directory: %s", e.UID, why)
 }
 

@@ -64,7 +64,7 @@ func installHint(f distribution.Family) string {
 type TooOld struct{ Have string }
 
 func (e TooOld) Error() string {
-	return fmt.Sprintf("Nix %s is too old: at least %d.%d is needed", e.Have, MinVersion[0], MinVersion[1])
+	return fmt.Sprintf("Nix %s is too old: ukl needs %d.%d or later", e.Have, MinVersion[0], MinVersion[1])
 }
 
 // Client is one installed Nix. Make it with Find. It may be used by several goroutines.

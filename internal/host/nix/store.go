@@ -84,13 +84,13 @@ func (e *NoStore) denied() bool { return strings.Contains(e.Said, "Permission de
 func (e *NoStore) Error() string {
 	switch {
 	case e.elsewhere():
-		return fmt.Sprintf("NIX_REMOTE=%s names no store that Nix can build in", os.Getenv("NIX_REMOTE"))
+		return fmt.Sprintf("NIX_REMOTE=%s does not name a store in which Nix can build", os.Getenv("NIX_REMOTE"))
 	case e.daemon() && e.denied():
 		return "Nix's daemon does not serve this user"
 	case e.daemon():
 		return "Nix's daemon does not run"
 	}
-	return "this user cannot write Nix's store, and there is no daemon that does"
+	return "this user cannot write to Nix's store, and no daemon does it instead"
 }
 
 // Hint is the line that helps.
@@ -116,7 +116,7 @@ func (e *NoStore) Hint() string {
 func (e *NoStore) Details() []string {
 	lines := []string{e.Said}
 	if !e.daemon() && !e.elsewhere() && distribution.Here() == distribution.Debian {
-		lines = append(lines, "with a store of your own (below) it works at once; a daemon for all users: "+
+		lines = append(lines, "use a store of your own (below), or a daemon for all users: "+
 			distribution.Debian.Install("nix-setup-systemd")+" && "+joinGroup("nix-users"))
 	}
 	return lines

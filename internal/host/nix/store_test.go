@@ -35,7 +35,7 @@ func TestStoreElsewhere(t *testing.T) {
 		t.Setenv("NIX_REMOTE", "nonsense")
 		err := failure(exec.Command("nix-store"), errors.New("exit"), text)
 		var none *NoStore
-		if !errors.As(err, &none) || err.Error() != "NIX_REMOTE=nonsense names no store that Nix can build in" || none.Hint() != "unset NIX_REMOTE" {
+		if !errors.As(err, &none) || err.Error() != "NIX_REMOTE=nonsense does not name a store in which Nix can build" || none.Hint() != "unset NIX_REMOTE" {
 			t.Errorf("%q: %v", text, err)
 		}
 		for _, other := range []string{"", "local?root=/x"} {
@@ -52,11 +52,11 @@ func TestNoStore(t *testing.T) {
 	t.Setenv("HOME", "/h")
 	t.Setenv("XDG_DATA_HOME", "")
 	for _, c := range []struct{ text, want, hint string }{
-		{"error: opening lock file '/nix/var/nix/db/big-lock': Permission denied", "cannot write Nix's store", "'local?root=/h/.local/share/nix/root'"},
+		{"error: opening lock file '/nix/var/nix/db/big-lock': Permission denied", "cannot write to Nix's store", "'local?root=/h/.local/share/nix/root'"},
 		{"error:\n       … This command may have been run as non-root in a single-user Nix installation,\n\n" +
-			"       error: opening lock file \"/nix/var/nix/db/big-lock\": Permission denied", "cannot write Nix's store", "export NIX_REMOTE="},
-		{"error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted", "cannot write Nix's store", "export NIX_REMOTE="},
-		{"error: creating directory '/nix': Permission denied", "cannot write Nix's store", "export NIX_REMOTE="},
+			"       error: opening lock file \"/nix/var/nix/db/big-lock\": Permission denied", "cannot write to Nix's store", "export NIX_REMOTE="},
+		{"error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted", "cannot write to Nix's store", "export NIX_REMOTE="},
+		{"error: creating directory '/nix': Permission denied", "cannot write to Nix's store", "export NIX_REMOTE="},
 		{"error: getting status of /nix/var/nix/daemon-socket/socket: Permission denied", "does not serve this user", "usermod -aG "},
 		{"error: getting status of \"/nix/var/nix/daemon-socket/socket\": Permission denied", "does not serve this user", "log in again"},
 		{"error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory", "does not run", "systemctl start nix-daemon"},

@@ -213,16 +213,16 @@ func TestUnfinished(t *testing.T) {
 		"new files":      {func(tr *Tree) { write(t, tr.Dir, map[string]string{"a.c": "", "b.c": ""}) }, "2 files are not committed"},
 		"an ignored one": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"b.o": ""}) }, ""},
 		"an empty commit": {func(tr *Tree) { commit(t, tr, "commit", "-q", "--allow-empty", "-m", "nothing") },
-			"changes nothing, so it is no patch"},
+			"changes nothing, so it is not a patch"},
 		"another root": {func(tr *Tree) {
 			commit(t, tr, "checkout", "-q", "--orphan", "x")
 			commit(t, tr, "commit", "-q", "-m", "x")
-		}, "HEAD does not come from"},
+		}, "HEAD is not based on"},
 		"a merge": {func(tr *Tree) {
 			commit(t, tr, "checkout", "-q", "-b", "x", "HEAD~1")
 			commit(t, tr, "commit", "-q", "--allow-empty", "-m", "x")
 			commit(t, tr, "merge", "-q", "--no-edit", "ukl")
-		}, "is a merge, and a series has none"},
+		}, "is a merge, which a series cannot have"},
 	} {
 		tr, err := tree(t, two())
 		if err != nil {

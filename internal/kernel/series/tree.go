@@ -47,7 +47,7 @@ func (NoGit) Hint() string { return cmp.Or(distribution.Here().Install("git"), "
 // NoTree says that a directory is not in a work tree that Create has made.
 type NoTree struct{ Dir string }
 
-func (e *NoTree) Error() string { return fmt.Sprintf("%s is not in a work tree of the kernel", e.Dir) }
+func (e *NoTree) Error() string { return fmt.Sprintf("%s is not in a work tree of ukl kernel", e.Dir) }
 
 // ExitCode is the code of a command that this ends.
 func (*NoTree) ExitCode() exit.Code { return exit.NoInput }
@@ -265,12 +265,12 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 		"rebase-merge": "rebase", "rebase-apply": "git am or rebase", "MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert",
 	} {
 		if _, err := os.Stat(filepath.Join(t.Git, name)); err == nil {
-			return nil, &Unfinished{What: fmt.Sprintf("%s: a %s is not finished", t.Dir, what), Help: "git status says how to go on, or back"}
+			return nil, &Unfinished{What: fmt.Sprintf("%s: a %s is not finished", t.Dir, what), Help: "git status says how to finish or abort it"}
 		}
 	}
 	var failed *gitError
 	if _, err := t.git(ctx, "merge-base", "--is-ancestor", t.Base, "HEAD"); errors.As(err, &failed) {
-		return nil, &Unfinished{What: fmt.Sprintf("%s: HEAD does not come from %.12s, the source without patches", t.Dir, t.Base), Help: "git checkout ukl"}
+		return nil, &Unfinished{What: fmt.Sprintf("%s: HEAD is not based on %.12s, the source without patches", t.Dir, t.Base), Help: "git checkout ukl"}
 	} else if err != nil {
 		return nil, err
 	}
@@ -279,7 +279,7 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if merges != "" {
-		return nil, &Unfinished{What: fmt.Sprintf("%s: %.12s is a merge, and a series has none", t.Dir, merges), Help: "git rebase " + t.Base[:12]}
+		return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s is a merge, which a series cannot have", t.Dir, merges), Help: "git rebase " + t.Base[:12]}
 	}
 	list, err := t.git(ctx, "log", "--reverse", "--format=%H %T", t.Base+"..HEAD")
 	if err != nil {
@@ -293,7 +293,7 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 	for line := range strings.Lines(list) {
 		commit, tree, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if tree == before {
-			return nil, &Unfinished{What: fmt.Sprintf("%s: %.12s changes nothing, so it is no patch", t.Dir, commit), Help: "git rebase --interactive " + t.Base[:12]}
+			return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s changes nothing, so it is not a patch", t.Dir, commit), Help: "git rebase --interactive " + t.Base[:12]}
 		}
 		commits, before = append(commits, commit), tree
 	}

@@ -68,7 +68,7 @@ func (h Host) Quick() (v Verdict, decided bool) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Verdict{Reason: "there is no " + h.Device}, true
 	case errors.Is(err, fs.ErrPermission):
-		return Verdict{Reason: h.Device + " is not readable and writable for you", Remedy: "sudo usermod -aG kvm $USER, then log in again"}, true
+		return Verdict{Reason: h.Device + " exists, but you may not read and write it", Remedy: "sudo usermod -aG kvm $USER, then log in again"}, true
 	case err != nil:
 		return Verdict{Reason: err.Error()}, true
 	}

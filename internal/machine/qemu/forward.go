@@ -82,7 +82,7 @@ func ParseForward(s string) (Forward, error) {
 func port(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || len(s) > 5 {
-		return 0, fmt.Errorf("%q is no port number", s)
+		return 0, fmt.Errorf("%q is not a port number", s)
 	}
 	return int(n), nil
 }

@@ -121,9 +121,9 @@ func TestHolder(t *testing.T) {
 
 func TestTakenHint(t *testing.T) {
 	for want, f := range map[string]Forward{
-		"another port of the host will do: -p 5556:80":      {"127.0.0.1", 5555, 80, false},
-		"another port of the host will do: -p 0:80":         {"127.0.0.1", 65535, 80, false},
-		"another port of the host will do: -p 0.0.0.0:2:80": {"0.0.0.0", 1, 80, false},
+		"use another port of the host: -p 5556:80":      {"127.0.0.1", 5555, 80, false},
+		"use another port of the host: -p 0:80":         {"127.0.0.1", 65535, 80, false},
+		"use another port of the host: -p 0.0.0.0:2:80": {"0.0.0.0", 1, 80, false},
 	} {
 		if got := (&Taken{Forward: f}).Hint(); got != want {
 			t.Errorf("Hint = %q; want %q", got, want)

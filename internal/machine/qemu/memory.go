@@ -17,7 +17,7 @@ func ParseMemory(s string) (int, error) {
 	digits := strings.TrimRight(s, "aAbBgGiImM ")
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%q is no size; want 64, 64M or 2G", s)
+		return 0, fmt.Errorf("%q is not a size; want 64, 64M or 2G", s)
 	}
 	switch strings.ToLower(strings.TrimSpace(s[len(digits):])) {
 	case "", "m", "mb", "mib":
@@ -27,7 +27,7 @@ func ParseMemory(s string) (int, error) {
 		}
 		n *= 1024
 	default:
-		return 0, fmt.Errorf("%q is no size; want 64, 64M or 2G", s)
+		return 0, fmt.Errorf("%q is not a size; want 64, 64M or 2G", s)
 	}
 	return n, CheckMemory(n)
 }
@@ -36,7 +36,7 @@ func ParseMemory(s string) (int, error) {
 func CheckMemory(n int) error {
 	switch {
 	case n < MinMemory:
-		return fmt.Errorf("%d MiB of memory are too little: at least %d are needed", n, MinMemory)
+		return fmt.Errorf("%d MiB of memory are too little: want at least %d", n, MinMemory)
 	case n > maxMemory:
 		return fmt.Errorf("%d MiB of memory are more than any machine has", n)
 	}

@@ -35,7 +35,7 @@ func ParseNetwork(s string) (Network, error) {
 	parts := strings.Split(rest, ",")
 	const longest = 15 // of an interface's name: IFNAMSIZ of Linux, less its NUL
 	if n := parts[0]; n == "" || len(n) > longest || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\x00") {
-		return bad("no name of an interface")
+		return bad("the interface has no name")
 	}
 	n := Network{Tap: parts[0], Address: netip.PrefixFrom(netip.MustParseAddr(GuestAddress), userBits), Gateway: netip.MustParseAddr(HostAddress)}
 	var err error
@@ -44,7 +44,7 @@ func ParseNetwork(s string) (Network, error) {
 		return bad("too many commas")
 	case len(parts) > 1:
 		if n.Address, err = netip.ParsePrefix(parts[1]); err != nil || !n.Address.Addr().Is4() || n.Address.Bits() > 30 {
-			return bad("no IPv4 address with a network's bits: " + parts[1])
+			return bad("not an IPv4 address with a prefix length: " + parts[1])
 		}
 		n.Gateway = n.Address.Masked().Addr().Next()
 	}
@@ -54,7 +54,7 @@ func ParseNetwork(s string) (Network, error) {
 		}
 	}
 	if !n.Address.Contains(n.Gateway) || n.Gateway == n.Address.Addr() {
-		return bad(fmt.Sprintf("%s is no neighbour of %s", n.Gateway, n.Address))
+		return bad(fmt.Sprintf("%s and %s are not in the same network", n.Gateway, n.Address))
 	}
 	return n, nil
 }
@@ -76,7 +76,7 @@ type NoTap struct {
 
 func (e *NoTap) Error() string {
 	if e.Other {
-		return fmt.Sprintf("--net tap:%s: that interface is no tap", e.Network.Tap)
+		return fmt.Sprintf("--net tap:%s: that interface is not a tap", e.Network.Tap)
 	}
 	return fmt.Sprintf("--net tap:%s: there is no such interface", e.Network.Tap)
 }

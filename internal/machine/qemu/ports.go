@@ -42,7 +42,7 @@ func (e *Taken) Hint() string {
 		f.Host = 0
 	}
 	s := strings.TrimPrefix(f.String(), "127.0.0.1:")
-	return fmt.Sprintf("another port of the host will do: -p %s", s)
+	return fmt.Sprintf("use another port of the host: -p %s", s)
 }
 
 // Twice is a port of the host that two forwards want.

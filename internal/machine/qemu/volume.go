@@ -32,15 +32,15 @@ func ParseVolume(s string) (Volume, error) {
 	at := strings.LastIndex(rest, ":/")
 	switch {
 	case at < 0:
-		return bad("no absolute path in the guest")
+		return bad("the guest's path is not absolute")
 	case at == 0:
-		return bad("no directory or disk image of the host")
+		return bad("the host's directory or disk image is missing")
 	case strings.ContainsAny(rest, "\n\x00"):
 		return bad("a line break")
 	}
 	v.Host, v.Guest = rest[:at], path.Clean(rest[at+1:])
 	if v.Guest == Root || strings.HasPrefix(v.Guest, Root+"/") {
-		return bad(Root + " is where a volume for / is mounted")
+		return bad(Root + " is reserved for a volume at /")
 	}
 	return v, nil
 }
