@@ -1,7 +1,11 @@
 // Package suggest finds the word that somebody meant.
 package suggest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/xrash/smetrics"
+)
 
 // Nearest returns the candidate that is at most a few keystrokes away from word, or of which word is the beginning; "" if
 // there is none. Of several the nearest wins, then the first.
@@ -23,28 +27,13 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions, replacements and swaps of neighbours that make b out of a.
+// distance counts the insertions, deletions and replacements of bytes that make b out of a. One swap of neighbours counts as one, too,
+// which the library does not know.
 func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	rows := make([][]int, len(x)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(y)+1)
-		rows[i][0] = i
+	best := smetrics.WagnerFischer(a, b, 1, 1, 1)
+	for i := range len(a) - 1 {
+		swapped := a[:i] + a[i+1:i+2] + a[i:i+1] + a[i+2:]
+		best = min(best, 1+smetrics.WagnerFischer(swapped, b, 1, 1, 1))
 	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(x)][len(y)]
+	return best
 }
