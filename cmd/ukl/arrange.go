@@ -1,6 +1,8 @@
 package main
 
 import (
+	"flag"
+	"io"
 	"slices"
 	"strings"
 
@@ -14,73 +16,81 @@ type line struct {
 	late    []string // of these, what stood behind the command's first word
 	rest    []string // what stood behind "--" of a command that hands it to the application
 	dashes  bool     // there was such a "--"
+	unknown string   // the option that ends the parsing because the command has none of that name
 }
 
 // handsOn tells whether what stands behind "--" belongs to the application and not to the command.
 func handsOn(command string) bool { return command == "run" || command == "debug" }
 
-// arrange puts options before words, wherever they stood.
+// arrange puts options before words, wherever they stood. It parses as the library does, once for each word.
 func arrange(app *cli.App, args []string) line {
 	l := line{args: args[:1:1]}
 	args = args[1:]
-	flags, commands := app.Flags, app.Commands
-	name := ""
-	for { // down to the command itself
-		n := 0
-		for n < len(args) && isOption(args[n]) {
-			n += min(width(flags, args[n:]), len(args)-n)
-		}
-		at := slices.IndexFunc(commands, func(c *cli.Command) bool { return n < len(args) && slices.Contains(c.Names(), args[n]) })
-		if at < 0 {
-			break
-		}
-		l.args = append(l.args, args[:n+1]...)
-		name, args = args[n], args[n+1:]
-		flags, commands = commands[at].Flags, commands[at].Subcommands
+	var behind []string // "--" and all that follows
+	if at := slices.Index(args, "--"); at >= 0 {
+		args, behind = args[:at], args[at:]
 	}
-	if name == "" {
-		l.args = append(l.args, args...)
-		return l
-	}
+	name, commands, set := "", app.Commands, flagSet(app.Flags)
 	var words []string
 	for len(args) > 0 {
-		switch w := args[0]; {
-		case w == "--" && handsOn(name):
-			l.rest, l.dashes, args = args[1:], true, nil
-		case w == "--":
-			words, args = append(words, args...), nil
-		case isOption(w):
-			n := width(flags, args)
-			if n > len(args) || n == 2 && args[1] == "--" {
-				// An option without its value must not swallow a word: it comes last, and the library says so.
-				l.args = append(append(l.args, l.options...), w)
-				return l
-			}
-			if len(words) > 0 {
-				l.late = append(l.late, args[:n]...)
-			}
-			l.options, args = append(l.options, args[:n]...), args[n:]
-		default:
-			words, args = append(words, w), args[1:]
+		err := set.Parse(args)
+		at := len(args) - set.NArg()
+		if len(words) > 0 {
+			l.late = append(l.late, args[:at]...)
 		}
+		if err != nil {
+			l.unknown = unknownOption(set, args[max(at-1, 0)])
+			l.args = slices.Concat(l.args, l.options, args) // the library meets the same error
+			return l
+		}
+		l.options, args = append(l.options, args[:at]...), args[at:]
+		if len(args) == 0 {
+			break
+		}
+		word := args[0]
+		sub := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(word) })
+		switch {
+		case sub >= 0:
+			l.args, l.options, name = slices.Concat(l.args, l.options, args[:1]), nil, word
+			commands, set = commands[sub].Subcommands, flagSet(commands[sub].Flags)
+		case word == "help" && name == "":
+			return arrange(app, slices.Concat(l.args, l.options, args[1:], []string{"--help"}))
+		case len(commands) > 0: // and this is none of them, whatever follows
+			l.args = slices.Concat(l.args, l.options, args, behind)
+			return l
+		default:
+			words = append(words, word)
+		}
+		args = args[1:]
+	}
+	switch {
+	case set.Lookup("help").Value.String() == "true":
+		words = nil // the library would take the first for a command that help is wanted for
+	case handsOn(name) && behind != nil:
+		l.rest, l.dashes = behind[1:], true
+	case behind != nil:
+		words = slices.Concat([]string{"--"}, words, behind[1:])
 	}
 	l.args = slices.Concat(l.args, l.options, words)
 	return l
 }
 
-func isOption(w string) bool { return len(w) > 1 && w[0] == '-' && w != "--" }
+// flagSet is what the library parses these options with.
+func flagSet(flags []cli.Flag) *flag.FlagSet {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for _, f := range append(slices.Clone(flags), cli.HelpFlag) {
+		_ = f.Apply(set) // the library reports a variable that has a wrong value
+	}
+	return set
+}
 
-// width is the number of arguments that the option at the head of args takes up: 2 if its value is one of its own. The option
-// need not be known.
-func width(flags []cli.Flag, args []string) int {
-	name := strings.TrimLeft(args[0], "-")
-	if strings.Contains(name, "=") {
-		return 1
+// unknownOption is an argument, as it is typed, if it is an option that the set does not have; "" if it is known or none.
+func unknownOption(set *flag.FlagSet, arg string) string {
+	name, option := strings.CutPrefix(arg, "-")
+	name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")
+	if !option || name == "" || name[0] == '-' || set.Lookup(name) != nil {
+		return ""
 	}
-	for _, f := range flags {
-		if doc, ok := f.(cli.DocGenerationFlag); ok && slices.Contains(f.Names(), name) && doc.TakesValue() {
-			return 2
-		}
-	}
-	return 1
+	return dashed(name)
 }

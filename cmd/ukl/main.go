@@ -49,9 +49,8 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	defer signal.Stop(pipe)
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	app := t.app()
-	t.line = arrange(app, args)
-	err := app.RunContext(ctx, t.line.args)
+	t.line = arrange(t.app(), args)
+	err := t.app().RunContext(ctx, t.line.args)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -200,16 +199,8 @@ func quoted(words []string) string {
 
 // noCommand is what happens when the first word is no command.
 func (t *tool) noCommand(c *cli.Context) error {
-	switch {
-	case c.Bool("version"):
+	if c.Bool("version") {
 		return t.printVersion(c)
-	case c.Args().First() == "help":
-		if name := c.Args().Get(1); name != "" && c.App.Command(name) != nil {
-			return cli.ShowCommandHelp(c, name)
-		}
-		return cli.ShowAppHelp(c)
-	case !c.Args().Present():
-		return cli.ShowAppHelp(c)
 	}
 	return unknown(c, "command", c.App.Commands)
 }
@@ -231,31 +222,26 @@ func unknown(c *cli.Context, what string, commands []*cli.Command) error {
 	return err.WithHint("%s --help lists them", c.Command.HelpName)
 }
 
-// usageError words what the flag parser says.
+// usageError is the error for a command line that the library cannot parse.
 func (t *tool) usageError(c *cli.Context, err error, _ bool) error {
-	help := strings.TrimSpace(c.Command.HelpName + " --help")
-	if c.Command.HelpName == "" {
-		help = "ukl --help"
+	help := strings.TrimSpace(c.Command.HelpName) + " --help"
+	if t.line.unknown == "" {
+		return exit.Errorf(exit.Usage, "%v", err).WithHint("%s", help)
 	}
-	text := err.Error()
-	if flag, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
-		var names []string
-		for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
-			for _, n := range f.Names() {
-				names = append(names, dashed(n))
-			}
+	e := exit.Errorf(exit.Usage, "unknown option %s", t.line.unknown)
+	var names []string
+	for _, f := range c.Command.Flags {
+		for _, n := range f.Names() {
+			names = append(names, dashed(n))
 		}
-		word := dashed(strings.TrimLeft(flag, "-"))
-		e := exit.Errorf(exit.Usage, "unknown option %s", word)
-		if s := suggest.Nearest(word, names); s != "" && len(word) > 2 {
-			return e.WithHint("did you mean %s?", s)
-		}
-		if len(t.line.late) > 0 && handsOn(c.Command.Name) {
-			return e.WithHint("what the application is to get stands behind --")
-		}
-		return e.WithHint("%s", help)
 	}
-	return exit.Errorf(exit.Usage, "%s", text).WithHint("%s", help)
+	if s := suggest.Nearest(t.line.unknown, names); s != "" && len(t.line.unknown) > 2 {
+		return e.WithHint("did you mean %s?", s)
+	}
+	if len(t.line.late) > 0 && handsOn(c.Command.Name) {
+		return e.WithHint("what the application is to get stands behind --")
+	}
+	return e.WithHint("%s", help)
 }
 
 // dashed is a flag's name as it is typed.
