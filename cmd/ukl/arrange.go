@@ -79,7 +79,7 @@ func arrange(app *cli.App, args []string) line {
 func flagSet(flags []cli.Flag) *flag.FlagSet {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	for _, f := range append(slices.Clone(flags), cli.HelpFlag) {
+	for _, f := range flags {
 		_ = f.Apply(set) // the library reports a variable that has a wrong value
 	}
 	return set

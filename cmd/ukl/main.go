@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,12 +80,13 @@ func (t *tool) app() *cli.App {
 		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
 	}
 	for _, c := range commands {
-		t.finish("ukl", c)
+		t.finish("ukl "+c.Name, c)
 	}
-	const usage = "build and run Linux unikernels"
 	return &cli.App{
 		Name:                      "ukl",
-		Usage:                     usage,
+		Usage:                     "build and run Linux unikernels",
+		UsageText:                 "ukl [OPTIONS] COMMAND [ARGUMENTS]",
+		Metadata:                  map[string]any{"codes": exit.Table(), "variables": variables()},
 		Writer:                    t.stdout,
 		ErrWriter:                 t.stderr,
 		Commands:                  commands,
@@ -95,19 +97,15 @@ func (t *tool) app() *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // it would exit, even with the code of a QEMU or nix
 		OnUsageError:              t.usageError,
 		Action:                    t.noCommand,
-		CustomAppHelpTemplate:     appHelp(usage, commands),
+		CustomAppHelpTemplate:     appHelp,
 	}
 }
 
-// finish gives a command what all commands have; parent is what stands before its name.
-func (t *tool) finish(parent string, c *cli.Command) {
-	name := parent + " " + c.Name
-	c.CustomHelpTemplate = commandHelp(name, c, ownFlags(c))
-	for _, f := range globals() {
-		if !slices.ContainsFunc(c.Flags, func(have cli.Flag) bool { return have.Names()[0] == f.Names()[0] }) {
-			c.Flags = append(c.Flags, f)
-		}
-	}
+// finish gives a command what all commands have; name is what it is called by.
+func (t *tool) finish(name string, c *cli.Command) {
+	c.CustomHelpTemplate = commandHelp
+	c.UsageText = cmp.Or(c.UsageText, synopsis(name, c))
+	c.Flags = append(c.Flags, globals()...)
 	c.HideHelpCommand = true
 	c.OnUsageError = t.usageError
 	c.Before = inherit
@@ -115,7 +113,8 @@ func (t *tool) finish(parent string, c *cli.Command) {
 		c.Before = settled
 	}
 	for _, sub := range c.Subcommands {
-		t.finish(name, sub)
+		sub.HelpName = name + " " + sub.Name // the library does that for the one that is called
+		t.finish(sub.HelpName, sub)
 	}
 	if len(c.Subcommands) > 0 && c.Action == nil {
 		c.Action = func(cc *cli.Context) error { return unknown(cc, c.Name+" command", c.Subcommands) }
@@ -138,11 +137,12 @@ func settled(c *cli.Context) error {
 // globals are the flags that every command takes, before or after its name.
 func globals() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{DisableDefaultText: true, Name: "json", Usage: "print data as JSON"},
-		&cli.BoolFlag{DisableDefaultText: true, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
-		&cli.BoolFlag{DisableDefaultText: true, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
-		&cli.StringFlag{Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
-		&cli.StringFlag{Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder or archive `SEEDS` first"},
+		&cli.BoolFlag{Category: everyCommand, Name: "json", Usage: "print data as JSON"},
+		&cli.BoolFlag{Category: everyCommand, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
+		&cli.BoolFlag{Category: everyCommand, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
+		&cli.StringFlag{Category: everyCommand, Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
+		&cli.StringFlag{Category: everyCommand, Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder or archive `SEEDS` first"},
+		cli.HelpFlag,
 	}
 }
 

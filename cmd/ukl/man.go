@@ -64,10 +64,10 @@ func manual(app *cli.App) []roff.Page {
 		{Title: "SYNOPSIS", Literal: []string{"ukl [OPTIONS] COMMAND [ARGUMENTS]"}},
 		{Title: "DESCRIPTION", Text: []string{"Turns a program into a Linux unikernel: one image that holds a patched Linux and the program, which runs in ring 0. " +
 			"Data goes to stdout, everything else to stderr. Each command has a page of its own: ukl-run(1) and so on."}},
-		{Title: "COMMANDS", Terms: terms(commandRows(app.Commands))},
-		{Title: "OPTIONS", Text: []string{"They stand before or behind the command."}, Terms: terms(flagRows(globals()))},
+		{Title: "COMMANDS", Terms: commandTerms(app.Commands)},
+		{Title: "OPTIONS", Text: []string{"They stand before or behind the command."}, Terms: terms(globals())},
 		{Title: "EXIT STATUS", Terms: exitTerms()},
-		{Title: "ENVIRONMENT", Terms: terms(environmentRows())},
+		{Title: "ENVIRONMENT", Terms: variableTerms()},
 	}
 	pages := []roff.Page{own}
 	for _, c := range app.Commands {
@@ -94,11 +94,11 @@ func commandPages(parent string, c *cli.Command) []roff.Page {
 			p.Parts = append(p.Parts, part)
 		}
 	}
-	add(roff.Part{Title: "SYNOPSIS", Literal: []string{synopsis(name, c)}})
+	add(roff.Part{Title: "SYNOPSIS", Literal: []string{c.UsageText}})
 	add(roff.Part{Title: "DESCRIPTION", Text: text})
-	add(roff.Part{Title: "COMMANDS", Terms: terms(commandRows(c.Subcommands))})
-	add(roff.Part{Title: "OPTIONS", Terms: terms(flagRows(ownFlags(c)))})
-	add(roff.Part{Title: "OPTIONS OF EVERY COMMAND", Terms: terms(flagRows(globals()))})
+	add(roff.Part{Title: "COMMANDS", Terms: commandTerms(c.Subcommands)})
+	add(roff.Part{Title: "OPTIONS", Terms: terms(ownFlags(c))})
+	add(roff.Part{Title: "OPTIONS OF EVERY COMMAND", Terms: terms(globals())})
 	add(roff.Part{Title: "EXAMPLES", Literal: examples})
 	add(roff.Part{Title: "SEE ALSO", Text: []string{"ukl(1), which has the exit codes and the variables"}})
 	pages := []roff.Page{p}
@@ -125,14 +125,33 @@ func described(s string) (paragraphs, examples []string) {
 // ownFlags are a command's flags without those that every command has.
 func ownFlags(c *cli.Command) []cli.Flag {
 	return slices.DeleteFunc(slices.Clone(c.Flags), func(f cli.Flag) bool {
-		return f.Names()[0] == "help" || slices.ContainsFunc(globals(), func(g cli.Flag) bool { return g.Names()[0] == f.Names()[0] })
+		return slices.ContainsFunc(globals(), func(g cli.Flag) bool { return g.Names()[0] == f.Names()[0] })
 	})
 }
 
-func terms(rows []row) []roff.Term {
+func terms(flags []cli.Flag) []roff.Term {
 	var list []roff.Term
-	for _, r := range rows {
-		list = append(list, roff.Term{Name: strings.TrimSpace(r.left), Text: r.right})
+	for _, f := range flags {
+		if f.(cli.VisibleFlag).IsVisible() {
+			name, text := explained(f)
+			list = append(list, roff.Term{Name: name, Text: text})
+		}
+	}
+	return list
+}
+
+func commandTerms(commands []*cli.Command) []roff.Term {
+	var list []roff.Term
+	for _, c := range commands {
+		list = append(list, roff.Term{Name: c.Name, Text: c.Usage})
+	}
+	return list
+}
+
+func variableTerms() []roff.Term {
+	var list []roff.Term
+	for _, v := range variables() {
+		list = append(list, roff.Term{Name: v.Name, Text: v.Meaning})
 	}
 	return list
 }
