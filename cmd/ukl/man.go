@@ -1,15 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"ukl/internal/cli/exit"
 	"ukl/internal/cli/roff"
 	"ukl/internal/host/atomicfile"
 )
@@ -28,24 +27,107 @@ examples:
 	}
 }
 
+// The library's printer makes pages from these templates, as it makes help. Its own ToMan makes one page of all commands, with options
+// by name and without exit codes.
+
+// pageParts are what the pages have in common.
+const pageParts = `{{define "head"}}.TH "{{page .HelpName | upper | text}}" 1 "" "{{text source}}" ""
+.SH NAME
+{{page .HelpName | text}} \- {{text .Usage}}
+.SH SYNOPSIS
+.nf
+{{text .UsageText}}
+.fi
+{{end}}{{define "commands"}}{{with .VisibleCommands}}.SH COMMANDS
+{{range .}}{{term .Name .Usage}}{{end}}{{end}}{{end}}`
+
+// appPage is ukl(1).
+const appPage = pageParts + `{{template "head" .}}.SH DESCRIPTION
+Turns a program into a Linux unikernel: one image that holds a patched Linux and the program, which runs in ring 0.
+Data goes to stdout, everything else to stderr.
+Each command has a page of its own: ukl\-run(1) and so on.
+{{template "commands" .}}.SH OPTIONS
+They stand before or behind the command.
+{{range .VisibleFlags}}{{option .}}{{end}}.SH "EXIT STATUS"
+{{range .Metadata.codes}}{{term .Code .Meaning}}{{end}}.SH ENVIRONMENT
+{{range .Metadata.variables}}{{term .Name .Meaning}}{{end}}.SH "SEE ALSO"
+{{range $i, $c := commands}}{{if $i}}, {{end}}{{page $c.HelpName | text}}(1){{end}}
+`
+
+// commandPage is the page of a command.
+const commandPage = pageParts + `{{template "head" .}}{{with about .Description}}.SH DESCRIPTION
+{{text .}}
+{{end}}{{template "commands" .}}{{$title := ".SH OPTIONS\n"}}{{range .VisibleFlags}}{{if not .GetCategory}}{{$title}}{{option .}}{{$title = ""}}{{end}}{{end -}}
+.SH "OPTIONS OF EVERY COMMAND"
+{{range .VisibleFlags}}{{if .GetCategory}}{{option .}}{{end}}{{end}}{{with examples .Description}}.SH EXAMPLES
+.nf
+{{text .}}
+.fi
+{{end}}.SH "SEE ALSO"
+ukl(1), which has the exit codes and the variables
+`
+
+// manual is all pages by their names, and the names, ukl's own first.
+func manual(app *cli.App) (names []string, pages map[string][]byte) {
+	commands := visible(app.Commands)
+	pages = map[string][]byte{}
+	functions := map[string]any{
+		"text": roff.Text, "term": roff.Term, "upper": strings.ToUpper, "page": pageName,
+		"source":   func() string { return app.Name + " " + version },
+		"commands": func() []*cli.Command { return commands },
+		"option":   func(f cli.Flag) string { return roff.Term(explained(f)) },
+		"about":    func(s string) string { about, _, _ := strings.Cut(s, exampleTitle); return strings.TrimSpace(about) },
+		"examples": func(s string) string {
+			_, examples, _ := strings.Cut(s, exampleTitle)
+			return strings.ReplaceAll(strings.TrimSpace(examples), "\n  ", "\n")
+		},
+	}
+	add := func(name, template string, data any) {
+		var b bytes.Buffer
+		cli.HelpPrinterCustom(&b, template, data, functions)
+		names, pages[name] = append(names, name), b.Bytes()
+	}
+	add(app.Name, appPage, app)
+	for _, c := range commands {
+		add(pageName(c.HelpName), commandPage, c)
+	}
+	return names, pages
+}
+
+// exampleTitle begins the examples in a command's description.
+const exampleTitle = "examples:\n"
+
+// visible are the commands with those of their own behind each.
+func visible(commands []*cli.Command) []*cli.Command {
+	var all []*cli.Command
+	for _, c := range commands {
+		if !c.Hidden {
+			all = append(append(all, c), visible(c.Subcommands)...)
+		}
+	}
+	return all
+}
+
+func pageName(command string) string { return strings.ReplaceAll(command, " ", "-") }
+
 func (t *tool) man(c *cli.Context) error {
 	words, err := t.words(c, 1)
 	if err != nil {
 		return err
 	}
-	pages := manual(c.App)
+	names, pages := manual(c.App)
 	dir := words[0]
 	if dir == "" {
-		_, err = fmt.Fprint(t.stdout, pages[0])
+		_, err = t.stdout.Write(pages[names[0]])
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	var files []string
-	for _, p := range pages {
-		file := filepath.Join(dir, fmt.Sprintf("%s.%d", p.Name, p.Section))
-		if err := atomicfile.File(file, []byte(p.String()), 0o644); err != nil {
+	for _, name := range names {
+		file := filepath.Join(dir, name+".1")
+		if err := atomicfile.File(file, pages[name], 0o644); err != nil {
 			return err
 		}
 		files = append(files, file)
@@ -55,111 +137,4 @@ func (t *tool) man(c *cli.Context) error {
 	}
 	_, err = fmt.Fprintln(t.stdout, strings.Join(files, "\n"))
 	return err
-}
-
-// manual is all pages, ukl's own first.
-func manual(app *cli.App) []roff.Page {
-	own := roff.Page{Name: "ukl", Section: 1, Summary: app.Usage, Source: "ukl " + version}
-	own.Parts = []roff.Part{
-		{Title: "SYNOPSIS", Literal: []string{"ukl [OPTIONS] COMMAND [ARGUMENTS]"}},
-		{Title: "DESCRIPTION", Text: []string{"Turns a program into a Linux unikernel: one image that holds a patched Linux and the program, which runs in ring 0. " +
-			"Data goes to stdout, everything else to stderr. Each command has a page of its own: ukl-run(1) and so on."}},
-		{Title: "COMMANDS", Terms: commandTerms(app.Commands)},
-		{Title: "OPTIONS", Text: []string{"They stand before or behind the command."}, Terms: terms(globals())},
-		{Title: "EXIT STATUS", Terms: exitTerms()},
-		{Title: "ENVIRONMENT", Terms: variableTerms()},
-	}
-	pages := []roff.Page{own}
-	for _, c := range app.Commands {
-		pages = append(pages, commandPages("ukl", c)...)
-	}
-	var names []string
-	for _, p := range pages[1:] {
-		names = append(names, p.Name+"(1)")
-	}
-	pages[0].Parts = append(pages[0].Parts, roff.Part{Title: "SEE ALSO", Text: []string{strings.Join(names, ", ")}})
-	return pages
-}
-
-// commandPages are the page of a command and those of its own commands; parent stands before its name.
-func commandPages(parent string, c *cli.Command) []roff.Page {
-	if c.Hidden {
-		return nil
-	}
-	name := parent + " " + c.Name
-	p := roff.Page{Name: strings.ReplaceAll(name, " ", "-"), Section: 1, Summary: c.Usage, Source: "ukl " + version}
-	text, examples := described(c.Description)
-	add := func(part roff.Part) {
-		if len(part.Text)+len(part.Literal)+len(part.Terms) > 0 {
-			p.Parts = append(p.Parts, part)
-		}
-	}
-	add(roff.Part{Title: "SYNOPSIS", Literal: []string{c.UsageText}})
-	add(roff.Part{Title: "DESCRIPTION", Text: text})
-	add(roff.Part{Title: "COMMANDS", Terms: commandTerms(c.Subcommands)})
-	add(roff.Part{Title: "OPTIONS", Terms: terms(ownFlags(c))})
-	add(roff.Part{Title: "OPTIONS OF EVERY COMMAND", Terms: terms(globals())})
-	add(roff.Part{Title: "EXAMPLES", Literal: examples})
-	add(roff.Part{Title: "SEE ALSO", Text: []string{"ukl(1), which has the exit codes and the variables"}})
-	pages := []roff.Page{p}
-	for _, sub := range c.Subcommands {
-		pages = append(pages, commandPages(name, sub)...)
-	}
-	return pages
-}
-
-// described divides a description into paragraphs and examples.
-func described(s string) (paragraphs, examples []string) {
-	before, after, _ := strings.Cut(s, "examples:\n")
-	for p := range strings.SplitSeq(strings.TrimSpace(before), "\n\n") {
-		if p != "" {
-			paragraphs = append(paragraphs, p)
-		}
-	}
-	for l := range strings.Lines(after) {
-		examples = append(examples, strings.TrimPrefix(strings.TrimRight(l, "\n"), "  "))
-	}
-	return paragraphs, examples
-}
-
-// ownFlags are a command's flags without those that every command has.
-func ownFlags(c *cli.Command) []cli.Flag {
-	return slices.DeleteFunc(slices.Clone(c.Flags), func(f cli.Flag) bool {
-		return slices.ContainsFunc(globals(), func(g cli.Flag) bool { return g.Names()[0] == f.Names()[0] })
-	})
-}
-
-func terms(flags []cli.Flag) []roff.Term {
-	var list []roff.Term
-	for _, f := range flags {
-		if f.(cli.VisibleFlag).IsVisible() {
-			name, text := explained(f)
-			list = append(list, roff.Term{Name: name, Text: text})
-		}
-	}
-	return list
-}
-
-func commandTerms(commands []*cli.Command) []roff.Term {
-	var list []roff.Term
-	for _, c := range commands {
-		list = append(list, roff.Term{Name: c.Name, Text: c.Usage})
-	}
-	return list
-}
-
-func variableTerms() []roff.Term {
-	var list []roff.Term
-	for _, v := range variables() {
-		list = append(list, roff.Term{Name: v.Name, Text: v.Meaning})
-	}
-	return list
-}
-
-func exitTerms() []roff.Term {
-	var list []roff.Term
-	for _, r := range exit.Table() {
-		list = append(list, roff.Term{Name: r.Code, Text: r.Meaning})
-	}
-	return list
 }

@@ -6,38 +6,25 @@ import (
 	"testing"
 )
 
-func page() Page {
-	return Page{Name: "a-b", Section: 1, Summary: "it's \\fBplain\\fR", Source: `x "1"`, Parts: []Part{
-		{Title: "TEXT", Text: []string{".SH not a section", "two\n'lines"}, Literal: []string{"  ./run --x", "", ".nf"}},
-		{Title: "OPTIONS", Terms: []Term{{"-p, --port `X`", ".ce of it"}, {"~^", ""}}},
-	}}
+func TestText(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"it's \\fBplain\\fR", `it\(aqs \efBplain\efR`},
+		{".SH not a section", `\&.SH not a section`},
+		{"two\n'lines", "two\n\\(aqlines"},
+		{"two\n\nparagraphs", "two\n.PP\nparagraphs"},
+		{`x "1" ~^`, `x \(dq1\(dq \(ti\(ha`},
+		{"--port `X`", `\-\-port \(gaX\(ga`},
+		{"a\n.b", "a\n\\&.b"},
+	} {
+		if got := Text(c.text); got != c.want {
+			t.Errorf("Text(%q) = %q; want %q", c.text, got, c.want)
+		}
+	}
 }
 
-func TestString(t *testing.T) {
-	want := `.TH "A\-B" 1 "" "x \(dq1\(dq" ""
-.SH NAME
-a\-b \- it\(aqs \efBplain\efR
-.SH "TEXT"
-\&.SH not a section
-.PP
-two
-\(aqlines
-.PP
-.nf
-  ./run \-\-x
-\&
-\&.nf
-.fi
-.SH "OPTIONS"
-.TP
-\fB\-p, \-\-port \(gaX\(ga\fR
-\&.ce of it
-.TP
-\fB\(ti\(ha\fR
-\&
-`
-	if got := page().String(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+func TestTerm(t *testing.T) {
+	if got, want := Term("-p", ".ce of it"), ".TP\n\\fB\\-p\\fR\n\\&.ce of it\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
 	}
 }
 
@@ -45,18 +32,23 @@ two
 func TestRendered(t *testing.T) {
 	groff, err := exec.LookPath("groff")
 	if err != nil {
-		t.Log("no groff here to judge the page: TestString has looked at its source")
+		t.Log("no groff here to judge the page: TestText has looked at its source")
 		return
 	}
+	lines := []string{`it's \fBplain\fR`, ".SH not a section", "'br", "./run --x", "-p, --port `X`", ".ce of it", "~^", `"quoted"`}
+	page := ".TH \"" + Text("a-b") + "\" 1 \"\" \"" + Text(`x "1"`) + "\" \"\"\n.SH NAME\n.nf\n"
+	for _, l := range lines {
+		page += Text(l) + "\n"
+	}
 	cmd := exec.Command(groff, "-man", "-ww", "-Tascii", "-P-c", "-P-b", "-P-u")
-	cmd.Stdin = strings.NewReader(page().String())
+	cmd.Stdin = strings.NewReader(page + ".fi\n" + Term("-x", "what"))
 	var warnings strings.Builder
 	cmd.Stderr = &warnings
 	out, err := cmd.Output()
 	if err != nil || warnings.Len() > 0 {
 		t.Fatalf("%v\n%s", err, &warnings)
 	}
-	for _, want := range []string{`it's \fBplain\fR`, ".SH not a section", "./run --x", "-p, --port `X`", ".ce of it", "~^"} {
+	for _, want := range append(lines, `x "1"`, "-x") {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
