@@ -15,7 +15,9 @@ words() { printf '%s' "$1" | tr '\n' ' '; }
 flags="-O2 -g -ffile-prefix-map=/build/obj=."
 if [ -z "$result" ]; then flags="$flags -fno-pie"; fi
 # libtool takes -static to mean its own libraries only, and hands on the same by its other name.
-export CC=gcc CXX=g++ CFLAGS="$flags $(words "$cflags")" CXXFLAGS="$flags $(words "$cxxflags")" LDFLAGS="-static --static $(words "$ldflags")"
+CC=gcc CXX=g++ CFLAGS="$flags $(words "$cflags")" CXXFLAGS="$flags $(words "$cxxflags")"
+LDFLAGS="-static --static $(words "$ldflags")"
+export CC CXX CFLAGS CXXFLAGS LDFLAGS
 export MAKEFLAGS="-j$NIX_BUILD_CORES" CMAKE_BUILD_PARALLEL_LEVEL="$NIX_BUILD_CORES"
 
 # cmake and pkg-config would find shared libraries.

@@ -22,8 +22,11 @@ func TestEqual(t *testing.T) {
 		other string
 		want  bool
 	}{
-		{file("same", append(long, 'a')), true}, {file("last", append(long, 'b')), false},
-		{file("shorter", long), false}, {file("longer", append(long, "ab"...)), false}, {file("empty", nil), false},
+		{file("same", append(long, 'a')), true},
+		{file("last", append(long, 'b')), false},
+		{file("shorter", long), false},
+		{file("longer", append(long, "ab"...)), false},
+		{file("empty", nil), false},
 		{filepath.Join(dir, "nothere"), false},
 	} {
 		if equal(a, c.other) != c.want || equal(c.other, a) != c.want {

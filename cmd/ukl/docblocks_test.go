@@ -54,8 +54,14 @@ func codeBlocks(page string) ([]codeBlock, error) {
 		before = line
 	}
 	for i := range list {
-		for last := &list[i]; last.lines[len(last.lines)-1] == ""; {
-			last.lines = last.lines[:len(last.lines)-1]
+		b := &list[i]
+		for b.lines[len(b.lines)-1] == "" {
+			b.lines = b.lines[:len(b.lines)-1]
+		}
+		// One in an item of a list is indented further.
+		indent := b.lines[0][:len(b.lines[0])-len(strings.TrimLeft(b.lines[0], " "))]
+		for j := range b.lines {
+			b.lines[j] = strings.TrimPrefix(b.lines[j], indent)
 		}
 	}
 	return list, nil
@@ -87,8 +93,10 @@ func (b codeBlock) manifest() string {
 // each line is one, if the first word of the first line is a program.
 func (b codeBlock) commands() []shownCommand {
 	prompts := slices.ContainsFunc(b.lines, func(l string) bool { return strings.HasPrefix(l, "$ ") })
-	programs := []string{"ukl", "./ukl", "go", "nix", "nix-store", "cd", "qemu-system-x86_64", "UKL_SEEDS=/media/stick",
-		"UKL_TEST_DISTRIBUTIONS=on", "NIX_CONFIG='builders", "CGO_ENABLED=0", "eval"}
+	programs := []string{
+		"ukl", "./ukl", "go", "nix", "nix-store", "cd", "qemu-system-x86_64", "UKL_SEEDS=/media/stick",
+		"UKL_TEST_DISTRIBUTIONS=on", "NIX_CONFIG='builders", "CGO_ENABLED=0", "eval",
+	}
 	first, _, _ := strings.Cut(b.lines[0], " ")
 	if !prompts && !slices.Contains(programs, first) {
 		return nil
@@ -306,6 +314,7 @@ func unrun() map[string]string {
 		shown    = "what is printed, as recorded"
 		options  = "what may be typed"
 		absolute = "it names other machines"
+		release  = "a person makes a release"
 	)
 	return map[string]string{
 		"README.md ./ukl run multithreaded":                  ci,
@@ -332,6 +341,13 @@ func unrun() map[string]string {
 		"docs/programs.md name = \"query\"":                  "boot_packages.txtar",
 		"docs/programs.md $ cp /lib64":                       "boot_dynamic.txtar",
 		"docs/programs.md $ ukl run ./ld.so":                 "boot_dynamic.txtar",
+		"docs/release.md ./ukl pins outdated":                release,
+		"docs/release.md go run":                             release,
+		"docs/release.md .ci/lint":                           ci,
+		"docs/release.md .ci/run":                            release,
+		"docs/release.md UKL_TEST_KERNEL=on":                 release,
+		"docs/release.md ./ukl build":                        release,
+		"docs/release.md git tag":                            release,
 		"docs/run.md ukl run [OPTIONS]":                      options,
 		"docs/run.md ukl: the application was killed":        shown,
 		"docs/stages.md nix build .#linux":                   "boot_flake.txtar",

@@ -82,16 +82,36 @@ type feature struct {
 // Features that the kernel's ext2 does not have: it can mount nothing with the first, and write to nothing with the second.
 func incompatible() []feature {
 	return []feature{
-		{0x1, "compression"}, {0x4, "needs_recovery"}, {0x8, "journal_dev"}, {0x40, "extents"}, {0x80, "64bit"}, {0x100, "mmp"},
-		{0x200, "flex_bg"}, {0x400, "ea_inode"}, {0x1000, "dirdata"}, {0x2000, "metadata_csum_seed"}, {0x4000, "large_dir"},
-		{0x8000, "inline_data"}, {0x10000, "encrypt"}, {0x20000, "casefold"},
+		{0x1, "compression"},
+		{0x4, "needs_recovery"},
+		{0x8, "journal_dev"},
+		{0x40, "extents"},
+		{0x80, "64bit"},
+		{0x100, "mmp"},
+		{0x200, "flex_bg"},
+		{0x400, "ea_inode"},
+		{0x1000, "dirdata"},
+		{0x2000, "metadata_csum_seed"},
+		{0x4000, "large_dir"},
+		{0x8000, "inline_data"},
+		{0x10000, "encrypt"},
+		{0x20000, "casefold"},
 	}
 }
 
 func unwritable() []feature {
 	return []feature{
-		{0x8, "huge_file"}, {0x10, "uninit_bg"}, {0x20, "dir_nlink"}, {0x40, "extra_isize"}, {0x100, "quota"}, {0x200, "bigalloc"},
-		{0x400, "metadata_csum"}, {0x1000, "read-only"}, {0x2000, "project"}, {0x8000, "verity"}, {0x10000, "orphan_present"},
+		{0x8, "huge_file"},
+		{0x10, "uninit_bg"},
+		{0x20, "dir_nlink"},
+		{0x40, "extra_isize"},
+		{0x100, "quota"},
+		{0x200, "bigalloc"},
+		{0x400, "metadata_csum"},
+		{0x1000, "read-only"},
+		{0x2000, "project"},
+		{0x8000, "verity"},
+		{0x10000, "orphan_present"},
 	}
 }
 

@@ -109,8 +109,13 @@ func TestArchive(t *testing.T) {
 func TestUnsayable(t *testing.T) {
 	many := strings.Fields(strings.Repeat("x ", mostWords+1))
 	for _, c := range []Contents{
-		{Args: []string{"two words"}}, {Args: []string{""}}, {Args: []string{`"quoted"`}}, {Args: many}, {Args: []string{"line\nbreak"}},
-		{Env: []string{"A=b c"}}, {Env: []string{"A.B=c"}},
+		{Args: []string{"two words"}},
+		{Args: []string{""}},
+		{Args: []string{`"quoted"`}},
+		{Args: many},
+		{Args: []string{"line\nbreak"}},
+		{Env: []string{"A=b c"}},
+		{Env: []string{"A.B=c"}},
 	} {
 		var u *Unsayable
 		if _, err := Archive(c); !errors.As(err, &u) {

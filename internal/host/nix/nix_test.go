@@ -185,8 +185,11 @@ func TestTail(t *testing.T) {
 		want string
 	}{
 		{"silent", []string{"a", "b"}, "a"},
-		{"linker", []string{"CXX a.o", "/usr/bin/ld: a.o: warning: getpwnam", "/usr/bin/ld: attempted static link of dynamic object `libx.so'", "collect2: error: ld returned 1 exit status"},
-			"/usr/bin/ld: attempted static link of dynamic object `libx.so'"},
+		{
+			"linker",
+			[]string{"CXX a.o", "/usr/bin/ld: a.o: warning: getpwnam", "/usr/bin/ld: attempted static link of dynamic object `libx.so'", "collect2: error: ld returned 1 exit status"},
+			"/usr/bin/ld: attempted static link of dynamic object `libx.so'",
+		},
 		{"warned", []string{"gcc -o a", "/usr/bin/ld: a.o: warning: getpwnam", "collect2: error: ld returned 1 exit status"}, "collect2: error: ld returned 1 exit status"},
 		{"cmake", []string{"-- Detecting", "CMake Error at CMakeLists.txt:4 (find_package):", "  By not providing"}, "CMake Error at CMakeLists.txt:4 (find_package):"},
 		{"meson", []string{"Run-time dependency x found: NO", "meson.build:3:0: ERROR: Dependency \"x\" not found"}, "meson.build:3:0: ERROR: Dependency \"x\" not found"},

@@ -212,8 +212,10 @@ func TestUnfinished(t *testing.T) {
 		"a changed file": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"init/main.c": "three\n"}) }, "a file is not committed"},
 		"new files":      {func(tr *Tree) { write(t, tr.Dir, map[string]string{"a.c": "", "b.c": ""}) }, "2 files are not committed"},
 		"an ignored one": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"b.o": ""}) }, ""},
-		"an empty commit": {func(tr *Tree) { commit(t, tr, "commit", "-q", "--allow-empty", "-m", "nothing") },
-			"changes nothing, so it is not a patch"},
+		"an empty commit": {
+			func(tr *Tree) { commit(t, tr, "commit", "-q", "--allow-empty", "-m", "nothing") },
+			"changes nothing, so it is not a patch",
+		},
 		"another root": {func(tr *Tree) {
 			commit(t, tr, "checkout", "-q", "--orphan", "x")
 			commit(t, tr, "commit", "-q", "-m", "x")

@@ -113,8 +113,12 @@ func TestOutdated(t *testing.T) {
 		"bookworm-security": {"b 1.10+deb12u1", "c 1.9"},
 	})
 	pins := []Pin{
-		{Name: "a", Version: "1"}, {Name: "b", Version: "1.9", Groups: []string{"tools"}}, {Name: "c", Version: "2"},
-		{Name: "d", Version: "3"}, {Name: "newer", Version: "1"}, {Name: "archive", URL: "https://x/archive"},
+		{Name: "a", Version: "1"},
+		{Name: "b", Version: "1.9", Groups: []string{"tools"}},
+		{Name: "c", Version: "2"},
+		{Name: "d", Version: "3"},
+		{Name: "newer", Version: "1"},
+		{Name: "archive", URL: "https://x/archive"},
 	}
 	for i := range pins[:5] {
 		pins[i].Path = "pool/" + pins[i].Name + "_amd64.deb"

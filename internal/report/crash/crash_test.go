@@ -326,8 +326,11 @@ func tiny() []byte {
 		link, info  uint32
 		each        uint64
 	}{
-		{".text", elf.SHT_PROGBITS, 6, base, 0, 0, 0}, {".eh_frame", elf.SHT_PROGBITS, 2, 0x400000, 0, 0, 0},
-		{".symtab", elf.SHT_SYMTAB, 0, 0, 4, 1, 24}, {".strtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0}, {".shstrtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0},
+		{".text", elf.SHT_PROGBITS, 6, base, 0, 0, 0},
+		{".eh_frame", elf.SHT_PROGBITS, 2, 0x400000, 0, 0, 0},
+		{".symtab", elf.SHT_SYMTAB, 0, 0, 4, 1, 24},
+		{".strtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0},
+		{".shstrtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0},
 	} {
 		put(uint32(strings.Index(sections, s.name+"\x00")), uint32(s.kind), s.flags, s.addr, offsets[i], uint64(len(parts[i])), s.link, s.info, uint64(1), s.each)
 	}

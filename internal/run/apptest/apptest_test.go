@@ -67,7 +67,7 @@ func TestExchange(t *testing.T) {
 		got        string
 	}{
 		"an answer":             {[]func(net.Conn){says("hello\n")}, "hello", false, "hello\n"},
-		"in pieces":             {[]func(net.Conn){says("hel", "lo\n")}, "hello", false, "hello\n"},
+		"in pieces":             {[]func(net.Conn){says("he", "llo\n")}, "hello", false, "hello\n"},
 		"nobody there at first": {[]func(net.Conn){resets, resets, says("hello\n")}, "hello", false, "hello\n"},
 		"another answer":        {[]func(net.Conn){says("goodbye\n")}, "hello", true, "goodbye\n"},
 		"no answer is wanted":   {[]func(net.Conn){resets, holds}, "", false, ""},
@@ -107,7 +107,7 @@ func TestRecord(t *testing.T) {
 	var seen atomic.Int32
 	var r record
 	r.await("needle", func() { seen.Add(1) })
-	var read = make(chan struct{})
+	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		for seen.Load() == 0 {

@@ -158,8 +158,10 @@ func TestJournal(t *testing.T) {
 		{"Kernel panic - not syncing: x\nKernel panic - not syncing: y\nukl: app exited with status 0\n", Verdict{Known: true, Panic: "Kernel panic - not syncing: x"}},
 		{"[ 1.0] Out of memory: Killed process 57 (app) total-vm:1kB\nukl: app killed by signal 9\n", Verdict{Known: true, Signal: 9, Memory: true}},
 		{"Kernel panic - not syncing: System is deadlocked on memory\n", Verdict{Memory: true, Panic: "Kernel panic - not syncing: System is deadlocked on memory"}},
-		{"[ 1.0] BUG: kernel NULL pointer dereference, address: 08\r\n[ 1.0] Oops: 0002 [#1] SMP\n[ 1.0] RIP: 0010:do_it+0x1/0x2\r\n[ 1.0] RIP: 0033:0x40\nKernel panic - not syncing: Fatal exception\n",
-			Verdict{Panic: "Kernel panic - not syncing: Fatal exception", Cause: "BUG: kernel NULL pointer dereference, address: 08", Where: "do_it+0x1/0x2"}},
+		{
+			"[ 1.0] BUG: kernel NULL pointer dereference, address: 08\r\n[ 1.0] Oops: 0002 [#1] SMP\n[ 1.0] RIP: 0010:do_it+0x1/0x2\r\n[ 1.0] RIP: 0033:0x40\nKernel panic - not syncing: Fatal exception\n",
+			Verdict{Panic: "Kernel panic - not syncing: Fatal exception", Cause: "BUG: kernel NULL pointer dereference, address: 08", Where: "do_it+0x1/0x2"},
+		},
 		{"[ 1.0] general protection fault, probably for non-canonical address 0x41: 0000 [#1] SMP\n", Verdict{Cause: "general protection fault, probably for non-canonical address 0x41"}},
 		{"[ 1.0] an application says RIP: 0010:x and BUG: too\n", Verdict{}},
 		{"Kernel panic - not syncing: x\nBUG: later\n", Verdict{Panic: "Kernel panic - not syncing: x"}},

@@ -12,8 +12,10 @@ import (
 
 func TestArgv(t *testing.T) {
 	c := Command{Program: "gdb", App: "/a", Kernel: "/my k", Address: "127.0.0.1:1", Breaks: []string{"main", "x.c:3"}}
-	want := []string{"gdb", "/a", "-ex", `add-symbol-file "/my k"`, "-ex", "target remote 127.0.0.1:1", "-ex", "set trust-readonly-sections on",
-		"-ex", "hbreak main", "-ex", "hbreak x.c:3", "-ex", "set trust-readonly-sections off", "-ex", "continue"}
+	want := []string{
+		"gdb", "/a", "-ex", `add-symbol-file "/my k"`, "-ex", "target remote 127.0.0.1:1", "-ex", "set trust-readonly-sections on",
+		"-ex", "hbreak main", "-ex", "hbreak x.c:3", "-ex", "set trust-readonly-sections off", "-ex", "continue",
+	}
 	if got := c.Argv(); !slices.Equal(got, want) {
 		t.Errorf("Argv = %q\nwant %q", got, want)
 	}

@@ -42,8 +42,10 @@ func TestInitrd(t *testing.T) {
 		f := strings.Fields(line)
 		names = append(names, f[0]+" "+f[len(f)-1])
 	}
-	want := []string{"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/resolv.conf",
-		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxr-xr-x var", "drwxr-xr-x var/log", "lrwxrwxrwx /run", "drwxrwxrwt var/tmp", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env"}
+	want := []string{
+		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/resolv.conf",
+		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxr-xr-x var", "drwxr-xr-x var/log", "lrwxrwxrwx /run", "drwxrwxrwt var/tmp", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env",
+	}
 	if !slices.Equal(names, want) {
 		t.Errorf("cpio reads %q", names)
 	}
