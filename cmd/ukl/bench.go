@@ -143,7 +143,7 @@ const (
 // benchMachines builds what the modes need. An application with a kernel of its own has no Companion: its image would have another.
 func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.Options, error) {
 	if a.Program != "" || a.Prebuilt != "" {
-		return nil, exit.Errorf(exit.Usage, "%s is a finished program: it has no gate to choose", a.Name).WithHint("ukl run --mode process runs it in ring 3")
+		return nil, exit.Errorf(exit.Usage, "%s is a finished program, so bench cannot choose between gate and bypass", a.Name).WithHint("ukl run --mode process runs it in ring 3")
 	}
 	b, done := t.builder(c)
 	defer done()

@@ -154,7 +154,7 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 		return "", err
 	}
 	if kind != format.BzImage && kind != format.Vmlinux && len(a.Volumes) > 0 {
-		t.note(c, "the volumes of ukl.toml belong to this host: %s has none", file)
+		t.note(c, "%s has none of ukl.toml's volumes, which belong to this host", file)
 	}
 	return file, atomicfile.File(file, text, 0o644)
 }

@@ -90,7 +90,7 @@ func clientError(err error, address string) error {
 	case errors.As(err, &mismatch), errors.Is(err, echo.ErrClosed):
 		return &exit.Error{Code: exit.No, Err: err}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return exit.Errorf(exit.Unavailable, "nobody listens on %s", address).WithHint("ukl run multithreaded")
+		return exit.Errorf(exit.Unavailable, "nothing listens on %s", address).WithHint("ukl run multithreaded")
 	case errors.As(err, &op):
 		return &exit.Error{Code: exit.Unavailable, Err: err}
 	}

@@ -40,14 +40,14 @@ func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Ve
 func (t *tool) tellLate(c *cli.Context, o guest.Options, l guest.Late) {
 	s := fmt.Sprintf("the kernel has not started the application after %s", o.Patience)
 	if l.Silent {
-		s += ", and has said nothing"
+		s += ", and has printed nothing"
 	}
 	if name := crash.KernelFunction(systemMap(o), l.Address); name != "" {
 		s += ", and is at " + name
 	} else if l.Address != 0 {
 		s += fmt.Sprintf(", and is at %#x", l.Address)
 	}
-	t.note(c, "%s; -v shows what it says, --timeout would end it", s)
+	t.note(c, "%s; -v shows its messages, --timeout ends it", s)
 }
 
 // systemMap is the file with the symbols of a run's kernel. It need not be there.

@@ -90,7 +90,7 @@ func (t *tool) gc(c *cli.Context) error {
 	}
 	t.note(c, "%d paths to delete, %d MB", len(found), out.Bytes/1e6)
 	if len(gone) > 0 {
-		t.note(c, "and what only these hold: %s", strings.Join(gone, ", "))
+		t.note(c, "also what only these applications hold: %s", strings.Join(gone, ", "))
 	}
 	return nil
 }

@@ -231,7 +231,7 @@ func pinsVerify(c *cli.Context) error {
 	if c.Bool("json") {
 		err = printJSON(c.App.Writer, verifiedPins{len(present), len(invalid), append([]string{}, bad...)})
 	} else {
-		_, err = fmt.Fprintf(c.App.Writer, "%d in the store, %d right, %d not here\n", len(present), len(present)-len(bad), len(invalid))
+		_, err = fmt.Fprintf(c.App.Writer, "%d in the store, %d with the right hash, %d not in the store\n", len(present), len(present)-len(bad), len(invalid))
 	}
 	if len(bad) > 0 {
 		return wrongPins(bad)
@@ -311,7 +311,7 @@ func pinsOutdated(c *cli.Context) error {
 
 func printOutdated(w io.Writer, all int, behind []pins.Behind) error {
 	if len(behind) == 0 {
-		_, err := fmt.Fprintf(w, "all %d pins are the newest\n", all)
+		_, err := fmt.Fprintf(w, "all %d pins are up to date\n", all)
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -340,7 +340,7 @@ func pinsAdd(c *cli.Context) error {
 	wanted := slices.Clone(m.Packages)
 	for _, name := range c.Args().Slice() {
 		if !manifest.IsPackage(name) {
-			return exit.Errorf(exit.Input, "%q is no name of a Debian package", name)
+			return exit.Errorf(exit.Input, "%q is not the name of a Debian package", name)
 		}
 		if !slices.Contains(wanted, name) {
 			wanted = append(wanted, name)

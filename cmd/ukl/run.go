@@ -209,7 +209,7 @@ func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 	if words := c.Args().Slice(); len(words) > 1 {
 		right := slices.Concat(strings.Fields(c.Command.HelpName), t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
-		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application stand behind --").WithHint("%s", quoted(right))
+		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application come after --").WithHint("%s", quoted(right))
 	}
 	if c.IsSet("kernel") && c.String("mode") != process {
 		name := c.Args().First()
@@ -309,7 +309,7 @@ func network(c *cli.Context, m *qemu.Machine) error {
 		}
 		if m.Network = n; n.Tap != "" {
 			if c.IsSet("port") || c.Bool("ipv6") {
-				return exit.Errorf(exit.Usage, "--net tap: the guest is reached at %s itself: no --port, no --ipv6", n.Address.Addr())
+				return exit.Errorf(exit.Usage, "--net tap takes no --port and no --ipv6: the guest has its own address, %s", n.Address.Addr())
 			}
 			m.Forwards = nil
 		}
@@ -343,7 +343,7 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		all = append(all, v)
 	}
 	if len(all) > qemu.MaxVolumes {
-		return nil, exit.Errorf(exit.Usage, "%d volumes: a guest has room for %d", len(all), qemu.MaxVolumes)
+		return nil, exit.Errorf(exit.Usage, "%d volumes are too many: a guest has room for %d", len(all), qemu.MaxVolumes)
 	}
 	for i, v := range all {
 		fi, err := os.Stat(v.Host)
@@ -373,7 +373,7 @@ func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error)
 	}
 	f, err := os.OpenFile(v.Host, mode, 0)
 	if errors.Is(err, fs.ErrPermission) && !v.ReadOnly {
-		return "", exit.Errorf(exit.NoInput, "volume %s: %v", v, err).WithHint("the guest can be kept from writing to it: --volume %s:ro", v)
+		return "", exit.Errorf(exit.NoInput, "volume %s: %v", v, err).WithHint("to keep the guest from writing to it: --volume %s:ro", v)
 	}
 	if err != nil {
 		return "", err
@@ -392,7 +392,7 @@ func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error)
 			return "", err
 		}
 		return "", exit.Errorf(exit.Input, "volume %s: it holds %s, which the guest's kernel cannot mount", v, found).
-			WithHint("in ukl.toml: [kernel] config = %s, or an image made by: mke2fs -t ext2", lines)
+			WithHint("add to ukl.toml: [kernel] config = %s, or make the image with: mke2fs -t ext2", lines)
 	}
 	return found.Type, nil
 }

@@ -107,7 +107,7 @@ func (t *tool) test(c *cli.Context) error {
 // chosen are the tests of an application that have one of the names; all without names.
 func chosen(a apps.App, names []string) ([]manifest.Test, error) {
 	if len(a.Tests) == 0 {
-		return nil, exit.Errorf(exit.NoInput, "%s has no tests", a.Name).WithHint("a [[test]] in its ukl.toml is one")
+		return nil, exit.Errorf(exit.NoInput, "%s has no tests", a.Name).WithHint("add a [[test]] to its ukl.toml")
 	}
 	var all []string
 	for _, t := range a.Tests {

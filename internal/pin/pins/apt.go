@@ -29,7 +29,7 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 type NoApt struct{ Reason error }
 
 func (e *NoApt) Error() string {
-	return fmt.Sprintf("apt is needed to look for packages: %v", e.Reason)
+	return fmt.Sprintf("ukl needs apt to look for packages: %v", e.Reason)
 }
 
 // Unwrap returns the reason.
@@ -38,9 +38,9 @@ func (e *NoApt) Unwrap() error { return e.Reason }
 // Hint is the line that helps.
 func (e *NoApt) Hint() string {
 	if errors.Is(e.Reason, exec.ErrNotFound) {
-		return "run it on Debian, or in a container of it"
+		return "run it on Debian, or in a Debian container"
 	}
-	return "name a Debian mirror that can be reached: --mirror URL or " + MirrorEnv
+	return "name a Debian mirror that this machine can reach: --mirror URL or " + MirrorEnv
 }
 
 // apt is the host's apt with package lists of its own, those of the suite and its security archive, as if nothing else were
@@ -118,7 +118,7 @@ func (a *apt) prepare(ctx context.Context, o Options, installed []Pin, refresh b
 	}
 	a.bases = archives(o, hostMirrors(ctx))
 	if a.bases == nil {
-		return &NoApt{errors.New("no mirror may be asked")}
+		return &NoApt{errors.New("the settings allow no mirror")}
 	}
 	signed := ""
 	if _, err := os.Stat(keyring); err == nil {

@@ -18,7 +18,7 @@ type Archive struct {
 func CheckURL(address string) error {
 	if strings.HasPrefix(address, "pool/") {
 		if !only(address, lower+upper+digits+".+~_/-") || path.Clean(address) != address || path.Base(path.Dir(address)) == "." {
-			return fmt.Errorf("%q is no path in a Debian pool", address)
+			return fmt.Errorf("%q is not a path in a Debian pool", address)
 		}
 		return nil
 	}
@@ -26,17 +26,17 @@ func CheckURL(address string) error {
 	switch {
 	case err != nil || strings.ContainsAny(address, " \x00\n"):
 	case u.User != nil:
-		return fmt.Errorf("%q holds a password, which would be in what is built", address)
+		return fmt.Errorf("%q contains a password, which would get into the build", address)
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && len(u.Path) > 1, u.Scheme == "file" && u.Host == "" && len(u.Path) > 1:
 		return nil
 	}
-	return fmt.Errorf("%q is no address of an archive: want https://HOST/FILE, http://, file:///FILE, or pool/... of a Debian mirror", address)
+	return fmt.Errorf("%q is not the address of an archive: want https://HOST/FILE, http://, file:///FILE, or pool/... of a Debian mirror", address)
 }
 
 // CheckHash tells whether s can be a SHA-256.
 func CheckHash(s string) error {
 	if !isHash(s) {
-		return fmt.Errorf("%q is no SHA-256, which has 64 digits 0-9 and a-f: `sha256sum FILE` prints it", s)
+		return fmt.Errorf("%q is not a SHA-256 of 64 digits 0-9 and a-f: `sha256sum FILE` prints it", s)
 	}
 	return nil
 }

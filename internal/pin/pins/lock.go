@@ -219,15 +219,15 @@ func (l *Lock) checkEach() *flaw {
 		p, near := l.Packages[n], `"`+n+`": {`
 		switch {
 		case !isPackage(n):
-			return &flaw{near, fmt.Sprintf("%q is no package name", n)}
+			return &flaw{near, fmt.Sprintf("%q is not a package name", n)}
 		case !isVersion(p.Version):
-			return &flaw{near, fmt.Sprintf("%s: %q is no version", n, p.Version)}
+			return &flaw{near, fmt.Sprintf("%s: %q is not a version", n, p.Version)}
 		case p.Archive != Main && p.Archive != Security && p.Archive != Backports:
-			return &flaw{near, fmt.Sprintf("%s: %q is no archive: want %s, %s or %s", n, p.Archive, Main, Security, Backports)}
+			return &flaw{near, fmt.Sprintf("%s: %q is not an archive: want %s, %s or %s", n, p.Archive, Main, Security, Backports)}
 		case !isPoolPath(p.Path):
-			return &flaw{near, fmt.Sprintf("%s: %q is no path in a pool", n, p.Path)}
+			return &flaw{near, fmt.Sprintf("%s: %q is not a path in a pool", n, p.Path)}
 		case !isHash(p.SHA256):
-			return &flaw{near, fmt.Sprintf("%s: %q is no SHA-256", n, p.SHA256)}
+			return &flaw{near, fmt.Sprintf("%s: %q is not a SHA-256", n, p.SHA256)}
 		case p.Size <= 0:
 			return &flaw{near, fmt.Sprintf("%s: size %d", n, p.Size)}
 		}
@@ -238,13 +238,13 @@ func (l *Lock) checkEach() *flaw {
 // checkWhole looks at what refers to packages, and at the hashes of outputs.
 func (l *Lock) checkWhole() *flaw {
 	if !isSnapshot(l.Snapshot) {
-		return &flaw{`"snapshot"`, fmt.Sprintf("%q is no time of a snapshot: want 20060102T150405Z", l.Snapshot)}
+		return &flaw{`"snapshot"`, fmt.Sprintf("%q is not the time of a snapshot: want 20060102T150405Z", l.Snapshot)}
 	}
 	if !isVersion(l.Go.Version) {
-		return &flaw{`"go"`, fmt.Sprintf("go: %q is no version", l.Go.Version)}
+		return &flaw{`"go"`, fmt.Sprintf("go: %q is not a version", l.Go.Version)}
 	}
 	if !isHash(l.Go.Archive) {
-		return &flaw{`"go"`, fmt.Sprintf("go: archive: %q is no SHA-256", l.Go.Archive)}
+		return &flaw{`"go"`, fmt.Sprintf("go: archive: %q is not a SHA-256", l.Go.Archive)}
 	}
 	for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 		for _, n := range l.Trees[t].Packages {
@@ -271,7 +271,7 @@ func (l *Lock) checkWhole() *flaw {
 }
 
 func newer(name string, text []byte, v int) error {
-	return find(name, text, `"version"`, fmt.Sprintf("lock version %d is newer than this ukl, which knows %d", v, Version))
+	return find(name, text, `"version"`, fmt.Sprintf("lock version %d is newer than this ukl, which reads version %d", v, Version))
 }
 
 func position(name string, text []byte, offset int64, err error) error {
@@ -362,7 +362,7 @@ func FromSRI(s string) ([]byte, error) {
 	b64, ok := strings.CutPrefix(s, "sha256-")
 	raw, err := base64.StdEncoding.DecodeString(b64)
 	if !ok || err != nil || len(raw) != 32 {
-		return nil, fmt.Errorf("%q is no sha256-... hash", s)
+		return nil, fmt.Errorf("%q is not a sha256-... hash", s)
 	}
 	return raw, nil
 }
@@ -371,7 +371,7 @@ func FromSRI(s string) ([]byte, error) {
 func ToSRI(digits string) (string, error) {
 	raw, err := hex.DecodeString(digits)
 	if err != nil || len(raw) != 32 {
-		return "", fmt.Errorf("%q is no SHA-256", digits)
+		return "", fmt.Errorf("%q is not a SHA-256", digits)
 	}
 	return "sha256-" + base64.StdEncoding.EncodeToString(raw), nil
 }

@@ -100,7 +100,7 @@ func TestParseNamesThePlace(t *testing.T) {
 	good := string(text)
 	bash := regexp.MustCompile(`"bash": \{[^}]*\}`).FindString(good)
 	for _, c := range []struct{ name, from, to, want string }{
-		{"newer", `"version": 2,`, `"version": 3,`, `pins.json:2:3: lock version 3 is newer than this ukl, which knows 2`},
+		{"newer", `"version": 2,`, `"version": 3,`, `pins.json:2:3: lock version 3 is newer than this ukl, which reads version 2`},
 		{"newer with new fields", `"version": 2,`, `"version": 7, "planet": "Mars",`, `lock version 7 is newer`},
 		{"older", `"version": 2,`, `"version": 1,`, `pins.json:2:3: no version, or not 2`},
 		{"no version", `"version": 2,`, `"version": 0,`, `pins.json:2:3: no version`},
@@ -108,10 +108,10 @@ func TestParseNamesThePlace(t *testing.T) {
 		{"broken", `"suite": `, `"suite" `, `pins.json:4:11: invalid character`},
 		{"cut", good[len(good)/2:], ``, `unexpected EOF`},
 		{"more text", "  }\n}\n", "  }\n}\n{}", `text after the lock's end`},
-		{"hash", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/main/b/bash/b.deb", "sha256": "00", "size": 1}`, `bash: "00" is no SHA-256`},
-		{"path", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/../../etc/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no path in a pool`},
-		{"host", bash, `"bash": {"version": "5", "archive": "main", "path": "https://x/pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no path in a pool`},
-		{"option as version", bash, `"bash": {"version": "5 -o x=y", "archive": "main", "path": "pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is no version`},
+		{"hash", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/main/b/bash/b.deb", "sha256": "00", "size": 1}`, `bash: "00" is not a SHA-256`},
+		{"path", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/../../etc/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is not a path in a pool`},
+		{"host", bash, `"bash": {"version": "5", "archive": "main", "path": "https://x/pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is not a path in a pool`},
+		{"option as version", bash, `"bash": {"version": "5 -o x=y", "archive": "main", "path": "pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is not a version`},
 		{"package gone", bash + ",", ``, `package bash has no pin`},
 	} {
 		text := strings.Replace(good, c.from, c.to, 1)
@@ -153,8 +153,8 @@ func TestWriteReplacesWhole(t *testing.T) {
 func TestToolchainIsChecked(t *testing.T) {
 	l, text := repositoryLock(t)
 	for from, want := range map[string]string{
-		`"version":"` + l.Go.Version: `go: "../x" is no version`,
-		`"archive":"` + l.Go.Archive: `go: archive: "../x" is no SHA-256`,
+		`"version":"` + l.Go.Version: `go: "../x" is not a version`,
+		`"archive":"` + l.Go.Archive: `go: archive: "../x" is not a SHA-256`,
 	} {
 		key, _, _ := strings.Cut(from, ":")
 		bad := strings.Replace(string(text), from, key+`:"../x`, 1)
@@ -183,8 +183,8 @@ func TestPublished(t *testing.T) {
 		t.Errorf("%q %v, want %s", got, err, sum)
 	}
 	for _, c := range []struct{ list, version, want string }{
-		{"/list", "1.99.0", "go1.99.0.linux-amd64.tar.gz is published at ADDRESS/list: that list does not have it"},
-		{"/list", "1.99.2", "that list does not have it"},
+		{"/list", "1.99.0", "go1.99.0.linux-amd64.tar.gz is published at ADDRESS/list: that list does not contain it"},
+		{"/list", "1.99.2", "that list does not contain it"},
 		{"/other", "1.99.1", "ADDRESS/other: 404 Not Found"},
 	} {
 		got, err := published(t.Context(), server.URL+c.list, c.version)

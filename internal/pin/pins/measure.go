@@ -67,7 +67,7 @@ func published(ctx context.Context, list, version string) (string, error) {
 			}
 		}
 	}
-	return fail(errors.New("that list does not have it"))
+	return fail(errors.New("that list does not contain it"))
 }
 
 // addToolchain puts the toolchain of a version into the store through the host's go command, and returns its path.

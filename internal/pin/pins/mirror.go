@@ -145,7 +145,7 @@ func (f *fetch) addressed(ctx context.Context) error {
 		case p.URL == "" || p.Path != "":
 			continue
 		case f.o.NoPublic || f.o.Mirror == NoMirror && !here:
-			f.failed(p.URL, "is not to be asked")
+			f.failed(p.URL, "is not asked")
 			continue
 		case here:
 			if err := f.local(ctx, p, file); err != nil {

@@ -73,7 +73,7 @@ func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, 
 	switch d.Version {
 	case Version:
 		if !isSnapshot(d.Snapshot) {
-			return nil, find(file, text, `"snapshot"`, fmt.Sprintf("%q is no time of a snapshot", d.Snapshot))
+			return nil, find(file, text, `"snapshot"`, fmt.Sprintf("%q is not the time of a snapshot", d.Snapshot))
 		}
 	case 1:
 		for n, p := range d.Packages {
@@ -81,7 +81,7 @@ func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, 
 			d.Packages[n] = p
 		}
 	default:
-		return nil, find(file, text, `"version"`, fmt.Sprintf("lock version %d, and this ukl knows 1 and %d", d.Version, Version))
+		return nil, find(file, text, `"version"`, fmt.Sprintf("lock version %d: this ukl reads versions 1 and %d", d.Version, Version))
 	}
 	if bad := (&Lock{Packages: d.Packages}).checkEach(); bad != nil {
 		return nil, find(file, text, bad.near, bad.text)
@@ -137,7 +137,7 @@ func ResolveOwn(ctx context.Context, l *Lock, wanted []string, o Options) (*Own,
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return nil, &NoPackage{w, "apt knows none of that name in Debian " + suite}
+			return nil, &NoPackage{w, "apt finds no package of that name in Debian " + suite}
 		}
 	}
 	found, err := a.closure(ctx, wanted)

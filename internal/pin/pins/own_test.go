@@ -32,10 +32,10 @@ func TestLoadOwnOfVersion1(t *testing.T) {
 	for _, c := range []struct{ version, archive, bad string }{
 		{`1`, ``, ``},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "security",`, ``},
-		{`2, "snapshot": "20060102T150405Z"`, ``, `/a/ukl.lock:1:79: xx: "" is no archive: want main, security or backports`},
+		{`2, "snapshot": "20060102T150405Z"`, ``, `/a/ukl.lock:1:79: xx: "" is not an archive: want main, security or backports`},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "else",`, `"else" is no archive`},
-		{`2`, `"archive": "main",`, `"" is no time of a snapshot`},
-		{`3`, `"archive": "main",`, `lock version 3, and this ukl knows 1 and 2`},
+		{`2`, `"archive": "main",`, `"" is not the time of a snapshot`},
+		{`3`, `"archive": "main",`, `lock version 3: this ukl reads versions 1 and 2`},
 	} {
 		files := fstest.MapFS{OwnFile: {Data: []byte(strings.NewReplacer("VERSION", c.version, "ARCHIVE", c.archive).Replace(text))}}
 		o, err := LoadOwn(files, "/a", []string{"xx"}, nil)

@@ -94,7 +94,7 @@ func TestFetchOfOddSeeds(t *testing.T) {
 		t.Fatalf("%v, %q", err, notes)
 	}
 	for i, note := range notes {
-		if note != at(i)+" is skipped: is no regular file" {
+		if note != at(i)+" is skipped: is not a regular file" {
 			t.Errorf("note %q", note)
 		}
 	}

@@ -48,7 +48,7 @@ func Open(path string) (*Store, error) {
 		}
 		if err != nil {
 			s.archive.Close()
-			return nil, fmt.Errorf("%s is no folder, and no whole tar archive: %w", path, err)
+			return nil, fmt.Errorf("%s is neither a folder nor a complete tar archive: %w", path, err)
 		}
 		m := member.FindStringSubmatch(h.Name)
 		if m == nil || h.Typeflag != tar.TypeReg {
@@ -83,7 +83,7 @@ func (s *Store) Place(hex string) string {
 }
 
 // ErrIrregular says that what has a file's name is none: a pipe, a device, a directory.
-var ErrIrregular = errors.New("is no regular file")
+var ErrIrregular = errors.New("is not a regular file")
 
 // OpenRegular opens a regular file, or what a link to one leads to. Anything else is ErrIrregular: a pipe would keep whoever opens it,
 // and a device has no end.

@@ -153,9 +153,9 @@ func TestNoArchive(t *testing.T) {
 	archive(t, filepath.Join(dir, "x.tar"), dir)
 	whole, _ := os.ReadFile(filepath.Join(dir, "x.tar"))
 	for _, c := range []struct{ text, want string }{
-		{strings.Repeat("no archive ", 100), "no whole tar archive"},
+		{strings.Repeat("no archive ", 100), "nor a complete tar archive"},
 		{string(whole[:515]), "the archive ends within sha256/a"},
-		{string(whole[:300]), "no whole tar archive"},
+		{string(whole[:300]), "nor a complete tar archive"},
 	} {
 		if s, err := Open(write(t, filepath.Join(dir, "bad"), c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v, %v; want %q", s, err, c.want)

@@ -53,7 +53,7 @@ func Parse(output []byte) (Run, error) {
 		if len(f) == 2 && f[0] == "ring" {
 			ring, err := strconv.Atoi(f[1])
 			if err != nil {
-				return r, fmt.Errorf("line %d: ring %q", n, f[1])
+				return r, fmt.Errorf("line %d: not a ring: %q", n, f[1])
 			}
 			r.Ring = ring
 			continue
@@ -63,15 +63,15 @@ func Parse(output []byte) (Run, error) {
 		}
 		times, err := strconv.Atoi(f[1])
 		if err != nil || times < 1 {
-			return r, fmt.Errorf("line %d: %q operations in a sample", n, f[1])
+			return r, fmt.Errorf("line %d: not a number of operations: %q", n, f[1])
 		}
 		if r.Samples[f[0]] != nil {
-			return r, fmt.Errorf("line %d: %s is there twice", n, f[0])
+			return r, fmt.Errorf("line %d: %s occurs twice", n, f[0])
 		}
 		for _, s := range f[2:] {
 			ns, err := strconv.ParseInt(s, 10, 64)
 			if err != nil || ns < 0 {
-				return r, fmt.Errorf("line %d: %q nanoseconds", n, s)
+				return r, fmt.Errorf("line %d: not a number of nanoseconds: %q", n, s)
 			}
 			r.Samples[f[0]] = append(r.Samples[f[0]], float64(ns)/float64(times))
 		}

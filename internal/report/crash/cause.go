@@ -68,12 +68,12 @@ type fault struct {
 func faults() map[fault]string {
 	return map[fault]string{
 		{syscall.SIGSEGV, 1}:          "invalid address @, nothing is mapped there",
-		{syscall.SIGSEGV, 2}:          "invalid access to address @: what is mapped there may not be used so",
-		{syscall.SIGSEGV, fromKernel}: "general protection: most likely an address that none can be",
+		{syscall.SIGSEGV, 2}:          "invalid access to address @, whose mapping does not permit it",
+		{syscall.SIGSEGV, fromKernel}: "general protection: most likely an address that is not canonical",
 		{syscall.SIGBUS, 1}:           "misaligned address @",
 		{syscall.SIGBUS, 2}:           "address @ has no memory behind it, like the rest of a file that is too short",
 		{syscall.SIGBUS, 3}:           "an error of the hardware at address @",
-		{syscall.SIGBUS, fromKernel}:  "a fault of the stack segment, such as a stack pointer that none can be",
+		{syscall.SIGBUS, fromKernel}:  "a fault of the stack segment, such as a stack pointer that is not canonical",
 		{syscall.SIGFPE, 1}:           "division of an integer by zero, or a quotient that does not fit",
 		{syscall.SIGFPE, 2}:           "overflow of an integer",
 		{syscall.SIGFPE, 3}:           "division of a floating-point number by zero",
@@ -84,9 +84,9 @@ func faults() map[fault]string {
 		{syscall.SIGILL, 1}:           "illegal instruction",
 		{syscall.SIGILL, 2}:           "illegal instruction",
 		{syscall.SIGILL, 5}:           "privileged instruction",
-		{syscall.SIGTRAP, 1}:          "a breakpoint that nobody waits for",
+		{syscall.SIGTRAP, 1}:          "a breakpoint without a debugger",
 		{syscall.SIGTRAP, 2}:          "single step",
-		{syscall.SIGTRAP, fromKernel}: "a breakpoint that nobody waits for",
+		{syscall.SIGTRAP, fromKernel}: "a breakpoint without a debugger",
 		{syscall.SIGSYS, 1}:           "forbidden system call",
 	}
 }

@@ -109,8 +109,8 @@ func TestChains(t *testing.T) {
 				{"divide", 8, "crash_here handle" + startup, "SIGFPE (division of an integer by zero, or a quotient that does not fit)", ""},
 				{"illegal", 4, "crash_here handle" + startup, "SIGILL (illegal instruction)", ""},
 				{"call", 11, "0x0 crash_here handle" + startup, "SIGSEGV (invalid address 0x0, nothing is mapped there)", ""},
-				{"kernel", 11, "kernel: some_function crash_here handle" + startup, "SIGSEGV (invalid access to address 0xffffffff81000010: what is mapped there may not be used so)", ""},
-				{"smash", 11, "smash", "SIGSEGV (general protection", "the return address 0x4141414141414141 is no code"},
+				{"kernel", 11, "kernel: some_function crash_here handle" + startup, "SIGSEGV (invalid access to address 0xffffffff81000010, whose mapping does not permit it)", ""},
+				{"smash", 11, "smash", "SIGSEGV (general protection", "there is no code at the return address 0x4141414141414141"},
 			} {
 				got := crashed(t, file, c.what, c.signal)
 				if s := chain(got); s != c.begin {

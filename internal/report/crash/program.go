@@ -45,7 +45,7 @@ func Open(file, systemMap string) (*Program, error) {
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
-		return nil, errors.New("the application's file is no x86-64 program")
+		return nil, errors.New("the application's file is not an x86-64 program")
 	}
 	p := &Program{moves: f.Type == elf.ET_DYN}
 	for _, l := range f.Progs {

@@ -38,7 +38,7 @@ func (p *Program) Look(r *Report) *Trace {
 	bias, ok := p.bias(r)
 	if !ok {
 		t.Frames = []Frame{{Address: r.regs[rip]}}
-		t.End = "the application is position-independent, and the report does not tell where it was"
+		t.End = "the application is position-independent, and the report does not have its address"
 		return t
 	}
 	u := p.unwinder(r, bias)

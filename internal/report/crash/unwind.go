@@ -22,10 +22,10 @@ const kernelHalf = 0xffff800000000000
 
 // How a backtrace can end before the first function.
 const (
-	endStack   = "the report holds no more of the stack"
-	endLost    = "its stack pointer or return address is not known"
+	endStack   = "the report contains no more of the stack"
+	endLost    = "its stack pointer or return address is unknown"
 	endLoop    = "the stack leads nowhere"
-	endNothing = "nothing tells who called this"
+	endNothing = "no unwinding table covers this code"
 )
 
 // unwinder goes from the crash to the callers.
@@ -174,7 +174,7 @@ func (u *unwinder) byTable(e *entry) (signal, ok bool, end string) {
 	case !e.signal && cfa <= u.regs.value[rsp]:
 		return e.signal, false, endLoop
 	case !e.signal && !u.code(ret-1):
-		return e.signal, false, fmt.Sprintf("the return address %#x is no code: something has overwritten the stack", ret)
+		return e.signal, false, fmt.Sprintf("there is no code at the return address %#x: something has overwritten the stack", ret)
 	}
 	caller.set(rip, ret)
 	u.regs, u.exact = caller, e.signal

@@ -85,7 +85,7 @@ func Run(ctx context.Context, t manifest.Test, o guest.Options, backtrace func(g
 	switch {
 	case errors.Is(err, errDecided):
 	case errors.Is(err, guest.ErrTimeout):
-		r.Reason = fmt.Sprintf("it was not over after %s", o.Timeout)
+		r.Reason = fmt.Sprintf("it was still running after %s", o.Timeout)
 	case errors.As(err, &died):
 		r.Reason = err.Error()
 		r.Lines = died.Tail
@@ -95,9 +95,9 @@ func Run(ctx context.Context, t manifest.Test, o guest.Options, backtrace func(g
 	case v.Signal != 0 && t.Status < 0:
 		r.Reason = fmt.Sprintf("signal %d killed the application", v.Signal)
 	case v.Signal != 0:
-		r.Reason = fmt.Sprintf("signal %d killed the application, which should end with status %d", v.Signal, t.Status)
+		r.Reason = fmt.Sprintf("signal %d killed the application; want status %d", v.Signal, t.Status)
 	case t.Status >= 0 && v.Status != t.Status:
-		r.Reason = fmt.Sprintf("status %d, not %d", v.Status, t.Status)
+		r.Reason = fmt.Sprintf("status %d; want %d", v.Status, t.Status)
 	}
 	got := stdout.text()
 	if t.Port != 0 {

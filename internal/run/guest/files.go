@@ -29,7 +29,7 @@ func (*Heavy) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
 func (e *Heavy) Hint() string {
-	return fmt.Sprintf("give it more with -m, at least %dM, or show it the directory with --volume", 2*e.Files+64)
+	return fmt.Sprintf("give it at least -m %dM, or mount the directory with --volume", 2*e.Files+64)
 }
 
 // addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is kept; owner

@@ -50,7 +50,7 @@ type Verdict = console.Verdict
 // Ends of a run that are not the application's.
 var (
 	ErrTimeout    = errors.New("the guest was still running")
-	ErrReaderGone = fmt.Errorf("nobody reads stdout any more: %w", syscall.EPIPE)
+	ErrReaderGone = fmt.Errorf("the reader of stdout has gone away: %w", syscall.EPIPE)
 )
 
 // Late is a guest whose kernel has not started the application yet.
@@ -120,11 +120,13 @@ func (e *Forwarding) Error() string { return e.Text }
 type Locked struct{ Volume qemu.Volume }
 
 func (e *Locked) Error() string {
-	return fmt.Sprintf("volume %s: another guest, or another program, uses the image", e.Volume)
+	return fmt.Sprintf("volume %s: another guest or program is using the image", e.Volume)
 }
 
 // Hint is the line that helps.
-func (e *Locked) Hint() string { return "guests that only read may share one: add :ro, to all of them" }
+func (e *Locked) Hint() string {
+	return "guests that only read may share an image: add :ro to each of them"
+}
 
 // defaultEnv is what every application finds, as on Linux.
 func defaultEnv() []string {
@@ -192,7 +194,7 @@ func (o *Options) Initrd() ([]byte, error) {
 func Shell(o Options) (string, error) {
 	for _, f := range o.Machine.Forwards {
 		if f.V6() {
-			return "", fmt.Errorf("port %s: ukl listens there, and a command for QEMU alone would not", f)
+			return "", fmt.Errorf("port %s: ukl itself would listen there, so a QEMU command alone is not enough", f)
 		}
 	}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
@@ -264,7 +266,7 @@ func (r *run) openLog() error {
 	f, err := console.LogFile(r.StateDir)
 	if err != nil {
 		if r.Verbose {
-			fmt.Fprintf(r.Stderr, "ukl: the kernel log is not kept: %v\n", err)
+			fmt.Fprintf(r.Stderr, "ukl: cannot keep the kernel log: %v\n", err)
 		}
 		return nil
 	}
