@@ -14,7 +14,7 @@ type object = map[string]any
 func Schema() ([]byte, error) {
 	strings := func(about string) object { return list(about, object{"type": "string"}) }
 	s := closed(object{
-		"name":     object{"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$", "description": "the application's name; the directory's without it"},
+		"name":     object{"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$", "description": "the application's name; by default that of the directory"},
 		"summary":  text("the line that `ukl list` shows"),
 		"aliases":  strings("other names"),
 		"prebuilt": text("a finished program of the directory, a static x86-64 ELF file"),
@@ -23,23 +23,23 @@ func Schema() ([]byte, error) {
 		"objects":  some(strings("with build, instead of program: relocatable files that the commands make and ukl links")),
 		"packages": strings("Debian packages that the build sees; `ukl pins add` pins them in ukl.lock"),
 		"sources":  some(strings("source files, or patterns for them: C, C++, assembler")),
-		"include":  strings("directories for #include, below this one"),
+		"include":  strings("directories for #include, inside this directory"),
 		"cflags":   strings("options for C and assembler"),
 		"cxxflags": strings("options for C++"),
 		"ldflags":  strings("options for the linker"),
 		"libs":     strings("libraries: \"m\" is -lm"),
 		"args":     strings("arguments, unless -- on the command line gives some"),
 		"env":      words("variables of the environment"),
-		"files":    words("copied into the guest's root: \"/etc/x\" = \"local/path\"; a directory with all in it"),
+		"files":    words("files to copy into the guest's root: \"/etc/x\" = \"local/path\"; a directory comes with everything in it"),
 		"ports":    list("[ADDR:]HOST:GUEST[/udp], or a number for the same port on both sides", object{"type": []string{"string", "integer"}}),
 		"volumes":  strings("directories and disk images of the host: HOST:GUEST[:ro]"),
 		"memory":   object{"type": []string{"string", "integer"}, "description": "MiB, or a size such as \"64M\", \"2G\""},
 		"cpus":     number("virtual CPUs", 1, qemu.MaxCPUs),
 		"unikernel": closed(object{
-			"calls": object{"enum": []Calls{Gate, Bypass}, "description": "the way into the kernel: bypass skips entry and exit work when none is due"},
+			"calls": object{"enum": []Calls{Gate, Bypass}, "description": "the way into the kernel: bypass skips entry and exit work that is not due"},
 		}),
 		"kernel": closed(object{
-			"config": list("lines of kernel configuration, besides ukl's own", object{
+			"config": list("lines of kernel configuration, in addition to ukl's own", object{
 				"type": "string", "pattern": `^CONFIG_[A-Z0-9_]+=(y|n|-?[0-9]+|0x[0-9a-fA-F]+|"[^"\\]*")$`,
 			}),
 		}),
@@ -47,13 +47,13 @@ func Schema() ([]byte, error) {
 			"url":     object{"type": "string", "pattern": "^(https?://|file:///|pool/)", "description": "an archive of third-party source: a tar file, compressed or not"},
 			"sha256":  object{"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "its hash"},
 			"patches": strings("patches of this directory, for patch -p1: files or patterns, in their order"),
-		}), object{"required": []string{"url", "sha256"}, "description": "third-party source, an archive that is fetched, unpacked and patched"}),
+		}), object{"required": []string{"url", "sha256"}, "description": "third-party source: an archive to fetch, unpack and patch"}),
 		"test": object{"type": "array", "items": with(closed(object{
 			"name":   text("for messages"),
 			"args":   strings("arguments of the application"),
-			"port":   number("the guest's port that send goes to; 0 is stdin", 0, 65535),
-			"send":   text("what is sent"),
-			"expect": text("what must come back, from the port or on stdout"),
+			"port":   number("the guest's port that receives send; 0 is stdin", 0, 65535),
+			"send":   text("the text to send"),
+			"expect": text("the text that must come back, from the port or on stdout"),
 			"status": number("the exit code that the application must end with", 0, 255),
 		}), object{"anyOf": []object{{"required": []string{"expect"}}, {"required": []string{"status"}}}})},
 	})
