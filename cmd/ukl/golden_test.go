@@ -14,8 +14,8 @@ import (
 	"ukl/internal/machine/qemu"
 )
 
-// update writes the golden files anew: go test ./cmd/ukl -run Golden -update. Their diff is then the review.
-var update = flag.Bool("update", false, "write the golden files anew")
+// update writes the golden files: go test ./cmd/ukl -run Golden -update. Their diff is then the review.
+var update = flag.Bool("update", false, "write the golden files")
 
 // golden compares what was printed with a file of testdata.
 func golden(t *testing.T, name, got string) {
@@ -37,10 +37,10 @@ func golden(t *testing.T, name, got string) {
 	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for i := range min(len(g), len(w)) {
 		if g[i] != w[i] {
-			t.Fatalf("%s:%d: -update writes it anew\n got %q\nwant %q", file, i+1, g[i], w[i])
+			t.Fatalf("%s:%d: -update writes the file\n got %q\nwant %q", file, i+1, g[i], w[i])
 		}
 	}
-	t.Fatalf("%s: %d lines, not %d; -update writes it anew", file, len(g), len(w))
+	t.Fatalf("%s: %d lines, not %d; -update writes the file", file, len(g), len(w))
 }
 
 // print runs ukl, which must succeed without a word on stderr, and returns its stdout.
