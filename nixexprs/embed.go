@@ -1,5 +1,5 @@
-// Package nixexprs carries the Nix expressions, so that the ukl program and the flake build from the same text and get the
-// same store paths. Expressions are data here: nothing in this package runs or changes them.
+// Package nixexprs carries the Nix expressions, so that the ukl program and the flake build from the same text and get
+// the same store paths. Expressions are data here: nothing in this package runs or changes them.
 package nixexprs
 
 import (
@@ -37,8 +37,8 @@ var Hash = sync.OnceValue(func() string {
 	return hex.EncodeToString(h.Sum(nil))
 })
 
-// Extract writes the expressions below dir, unless they are there already, and returns their directory. It appears whole or
-// not at all, so concurrent calls do not disturb each other.
+// Extract writes the expressions below dir, unless they are there already, and returns their directory. It appears
+// whole or not at all, so concurrent calls do not disturb each other.
 func Extract(dir string) (string, error) {
 	final := filepath.Join(dir, "nixexprs-"+Hash()[:16])
 	if _, err := os.Stat(final); err == nil {

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// A file's mode is lost when it is embedded; were it part of a derivation, ukl and the flake would build different things.
+// A file's mode is lost when it is embedded; were it part of a derivation, ukl and the flake would build different
+// things.
 func TestNoFileIsExecutable(t *testing.T) {
 	n := 0
 	err := fs.WalkDir(FS, ".", func(name string, d fs.DirEntry, err error) error {
@@ -58,8 +59,8 @@ func TestEachStageHasItsHead(t *testing.T) {
 	}
 }
 
-// The layout of all expressions: two spaces a level, no tab, nothing at the end of a line, at most 120 columns. No formatter
-// for Nix is to be had where this is tested.
+// The layout of all expressions: two spaces a level, no tab, nothing at the end of a line, at most 120 columns. No
+// formatter for Nix is to be had where this is tested.
 func TestLayout(t *testing.T) {
 	n := 0
 	err := fs.WalkDir(FS, ".", func(name string, d fs.DirEntry, err error) error {

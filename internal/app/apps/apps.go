@@ -1,5 +1,5 @@
-// Package apps finds the application that somebody means: one that came along, by name, or one of their own, by directory. The
-// catalogue is read from the program itself; nothing is written until an application is to be built.
+// Package apps finds the application that somebody means: one that came along, by name, or one of their own, by
+// directory. The catalogue is read from the program itself; nothing is written until an application is to be built.
 package apps
 
 import (
@@ -105,9 +105,9 @@ func (e *Unknown) Hint() string {
 	return "`ukl list` shows ukl's own; write your directory with a slash: ./" + e.Word
 }
 
-// Find returns the application that a word of the command line means. A word with a slash, "." and ".." are directories, or
-// finished programs; another is a bundled application's name, alias, or else a directory that has a manifest, or a program. "" is
-// the current directory.
+// Find returns the application that a word of the command line means. A word with a slash, "." and ".." are
+// directories, or finished programs; another is a bundled application's name, alias, or else a directory that has a
+// manifest, or a program. "" is the current directory.
 func (c Catalogue) Find(word string) (App, error) {
 	if word == "" {
 		word = "."

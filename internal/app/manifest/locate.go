@@ -9,8 +9,8 @@ import (
 // position is where a key stands: line, column of the key and column of its value, from 1, in characters.
 type position struct{ line, key, value int }
 
-// locate finds the keys of a TOML text, which must be valid: the decoder keeps no positions. Keys go by their path, with the
-// number of its table for an array of tables: "name", "env.HOME", "test#2.send".
+// locate finds the keys of a TOML text, which must be valid: the decoder keeps no positions. Keys go by their path,
+// with the number of its table for an array of tables: "name", "env.HOME", "test#2.send".
 func locate(text string) map[string]position {
 	l := &locator{places: map[string]position{}, counts: map[string]int{}}
 	depth, quotes := 0, ""

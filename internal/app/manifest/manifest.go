@@ -1,6 +1,6 @@
-// Package manifest reads ukl.toml, which describes one application. Everything in it is checked before anything is built, and an
-// error names file, line and column. What belongs to a run (arguments, ports, memory) never reaches a build; nixexprs/manifest.nix
-// reads the rest of the same file.
+// Package manifest reads ukl.toml, which describes one application. Everything in it is checked before anything is
+// built, and an error names file, line and column. What belongs to a run (arguments, ports, memory) never reaches a
+// build; nixexprs/manifest.nix reads the rest of the same file.
 package manifest
 
 import (
@@ -29,18 +29,19 @@ type Manifest struct {
 
 	// Prebuilt is a finished program in the directory, in place of all that is compiled; "" is none.
 	Prebuilt string
-	// Build are shell commands in place of ukl's own compiling; none is that. They make the program Result, or else relocatable
-	// files that fit the patterns Objects, which ukl links.
+	// Build are shell commands in place of ukl's own compiling; none is that. They make the program Result, or else
+	// relocatable files that fit the patterns Objects, which ukl links.
 	Build   []string
 	Result  string
 	Objects []string
 	// Packages are Debian packages that the build sees besides the usual tools; their pins are in ukl.lock.
 	Packages []string
-	// Archive is third-party source that is unpacked below the directory's own files; nil is none. Patches are patterns of files of
-	// the directory, which are applied to it.
+	// Archive is third-party source that is unpacked below the directory's own files; nil is none. Patches are patterns of
+	// files of the directory, which are applied to it.
 	Archive *pins.Archive
 	Patches []string
-	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and linker.
+	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and
+	// linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
 	Args  []string // of the application, unless the command line gives some
@@ -316,7 +317,8 @@ func (r *reader) volumes(key string) []qemu.Volume {
 // reserved are places of the root file system that belong to the kernel and to ukl.
 func reserved() []string { return []string{"/app", "/dev", "/init", "/proc", "/sys", "/ukl"} }
 
-// copied reads a table of places in the guest, and looks whether there is something to copy below the manifest's directory.
+// copied reads a table of places in the guest, and looks whether there is something to copy below the manifest's
+// directory.
 func (r *reader) copied(key string, dir fs.FS) []Copied {
 	t := r.table(key)
 	var all []Copied

@@ -50,8 +50,8 @@ func (es Errors) Details() []string {
 // ExitCode is the code of a command that this ends.
 func (Errors) ExitCode() exit.Code { return exit.Input }
 
-// reader takes typed values out of one table. A wrong value is noted and read as its default, so that one look finds all
-// mistakes; a key that nobody asked for is unknown.
+// reader takes typed values out of one table. A wrong value is noted and read as its default, so that one look finds
+// all mistakes; a key that nobody asked for is unknown.
 type reader struct {
 	*document
 	path   string // of the table, as the locator has it: "", "env", "test#2"
@@ -199,7 +199,8 @@ func (r *reader) array(key string) []any {
 	return nil
 }
 
-// list reads a list of strings; nil if it is not there. The stages get lists one item a line, so an item holds no line break.
+// list reads a list of strings; nil if it is not there. The stages get lists one item a line, so an item holds no line
+// break.
 func (r *reader) list(key string) []string {
 	if r.values[key] == nil {
 		r.get(key)

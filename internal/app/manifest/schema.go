@@ -9,8 +9,8 @@ import (
 
 type object = map[string]any
 
-// Schema describes the file to editors, as a JSON Schema of draft 07. It says less than Parse: what follows from several keys
-// together, and whether files are there, is left to ukl. docs/ukl.schema.json is a copy.
+// Schema describes the file to editors, as a JSON Schema of draft 07. It says less than Parse: what follows from
+// several keys together, and whether files are there, is left to ukl. docs/ukl.schema.json is a copy.
 func Schema() ([]byte, error) {
 	strings := func(about string) object { return list(about, object{"type": "string"}) }
 	s := closed(object{

@@ -1,5 +1,5 @@
-// Package program looks at a finished program and says whether it can be a unikernel: an ELF file for x86-64 that needs no other
-// file. It only reads the file, and never runs it.
+// Package program looks at a finished program and says whether it can be a unikernel: an ELF file for x86-64 that needs
+// no other file. It only reads the file, and never runs it.
 package program
 
 import (

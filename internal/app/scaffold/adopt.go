@@ -21,8 +21,8 @@ type way struct {
 	next  string
 }
 
-// ways come in the order in which they are looked for: a directory with a configure script has sources, too, and of a configure
-// script and cmake the first needs no more packages.
+// ways come in the order in which they are looked for: a directory with a configure script has sources, too, and of a
+// configure script and cmake the first needs no more packages.
 var ways = []way{
 	{[]string{"configure"}, `build = ["./configure", "make"]
 program = "PROGRAM"
@@ -40,8 +40,8 @@ program = "PROGRAM"
 // version is what the directory of a release has behind its name.
 var version = regexp.MustCompile(`-v?[0-9]+(\.[0-9]+)+.*$`)
 
-// Adopt writes a ukl.toml for what is in dir already: sources, or a build by cmake, configure and make. It returns its path, and
-// what must be done before the application can run. "" is no path: there is nothing that it knows.
+// Adopt writes a ukl.toml for what is in dir already: sources, or a build by cmake, configure and make. It returns its
+// path, and what must be done before the application can run. "" is no path: there is nothing that it knows.
 func Adopt(dir string) (file, next string, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {

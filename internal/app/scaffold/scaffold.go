@@ -1,5 +1,5 @@
-// Package scaffold makes a small application to begin with: a ukl.toml, a source, tests. It writes all files or none, and never
-// over one that is there. The directory flake is what `nix flake init` makes of it, see flake.nix.
+// Package scaffold makes a small application to begin with: a ukl.toml, a source, tests. It writes all files or none,
+// and never over one that is there. The directory flake is what `nix flake init` makes of it, see flake.nix.
 package scaffold
 
 import (

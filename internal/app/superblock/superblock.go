@@ -1,5 +1,5 @@
-// Package superblock tells which file system a disk image holds, and what the guest's kernel must be made with to mount it. It
-// reads a few bytes at known places and changes nothing; what the bytes say is not trusted to be whole or true.
+// Package superblock tells which file system a disk image holds, and what the guest's kernel must be made with to mount
+// it. It reads a few bytes at known places and changes nothing; what the bytes say is not trusted to be whole or true.
 package superblock
 
 import (
@@ -16,7 +16,8 @@ import (
 type FileSystem struct {
 	// Type is the kernel's name of it, as in /proc/filesystems, if the kernel has Needs.
 	Type string
-	// Needs are the lines of kernel configuration that mount it, besides ukl's own; none for what every kernel of ukl knows.
+	// Needs are the lines of kernel configuration that mount it, besides ukl's own; none for what every kernel of ukl
+	// knows.
 	Needs []string
 	// Why are the features that need them, by the names that mke2fs has; only for the ext family.
 	Why []string
@@ -66,7 +67,8 @@ func Look(image io.ReaderAt, readOnly bool) (FileSystem, error) {
 	return FileSystem{}, &Unknown{"it holds no file system that ukl knows"}
 }
 
-// Place, size and magic number of the superblock of ext2, ext3 and ext4: Documentation/filesystems/ext4/super.rst of the kernel.
+// Place, size and magic number of the superblock of ext2, ext3 and ext4: Documentation/filesystems/ext4/super.rst of
+// the kernel.
 const (
 	extAt    = 1024
 	extSize  = 1024
@@ -79,7 +81,8 @@ type feature struct {
 	name string
 }
 
-// Features that the kernel's ext2 does not have: it can mount nothing with the first, and write to nothing with the second.
+// Features that the kernel's ext2 does not have: it can mount nothing with the first, and write to nothing with the
+// second.
 func incompatible() []feature {
 	return []feature{
 		{0x1, "compression"},

@@ -1,5 +1,5 @@
-// Package cache brings finished stages to a binary cache and back, through Nix's own copying. Only what an image is made of is
-// copied: no package, no source of an application. What is not there is told, never skipped in silence.
+// Package cache brings finished stages to a binary cache and back, through Nix's own copying. Only what an image is
+// made of is copied: no package, no source of an application. What is not there is told, never skipped in silence.
 package cache
 
 import (

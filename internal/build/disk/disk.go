@@ -1,6 +1,6 @@
-// Package disk makes one image that a BIOS boots as a disk and as a CD: a boot sector of ours, a kernel, an initramfs and a
-// command line. It is an ISO 9660 file system, so what is on it can be looked at; equal contents give equal bytes. Nothing is
-// read or written but what is handed over.
+// Package disk makes one image that a BIOS boots as a disk and as a CD: a boot sector of ours, a kernel, an initramfs
+// and a command line. It is an ISO 9660 file system, so what is on it can be looked at; equal contents give equal
+// bytes. Nothing is read or written but what is handed over.
 package disk
 
 import (

@@ -12,8 +12,8 @@ type file struct {
 	block int
 }
 
-// describe writes the descriptors, the boot catalog and the root directory into the image d. There is no time in them: 1970 stands
-// where one must.
+// describe writes the descriptors, the boot catalog and the root directory into the image d. There is no time in them:
+// 1970 stands where one must.
 func describe(d []byte, files []file, label string) {
 	at := func(n int) []byte { return d[n*block : (n+1)*block] }
 

@@ -44,8 +44,8 @@ type kernel struct {
 	initrd uint32 // address that the initramfs must have
 }
 
-// prepare does a boot loader's part: it writes into a bzImage's header where command line and initramfs will be. The real-mode
-// code is filled up to whole blocks, so that the rest begins with one, too.
+// prepare does a boot loader's part: it writes into a bzImage's header where command line and initramfs will be. The
+// real-mode code is filled up to whole blocks, so that the rest begins with one, too.
 func prepare(bzImage []byte, initrd int, cmdline string) (kernel, error) {
 	if len(bzImage) < hdrEnd || string(bzImage[hdrMagic:hdrMagic+4]) != "HdrS" {
 		return kernel{}, fmt.Errorf("not a bzImage")

@@ -11,7 +11,8 @@ const clusterBits = 16
 // copied marks a cluster that has one reference.
 const copied = 1 << 63
 
-// QCOW2 returns a disk in QEMU's format (version 3). Clusters of zeros take no room. The disk must be whole sectors long.
+// QCOW2 returns a disk in QEMU's format (version 3). Clusters of zeros take no room. The disk must be whole sectors
+// long.
 func QCOW2(disk []byte) []byte { return qcow2(disk, clusterBits) }
 
 func qcow2(disk []byte, bits int) []byte {

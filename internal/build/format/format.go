@@ -1,5 +1,5 @@
-// Package format turns a built image into the file that somebody else's machine boots: a kernel, a disk or CD, a container image.
-// Everything is made from the image and ukl.toml alone, so equal inputs give equal bytes.
+// Package format turns a built image into the file that somebody else's machine boots: a kernel, a disk or CD, a
+// container image. Everything is made from the image and ukl.toml alone, so equal inputs give equal bytes.
 package format
 
 import (

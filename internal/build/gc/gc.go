@@ -1,6 +1,6 @@
 // Package gc finds what ukl has put into the Nix store and nothing needs any more. Who made a path is asked of its
-// derivation, not of its name: what others built is left to them, however it is called. What a root or a running build holds is
-// never deleted; Nix sees to that.
+// derivation, not of its name: what others built is left to them, however it is called. What a root or a running build
+// holds is never deleted; Nix sees to that.
 package gc
 
 import (
@@ -31,7 +31,8 @@ type Path struct {
 	Size int64  `json:"bytes"`
 }
 
-// Find returns what can go, in order. The pinned paths of the lock, which nothing holds once they are built upon, go only with all.
+// Find returns what can go, in order. The pinned paths of the lock, which nothing holds once they are built upon, go
+// only with all.
 func Find(ctx context.Context, s Store, pinned []string, all bool) ([]Path, error) {
 	dead, err := s.Dead(ctx)
 	if err != nil {
@@ -74,8 +75,9 @@ func Delete(ctx context.Context, s Store, found []Path) error {
 // builder is how the program is called that runs every stage.
 const builder = "/bin/stage0"
 
-// made returns the store paths that derivations of ours name: themselves, what they make, the sources that they are made from,
-// and the Debian packages and archives among their inputs. It reads all derivations of the store, which is at dir.
+// made returns the store paths that derivations of ours name: themselves, what they make, the sources that they are
+// made from, and the Debian packages and archives among their inputs. It reads all derivations of the store, which is
+// at dir.
 func made(dir string) (map[string]bool, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

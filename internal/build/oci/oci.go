@@ -1,6 +1,7 @@
-// Package oci packs a kernel as an OCI image that urunc, an OCI runtime for unikernels, runs: one layer with the kernel, urunc's
-// annotations where any tool may look for them, and the application's arguments and environment as those of a container. Equal
-// contents give equal bytes. urunc's names are from its documentation (docs/package) and pkg/unikontainers/config.go.
+// Package oci packs a kernel as an OCI image that urunc, an OCI runtime for unikernels, runs: one layer with the
+// kernel, urunc's annotations where any tool may look for them, and the application's arguments and environment as
+// those of a container. Equal contents give equal bytes. urunc's names are from its documentation (docs/package) and
+// pkg/unikontainers/config.go.
 package oci
 
 import (
@@ -33,8 +34,8 @@ type Contents struct {
 // kernelPath is the kernel's place in the layer.
 const kernelPath = "unikernel/vmlinux"
 
-// Unsayable is an argument or variable that cannot reach the application: urunc hands both over on the kernel's command line,
-// whose words end at white space.
+// Unsayable is an argument or variable that cannot reach the application: urunc hands both over on the kernel's command
+// line, whose words end at white space.
 type Unsayable struct{ What, Text string }
 
 func (e *Unsayable) Error() string {
@@ -44,7 +45,8 @@ func (e *Unsayable) Error() string {
 // ExitCode is the code of a command that this ends.
 func (*Unsayable) ExitCode() exit.Code { return exit.Input }
 
-// mostWords is the kernel's limit for arguments, and for variables (MAX_INIT_ARGS, MAX_INIT_ENVS), less what it puts there itself.
+// mostWords is the kernel's limit for arguments, and for variables (MAX_INIT_ARGS, MAX_INIT_ENVS), less what it puts
+// there itself.
 const mostWords = 30
 
 func sayable(what string, list []string) error {
@@ -124,7 +126,8 @@ func Archive(c Contents) ([]byte, error) {
 
 const typeManifest = "application/vnd.oci.image.manifest.v1+json"
 
-// config is the image's configuration. Its labels become annotations of the container, where a tool drops the manifest's.
+// config is the image's configuration. Its labels become annotations of the container, where a tool drops the
+// manifest's.
 func (c Contents) config(diff string) any {
 	ports := map[string]struct{}{}
 	for _, p := range c.Ports {

@@ -1,5 +1,5 @@
-// Package stage names the stages of a build, in the order of the data. A stage is one derivation of nixexprs; its attribute
-// there, its derivation's name and what a person reads of it are listed here and nowhere else.
+// Package stage names the stages of a build, in the order of the data. A stage is one derivation of nixexprs; its
+// attribute there, its derivation's name and what a person reads of it are listed here and nowhere else.
 package stage
 
 import "strings"

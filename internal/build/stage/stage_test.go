@@ -51,8 +51,8 @@ func outputs(t *testing.T, c *nix.Client, expr string, args map[string]string) [
 	return paths
 }
 
-// The program carries the expressions, the flake reads them from the checkout and builds stage0 itself; both must arrive at
-// the same store paths.
+// The program carries the expressions, the flake reads them from the checkout and builds stage0 itself; both must
+// arrive at the same store paths.
 func TestProgramAndCheckoutAgree(t *testing.T) {
 	c, err := nix.Find()
 	if errors.As(err, new(nix.NotFound)) {

@@ -1,7 +1,7 @@
-// Package stagerun runs the builder of a stage as Nix would, but outside of Nix: in the same tree, by the same script, with the same
-// variables, except for those that the caller replaces. So a directory of one's own can take the place of an input, and a build
-// directory can be kept. Nothing keeps such a build from reading what it should not: its result is for work by hand, and never gets
-// into the store.
+// Package stagerun runs the builder of a stage as Nix would, but outside of Nix: in the same tree, by the same script,
+// with the same variables, except for those that the caller replaces. So a directory of one's own can take the place of
+// an input, and a build directory can be kept. Nothing keeps such a build from reading what it should not: its result
+// is for work by hand, and never gets into the store.
 package stagerun
 
 import (
@@ -90,7 +90,8 @@ func (s Step) Run(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = s.environment()
-	// Inside, SIGINT may be ignored. The builder itself ignores SIGTERM and waits for what it has started, then removes its directory.
+	// Inside, SIGINT may be ignored. The builder itself ignores SIGTERM and waits for what it has started, then removes
+	// its directory.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	over := make(chan struct{})
 	cmd.Cancel = func() error {

@@ -173,7 +173,8 @@ func standIn() apps.App {
 	return a
 }
 
-// excuse sorts the remarks about a patch into problems and exceptions. An exception that nothing needs is a problem, too.
+// excuse sorts the remarks about a patch into problems and exceptions. An exception that nothing needs is a problem,
+// too.
 func excuse(f *Finding, subject string, remarks []remark, exceptions []Exception) {
 	excused := map[string]bool{}
 	for _, e := range exceptions {
@@ -254,7 +255,8 @@ func (w *Workshop) prefix(ctx context.Context, recipe *image.Derivation, t *seri
 	return append(problems, missing...), err
 }
 
-// compiled lists the sources that a patch changes and that the configuration of the check does not compile: of those it says nothing.
+// compiled lists the sources that a patch changes and that the configuration of the check does not compile: of those it
+// says nothing.
 func (w *Workshop) compiled(ctx context.Context, t *series.Tree, commit, objects string) ([]string, error) {
 	files, err := t.Files(ctx, commit)
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 	"ukl/internal/pin/pins"
 )
 
-// builder stands in for stage0 and the kernel's makefiles. It compiles every file of the source but those called skipped.c, into an
-// object that only says so; a file with the word "careless" gets a warning, unless the symbols are n; one with "broken" fails.
+// builder stands in for stage0 and the kernel's makefiles. It compiles every file of the source but those called
+// skipped.c, into an object that only says so; a file with the word "careless" gets a warning, unless the symbols are
+// n; one with "broken" fails.
 const builder = `#!/bin/sh
 for word do
     case $word in *:/build/obj) obj=${word%:/build/obj} ;; esac

@@ -1,6 +1,7 @@
-// Package worktree compiles the source in a work tree as the stages of nixexprs compile the pinned one: with the same compiler, scripts,
-// flags and configuration, at the same paths. But it compiles only what has changed, links applications into the result without Nix,
-// and puts nothing into the store. What it makes is in the work tree's git directory, below ukl/.
+// Package worktree compiles the source in a work tree as the stages of nixexprs compile the pinned one: with the same
+// compiler, scripts, flags and configuration, at the same paths. But it compiles only what has changed, links
+// applications into the result without Nix, and puts nothing into the store. What it makes is in the work tree's git
+// directory, below ukl/.
 package worktree
 
 import (
@@ -147,7 +148,8 @@ func (w *Workshop) run(ctx context.Context, s stagerun.Step) error {
 	return err
 }
 
-// usual is what every build says: Kconfig of each line of ours that comes after tinyconfig's, ld of the kernel's assembly.
+// usual is what every build says: Kconfig of each line of ours that comes after tinyconfig's, ld of the kernel's
+// assembly.
 var usual = regexp.MustCompile(`^\.config:\d+:warning: override: |^ld: warning: .*missing \.note\.GNU-stack section|^ld: NOTE: This behaviour is deprecated`)
 
 // tail is how many lines of a failed build are kept for its error.
@@ -199,7 +201,8 @@ func place(t *series.Tree, additions string) string {
 	return filepath.Join(t.Git, "ukl", name)
 }
 
-// Build compiles the kernel of an application, which adds lines to its configuration or does not. With targets, it makes only these.
+// Build compiles the kernel of an application, which adds lines to its configuration or does not. With targets, it
+// makes only these.
 func (w *Workshop) Build(ctx context.Context, t *series.Tree, a apps.App, targets []string) (Objects, error) {
 	recipe, err := w.Builder.Recipe(ctx, a, attrObjects, attrSource)
 	if err != nil {
@@ -265,7 +268,8 @@ func lock(dir string) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// Link compiles the kernel of an application and links the two. It returns the vmlinux, which has the files of the link stage beside it.
+// Link compiles the kernel of an application and links the two. It returns the vmlinux, which has the files of the link
+// stage beside it.
 func (w *Workshop) Link(ctx context.Context, t *series.Tree, a apps.App) (string, error) {
 	o, err := w.Build(ctx, t, a, nil)
 	if err != nil {

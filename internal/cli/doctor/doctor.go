@@ -1,5 +1,5 @@
-// Package doctor looks at a machine and says what stands in the way of a run. Each check has a name, and a finding says what is
-// the matter and what helps. Checks change nothing.
+// Package doctor looks at a machine and says what stands in the way of a run. Each check has a name, and a finding says
+// what is the matter and what helps. Checks change nothing.
 package doctor
 
 import (

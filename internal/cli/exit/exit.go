@@ -1,5 +1,5 @@
-// Package exit is the one table of ukl's exit codes, and what an error says of the end of a command. Only main exits; every other
-// package returns an error. An error type may have the methods
+// Package exit is the one table of ukl's exit codes, and what an error says of the end of a command. Only main exits;
+// every other package returns an error. An error type may have the methods
 //
 //	ExitCode() exit.Code // without it the code is Unavailable
 //	Hint() string        // the line that helps, best one that can be pasted; "" is none
@@ -18,8 +18,8 @@ import (
 	"syscall"
 )
 
-// Code is an exit code. It is a type of its own, so that the ExitCode methods of other modules' errors (os/exec's, the command line
-// library's) are not taken for one.
+// Code is an exit code. It is a type of its own, so that the ExitCode methods of other modules' errors (os/exec's, the
+// command line library's) are not taken for one.
 type Code int
 
 // Codes of ukl itself. Everything else that ukl exits with is the application's own status.
@@ -102,8 +102,8 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// Of is what err says of the end of a command: an *Error of its chain, or what its chain's methods say. Errors of Go's own packages
-// that reached the top have their codes here.
+// Of is what err says of the end of a command: an *Error of its chain, or what its chain's methods say. Errors of Go's
+// own packages that reached the top have their codes here.
 func Of(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

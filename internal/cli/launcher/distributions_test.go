@@ -170,8 +170,8 @@ if touch x; then exit 9; fi`+launch).says(t, hello)
 	})
 }
 
-// notOwned is how git, and Nix from 2.20 on by itself, refuse a repository of somebody else. Of Nix 2.8 one sees what `git diff`
-// says to that.
+// notOwned is how git, and Nix from 2.20 on by itself, refuse a repository of somebody else. Of Nix 2.8 one sees what
+// `git diff` says to that.
 var notOwned = regexp.MustCompile(`dubious ownership|not owned by current user|Not a git repository`)
 
 // userWithoutStore has no /nix and no daemon: the store is at home.

@@ -1,6 +1,6 @@
-// Package progress shows how a build goes on. On a terminal one line is redrawn: what runs, what it does, for how long; when a
-// stage is done its line stays. Elsewhere each finished stage is one plain line. Quiet shows nothing. It writes to one writer,
-// which is not stdout.
+// Package progress shows how a build goes on. On a terminal one line is redrawn: what runs, what it does, for how long;
+// when a stage is done its line stays. Elsewhere each finished stage is one plain line. Quiet shows nothing. It writes
+// to one writer, which is not stdout.
 package progress
 
 import (

@@ -1,4 +1,5 @@
-// Package atomicfile writes files whole: whoever looks finds the old content or the new one, also after a crash or on a full disk.
+// Package atomicfile writes files whole: whoever looks finds the old content or the new one, also after a crash or on a
+// full disk.
 package atomicfile
 
 import (
@@ -8,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// File gives a file this content; mode is that of a new one, as with os.WriteFile. It follows symbolic links. A temporary beside
-// the file, whose name begins with a dot, is gone when it returns.
+// File gives a file this content; mode is that of a new one, as with os.WriteFile. It follows symbolic links. A
+// temporary beside the file, whose name begins with a dot, is gone when it returns.
 func File(path string, text []byte, mode fs.FileMode) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target

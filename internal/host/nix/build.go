@@ -39,7 +39,8 @@ type Event struct {
 	Total int
 }
 
-// Nix's exit codes of builds that did not succeed. A BuildError has them even where a daemon kept Nix from ending with them.
+// Nix's exit codes of builds that did not succeed. A BuildError has them even where a daemon kept Nix from ending with
+// them.
 const (
 	Failed           = 100
 	TimedOut         = 101
@@ -117,15 +118,16 @@ func (c *Client) Realise(ctx context.Context, drv, root string, events func(Even
 	return c.realise(ctx, drv, args, root, events)
 }
 
-// Check builds an already built derivation again and compares: the error's Code is 104 if the two differ. What the second build
-// made is then at Again(path).
+// Check builds an already built derivation again and compares: the error's Code is 104 if the two differ. What the
+// second build made is then at Again(path).
 func (c *Client) Check(ctx context.Context, drv string, events func(Event)) error {
 	// A hook is what Nix keeps it for. An empty one is not run, and --keep-failed would keep the build directory, too.
 	_, err := c.realise(ctx, drv, []string{"--check", "--option", "run-diff-hook", "true", "--option", "diff-hook", ""}, "", events)
 	return err
 }
 
-// Again is where a Check that failed leaves what should have been the store path. It is no path of the store's database.
+// Again is where a Check that failed leaves what should have been the store path. It is no path of the store's
+// database.
 func Again(path string) string { return path + ".check" }
 
 func (c *Client) realise(ctx context.Context, drv string, extra []string, root string, events func(Event)) (string, error) {
@@ -224,8 +226,9 @@ func (l *log) read(r io.Reader) {
 	}
 }
 
-// readable is a line of a log without what Nix itself mixes into it. Where Nix until 2.24 cannot start a builder, it writes the
-// error into the log in a binary form, the words being the longest that stands between zeros. A lone 1 comes before it.
+// readable is a line of a log without what Nix itself mixes into it. Where Nix until 2.24 cannot start a builder, it
+// writes the error into the log in a binary form, the words being the longest that stands between zeros. A lone 1 comes
+// before it.
 func readable(line string) string {
 	if line == "\x01" {
 		return ""
@@ -293,8 +296,8 @@ func (l *log) line(s string) {
 	}
 }
 
-// Nix's words for a build that did not succeed, and the code that goes with them: a daemon keeps its own for itself, and the
-// client then ends with 1.
+// Nix's words for a build that did not succeed, and the code that goes with them: a daemon keeps its own for itself,
+// and the client then ends with 1.
 var (
 	failedRE   = lazy(`builder for '([^']+\.drv)' (failed[^;:,\n]*)`)                              // until 2.30
 	cannotRE   = lazy(`Cannot build '([^']+\.drv)'\.\s+Reason: (?:builder )?([^\n]+?)\.?(?:\n|$)`) // later

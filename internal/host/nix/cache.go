@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Copy copies store paths from one store to another; "" is the one that Nix builds in. Nix wants signatures that nix.conf trusts
-// of what comes in and is not pinned by its content; unsigned takes it without.
+// Copy copies store paths from one store to another; "" is the one that Nix builds in. Nix wants signatures that
+// nix.conf trusts of what comes in and is not pinned by its content; unsigned takes it without.
 func (c *Client) Copy(ctx context.Context, from, to string, unsigned bool, paths []string) error {
 	args := slices.Concat(newCommands, []string{"copy"})
 	if from != "" {
@@ -40,8 +40,8 @@ func (c *Client) Dead(ctx context.Context) ([]string, error) {
 	return strings.Fields(string(out)), err
 }
 
-// Delete deletes paths, with whatever refers to them, unless something holds one: then it is an error, and those before it
-// are gone.
+// Delete deletes paths, with whatever refers to them, unless something holds one: then it is an error, and those before
+// it are gone.
 func (c *Client) Delete(ctx context.Context, paths []string) error {
 	for chunk := range slices.Chunk(paths, 500) {
 		if _, err := c.run(ctx, "nix-store", slices.Concat([]string{"--delete"}, chunk)...); err != nil {

@@ -1,6 +1,7 @@
-// Package nix runs the host's Nix. Every call carries the settings that our builds rely on, whatever nix.conf says, so a build
-// is sandboxed or fails. It uses the old commands (nix-instantiate, nix-store), which need no experimental feature and whose
-// exit codes say what went wrong. Cancelling a call interrupts Nix and lets it stop its builders; nothing is left running.
+// Package nix runs the host's Nix. Every call carries the settings that our builds rely on, whatever nix.conf says, so
+// a build is sandboxed or fails. It uses the old commands (nix-instantiate, nix-store), which need no experimental
+// feature and whose exit codes say what went wrong. Cancelling a call interrupts Nix and lets it stop its builders;
+// nothing is left running.
 package nix
 
 import (
@@ -132,8 +133,8 @@ func parseVersion(s string) (string, error) {
 
 func (c *Client) tool(name string) string { return filepath.Join(c.dir, name) }
 
-// settings are passed on every call. Nix ignores, with a warning, those that a daemon does not let its users set; the builders
-// check for themselves that they are sandboxed.
+// settings are passed on every call. Nix ignores, with a warning, those that a daemon does not let its users set; the
+// builders check for themselves that they are sandboxed.
 func (c *Client) settings() []string {
 	jobs := c.Jobs
 	if jobs == 0 {
@@ -178,7 +179,8 @@ func (c *Client) Settings() (Settings, error) {
 // newCommands lets `nix SUBCOMMAND` work.
 var newCommands = []string{"--extra-experimental-features", "nix-command"}
 
-// showConfig is the subcommand that prints the settings. It was renamed in Nix 2.20, and warns under its old name since.
+// showConfig is the subcommand that prints the settings. It was renamed in Nix 2.20, and warns under its old name
+// since.
 func (c *Client) showConfig() []string {
 	if c.before(2, 20) {
 		return []string{"show-config"}
@@ -210,8 +212,8 @@ func parseSettings(text []byte) (Settings, error) {
 	return Settings{fmt.Sprint(conf.Sandbox.Value), conf.Builders.Value, conf.Substituters.Value}, nil
 }
 
-// substituters keeps the caches that the user configured. Nix's built-in one knows nothing of ours, and asking it costs time
-// and a network: it is left out.
+// substituters keeps the caches that the user configured. Nix's built-in one knows nothing of ours, and asking it costs
+// time and a network: it is left out.
 func (c *Client) substituters() []string {
 	conf, err := c.Settings()
 	if err != nil {
@@ -300,8 +302,8 @@ func (c *Client) Has(ctx context.Context, path string) (bool, error) {
 	return len(bad) == 0, err
 }
 
-// AddFixed copies files into the store under their base names, as fixed-output derivations with their SHA-256 would, and
-// returns the paths. recursive takes directories, and hashes the NAR.
+// AddFixed copies files into the store under their base names, as fixed-output derivations with their SHA-256 would,
+// and returns the paths. recursive takes directories, and hashes the NAR.
 func (c *Client) AddFixed(ctx context.Context, recursive bool, files []string) ([]string, error) {
 	args := []string{"--add-fixed"}
 	if recursive {

@@ -18,8 +18,9 @@ import (
 // stateDir is where Nix keeps its database and its daemon's socket.
 const stateDir = "/nix/var/nix"
 
-// remote is the value of NIX_REMOTE that Nix is called with. Where an ordinary user's machine has no store at all, Nix makes
-// one at the user's home since version 2.10; here it does so in every version, and without a warning at each call.
+// remote is the value of NIX_REMOTE that Nix is called with. Where an ordinary user's machine has no store at all, Nix
+// makes one at the user's home since version 2.10; here it does so in every version, and without a warning at each
+// call.
 func remote() string {
 	v := os.Getenv("NIX_REMOTE")
 	if v != "" && v != "auto" || os.Getuid() == 0 || os.Getenv("NIX_STATE_DIR") != "" || os.Getenv("NIX_STORE_DIR") != "" {

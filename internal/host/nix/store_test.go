@@ -26,7 +26,8 @@ func TestPhysical(t *testing.T) {
 	}
 }
 
-// A store that NIX_REMOTE names and Nix cannot use is nobody's failed build; without NIX_REMOTE it is that of another command.
+// A store that NIX_REMOTE names and Nix cannot use is nobody's failed build; without NIX_REMOTE it is that of another
+// command.
 func TestStoreElsewhere(t *testing.T) {
 	for _, text := range []string{
 		"error: don't know how to open Nix store 'nonsense'",

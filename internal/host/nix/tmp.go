@@ -15,8 +15,8 @@ func mayExecute(dir string) bool {
 	return syscall.Statfs(dir, &st) == nil && st.Flags&stNoexec == 0
 }
 
-// DaemonHint is what helps a build that a daemon runs below a /tmp where nothing can be executed; "" where that is not so. The
-// daemon has a TMPDIR of its own.
+// DaemonHint is what helps a build that a daemon runs below a /tmp where nothing can be executed; "" where that is not
+// so. The daemon has a TMPDIR of its own.
 func DaemonHint() string {
 	if mayExecute("/tmp") {
 		return ""
@@ -26,8 +26,8 @@ func DaemonHint() string {
 }
 
 // buildDir is what TMPDIR must be so that builds work: Nix until 2.29 builds below it, and hardened machines mount /tmp
-// noexec, where no configure script can start what it has compiled. "" leaves it as it is: it is well, or nothing better is
-// known.
+// noexec, where no configure script can start what it has compiled. "" leaves it as it is: it is well, or nothing
+// better is known.
 func buildDir(tmpdir string, may func(string) bool) string {
 	if tmpdir == "" {
 		tmpdir = "/tmp"

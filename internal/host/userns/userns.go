@@ -23,7 +23,8 @@ func Try(ctx context.Context, program string, args ...string) error {
 	return cmd.Run()
 }
 
-// Remedy is the command that lifts what forbids user namespaces here; where no setting does, it is what a container needs.
+// Remedy is the command that lifts what forbids user namespaces here; where no setting does, it is what a container
+// needs.
 func Remedy() string { return remedy("/proc/sys", os.Getuid() == 0) }
 
 func remedy(sys string, root bool) string {

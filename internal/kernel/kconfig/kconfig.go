@@ -1,5 +1,5 @@
-// Package kconfig says why the guest's kernel is configured as it is: each line in which its configuration differs from tinyconfig
-// has a reason. A test holds the table against nixexprs/linux/config.
+// Package kconfig says why the guest's kernel is configured as it is: each line in which its configuration differs from
+// tinyconfig has a reason. A test holds the table against nixexprs/linux/config.
 package kconfig
 
 import "strings"

@@ -1,6 +1,6 @@
-// Package series keeps a series of patches in two forms: as files, one patch each, and as the commits of a git work tree on top of
-// the source that they are for. Going from one form to the other and back changes no byte. What was not committed is never lost,
-// nor written over.
+// Package series keeps a series of patches in two forms: as files, one patch each, and as the commits of a git work
+// tree on top of the source that they are for. Going from one form to the other and back changes no byte. What was not
+// committed is never lost, nor written over.
 package series
 
 import (
@@ -124,9 +124,9 @@ func (*Moved) ExitCode() exit.Code { return exit.Input }
 // Hint is the line that helps.
 func (*Moved) Hint() string { return "git diff there shows what is new; --overwrite replaces it" }
 
-// Write makes the patches of a directory those of the list; the directory is made if need be. What is there already must be nothing,
-// the same, or the series that expected names (see Hash); with an expected of "" it may be anything. Files appear whole, and what is
-// no longer of the series goes last.
+// Write makes the patches of a directory those of the list; the directory is made if need be. What is there already
+// must be nothing, the same, or the series that expected names (see Hash); with an expected of "" it may be anything.
+// Files appear whole, and what is no longer of the series goes last.
 func Write(dir string, list []Patch, expected string) ([]Change, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err

@@ -101,8 +101,8 @@ func (e *gitError) Error() string {
 
 func (e *gitError) Unwrap() error { return e.err }
 
-// git runs git in a directory. Whoever calls has a name, an editor, filters and formats of his own in his configuration; none of them
-// may get into what is made here.
+// git runs git in a directory. Whoever calls has a name, an editor, filters and formats of his own in his
+// configuration; none of them may get into what is made here.
 func git(ctx context.Context, dir string, more []string, args ...string) (string, error) {
 	program, err := exec.LookPath("git")
 	if err != nil {
@@ -139,7 +139,8 @@ func firstWord(args []string) int {
 	return n
 }
 
-// maker is who has committed what Create makes. With the dates fixed, too, everybody's commits of one series have the same names.
+// maker is who has committed what Create makes. With the dates fixed, too, everybody's commits of one series have the
+// same names.
 func maker() []string {
 	return []string{
 		"GIT_AUTHOR_NAME=ukl", "GIT_AUTHOR_EMAIL=ukl@ukl.invalid", "GIT_AUTHOR_DATE=@1 +0000",
@@ -156,15 +157,15 @@ const (
 	keySeries = "ukl.series"
 )
 
-// Create makes a git work tree of the directory dir, which holds the source: a commit of that, and one for each patch. If one does not
-// apply the error is a *Stops, and the tree is as git am left it.
+// Create makes a git work tree of the directory dir, which holds the source: a commit of that, and one for each patch.
+// If one does not apply the error is a *Stops, and the tree is as git am left it.
 func Create(ctx context.Context, dir string, o Origin, list []Patch) error {
 	run := func(args ...string) (string, error) { return git(ctx, dir, maker(), args...) }
 	if _, err := run("-c", "init.defaultBranch=ukl", "init", "-q", "--template="); err != nil {
 		return err
 	}
-	// The threshold makes git write one pack instead of 40,000 files: 12 s instead of minutes. The source's .gitignore is not about
-	// what is in its archive.
+	// The threshold makes git write one pack instead of 40,000 files: 12 s instead of minutes. The source's .gitignore is
+	// not about what is in its archive.
 	if _, err := run("-c", "core.bigFileThreshold=1", "-c", "core.compression=1", "add", "--all", "--force"); err != nil {
 		return err
 	}
@@ -258,8 +259,8 @@ func (t *Tree) git(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimRight(out, "\n"), err
 }
 
-// Commits are the names of the commits on top of the source, oldest first. They must be a series: in one line, each with a change, and
-// nothing begun and not finished.
+// Commits are the names of the commits on top of the source, oldest first. They must be a series: in one line, each
+// with a change, and nothing begun and not finished.
 func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 	for name, what := range map[string]string{
 		"rebase-merge": "rebase", "rebase-apply": "git am or rebase", "MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert",
@@ -361,8 +362,8 @@ func (t *Tree) Subject(ctx context.Context, commit string) (string, error) {
 	return t.git(ctx, "log", "-1", "--format=%s", commit)
 }
 
-// Checkout makes the directory dir hold the files of a commit, beside the work tree. Only what differs from what was there before is
-// written, so that make sees what has changed. index is a file of ours.
+// Checkout makes the directory dir hold the files of a commit, beside the work tree. Only what differs from what was
+// there before is written, so that make sees what has changed. index is a file of ours.
 func (t *Tree) Checkout(ctx context.Context, commit, dir, index string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -48,8 +48,8 @@ const (
 	together = 6                        // cases at once; many only wait
 )
 
-// leave are tests of glibc's math that are not built: aliases of the same functions by other types' names, and vector and macro
-// variants by the hundred, in which no kernel takes part.
+// leave are tests of glibc's math that are not built: aliases of the same functions by other types' names, and vector
+// and macro variants by the hundred, in which no kernel takes part.
 const leave = `.*(float(32|64|128)|vlen|tgmath3).*`
 
 // TestSuites runs cases in each mode and compares.
@@ -308,7 +308,8 @@ type machines struct {
 	ukl string
 }
 
-// all runs cases, in another machine if one dies. What died beside others is run once more by itself: who is to blame dies again.
+// all runs cases, in another machine if one dies. What died beside others is run once more by itself: who is to blame
+// dies again.
 func (m *machines) all(t *testing.T, mode string, b built, names []string, together int) map[string]Result {
 	results := map[string]Result{}
 	for len(names) > 0 {

@@ -1,6 +1,6 @@
-// Package suites compares what becomes of other projects' tests, glibc's and the kernel's, as ordinary processes and in ring 0,
-// case by case, with what was recorded of them. It neither builds nor runs them: its test does. A case passes or does not; in
-// which way it does not is told, but never compared.
+// Package suites compares what becomes of other projects' tests, glibc's and the kernel's, as ordinary processes and in
+// ring 0, case by case, with what was recorded of them. It neither builds nor runs them: its test does. A case passes
+// or does not; in which way it does not is told, but never compared.
 package suites
 
 import (
@@ -160,8 +160,8 @@ func (t Table) Write() []byte {
 	return b.Bytes()
 }
 
-// Compare tells what in the results of a mode is worse than recorded: a sentence a case. A row with a reason is known, and not
-// held against anyone.
+// Compare tells what in the results of a mode is worse than recorded: a sentence a case. A row with a reason is known,
+// and not held against anyone.
 func (t Table) Compare(mode string, results map[string]Result) []string {
 	var worse []string
 	for _, name := range slices.Sorted(maps.Keys(results)) {

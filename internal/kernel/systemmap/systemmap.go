@@ -1,5 +1,5 @@
-// Package systemmap reads the list of a kernel's symbols that its build leaves beside it, System.map: a line for each, with address,
-// kind and name. Lines of any other form are left out.
+// Package systemmap reads the list of a kernel's symbols that its build leaves beside it, System.map: a line for each,
+// with address, kind and name. Lines of any other form are left out.
 package systemmap
 
 import (

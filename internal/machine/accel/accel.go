@@ -1,6 +1,6 @@
-// Package accel decides whether KVM may be used on this machine, and measures its clock. A /dev/kvm that opens proves nothing:
-// some abort, some run ring-0 code hundreds of times slower than TCG. So KVM is used only if the CPU has the extension AND a
-// small guest proves it in time. What was found is remembered until the host boots again.
+// Package accel decides whether KVM may be used on this machine, and measures its clock. A /dev/kvm that opens proves
+// nothing: some abort, some run ring-0 code hundreds of times slower than TCG. So KVM is used only if the CPU has the
+// extension AND a small guest proves it in time. What was found is remembered until the host boots again.
 package accel
 
 import (

@@ -8,8 +8,8 @@ import (
 // readTSC is the CPU's time stamp counter.
 func readTSC() uint64
 
-// window is how long the counter is compared with the clock. Reading both takes well under a microsecond, so 10 ms give the
-// frequency to better than a ten-thousandth, which is more than a kernel's delay loops need.
+// window is how long the counter is compared with the clock. Reading both takes well under a microsecond, so 10 ms give
+// the frequency to better than a ten-thousandth, which is more than a kernel's delay loops need.
 const window = 10 * time.Millisecond
 
 // measureTSC returns the counter's frequency in kHz: the median of three windows, so that one preemption does no harm.

@@ -1,5 +1,5 @@
-// Package gdbstub speaks GDB's remote serial protocol to the stub of QEMU's x86-64 system emulation ("Remote Protocol" in
-// the GDB manual): breakpoints, steps, registers and memory of a guest with one processor.
+// Package gdbstub speaks GDB's remote serial protocol to the stub of QEMU's x86-64 system emulation ("Remote Protocol"
+// in the GDB manual): breakpoints, steps, registers and memory of a guest with one processor.
 package gdbstub
 
 import (
@@ -117,8 +117,8 @@ func (c *Conn) do(format string, args ...any) error {
 // Halted is an error unless the guest is halted.
 func (c *Conn) Halted() error { return c.stopped("?") }
 
-// Until lets the guest run until it comes to one of the addresses. The breakpoints are the processor's, so no memory is changed, and are
-// gone when it returns.
+// Until lets the guest run until it comes to one of the addresses. The breakpoints are the processor's, so no memory is
+// changed, and are gone when it returns.
 func (c *Conn) Until(addresses ...uint64) error {
 	for _, a := range addresses {
 		if err := c.do("Z1,%x,1", a); err != nil {

@@ -11,15 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// QEMU's user network listens with a queue of one connection. The host's kernel drops what comes while it is full, and the client
-// tries again after 1, 3, 7, ... seconds: of a hundred connections at once some wait for half a minute. A second listen() on the
-// same socket makes the queue longer; QEMU is a child of ukl, which therefore may borrow its sockets.
+// QEMU's user network listens with a queue of one connection. The host's kernel drops what comes while it is full, and
+// the client tries again after 1, 3, 7, ... seconds: of a hundred connections at once some wait for half a minute. A
+// second listen() on the same socket makes the queue longer; QEMU is a child of ukl, which therefore may borrow its
+// sockets.
 
 // backlog is the queue's new length; the host's net.core.somaxconn limits it further.
 const backlog = 4096
 
-// Widen gives QEMU's listening sockets a longer queue, as soon as they are there. It returns when all are done, when QEMU has ended
-// or when it is clear that this host does not allow it; an error harms nobody.
+// Widen gives QEMU's listening sockets a longer queue, as soon as they are there. It returns when all are done, when
+// QEMU has ended or when it is clear that this host does not allow it; an error harms nobody.
 func (p *Process) Widen(forwards []Forward) error {
 	want := map[string]bool{}
 	for _, f := range forwards {

@@ -24,8 +24,8 @@ func (f Forward) Exposed() string {
 	return fmt.Sprintf("%d/tcp", f.Guest)
 }
 
-// ParseForward reads [ADDR:]HOST:GUEST[/udp], or PORT for the same port on both sides. The address is 127.0.0.1 unless it is
-// given; an IPv6 address stands in brackets.
+// ParseForward reads [ADDR:]HOST:GUEST[/udp], or PORT for the same port on both sides. The address is 127.0.0.1 unless
+// it is given; an IPv6 address stands in brackets.
 func ParseForward(s string) (Forward, error) {
 	bad := func(why string) (Forward, error) {
 		return Forward{}, fmt.Errorf("port %q: %s; want [ADDR:]HOST:GUEST[/udp]", s, why)

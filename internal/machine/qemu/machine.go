@@ -1,5 +1,5 @@
-// Package qemu describes virtual machines as QEMU command lines and runs them. Args is pure: it reads no file, clock, device
-// or environment, so what is printed is what runs. A started QEMU never outlives ukl, however ukl ends.
+// Package qemu describes virtual machines as QEMU command lines and runs them. Args is pure: it reads no file, clock,
+// device or environment, so what is printed is what runs. A started QEMU never outlives ukl, however ukl ends.
 package qemu
 
 import (
@@ -24,8 +24,8 @@ func (c Channel) Name() string {
 	return [...]string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"}[c]
 }
 
-// Network of the guest. QEMU's user network is 10.0.2.0/24 with the host at .2; the guest's address is fixed, so that nothing
-// waits for DHCP.
+// Network of the guest. QEMU's user network is 10.0.2.0/24 with the host at .2; the guest's address is fixed, so that
+// nothing waits for DHCP.
 const (
 	GuestAddress = "10.0.2.15"
 	HostAddress  = "10.0.2.2"
@@ -57,8 +57,8 @@ const (
 	DefaultCPUs   = 1
 )
 
-// Hardware of the guest, chosen by measurement; nothing else in ukl names a machine type. Under TCG the interval timer and the
-// interrupt controller of the PC can be left out because the kernel is told the TSC's frequency.
+// Hardware of the guest, chosen by measurement; nothing else in ukl names a machine type. Under TCG the interval timer
+// and the interrupt controller of the PC can be left out because the kernel is told the TSC's frequency.
 const (
 	machineType = "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=on"
 	cpuTCG      = "max"

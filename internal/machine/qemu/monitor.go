@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Monitor is QEMU's own line to ukl (QMP). It knows whether the guest has opened its streams, which the kernel does just before it
-// starts the application, and where a processor is. A QEMU that says nothing there harms nobody.
+// Monitor is QEMU's own line to ukl (QMP). It knows whether the guest has opened its streams, which the kernel does
+// just before it starts the application, and where a processor is. A QEMU that says nothing there harms nobody.
 type Monitor struct {
 	ready   chan struct{}
 	mu      sync.Mutex

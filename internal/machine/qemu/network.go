@@ -19,8 +19,8 @@ type Network struct {
 // userBits is the length of Netmask.
 const userBits = 24
 
-// ParseNetwork reads "user" or tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]. Behind a tap the guest's address and gateway are those of
-// the user network unless they are given.
+// ParseNetwork reads "user" or tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]. Behind a tap the guest's address and gateway are
+// those of the user network unless they are given.
 func ParseNetwork(s string) (Network, error) {
 	bad := func(why string) (Network, error) {
 		return Network{}, fmt.Errorf("network %q: %s; want user or tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]", s, why)
@@ -89,8 +89,8 @@ func (e *NoTap) Hint() string {
 	return "as root, these make it"
 }
 
-// Details are the commands that make the interface, as root; none if its name is taken. What is behind it is the host alone: no
-// bridge, no route to elsewhere.
+// Details are the commands that make the interface, as root; none if its name is taken. What is behind it is the host
+// alone: no bridge, no route to elsewhere.
 func (e *NoTap) Details() []string {
 	n := e.Network
 	if e.Other {

@@ -103,7 +103,8 @@ func try(f Forward) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Listening tells whether something listens on a TCP port, without connecting: a debugger's port takes one connection only.
+// Listening tells whether something listens on a TCP port, without connecting: a debugger's port takes one connection
+// only.
 func Listening(f Forward) bool { return listens(f, "/proc") }
 
 func listens(f Forward, proc string) bool {

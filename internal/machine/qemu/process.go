@@ -25,8 +25,8 @@ type Process struct {
 	err    error // of Wait; valid once done is closed
 }
 
-// Start runs QEMU with files as its descriptors 3 and up. It has a process group of its own, so a terminal's Ctrl-C reaches
-// only ukl, and the kernel kills it when ukl dies without a word.
+// Start runs QEMU with files as its descriptors 3 and up. It has a process group of its own, so a terminal's Ctrl-C
+// reaches only ukl, and the kernel kills it when ukl dies without a word.
 func (p Program) Start(args []string, files []*os.File) (*Process, error) {
 	cmd := exec.Command(p.Argv[0], slices.Concat(p.Argv[1:], args)...)
 	cmd.Env = append(os.Environ(), p.Env...)
@@ -75,8 +75,8 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Failure is what QEMU said if it was stuck or ended badly by its own doing; "" if it was not. It may be called once Done or Stuck
-// is closed.
+// Failure is what QEMU said if it was stuck or ended badly by its own doing; "" if it was not. It may be called once
+// Done or Stuck is closed.
 func (p *Process) Failure() string {
 	said := p.stderr.String()
 	select {

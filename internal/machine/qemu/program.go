@@ -12,7 +12,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Env names a QEMU to use instead of the pinned one: a program, or an unpacked Debian tree that holds one. For development.
+// Env names a QEMU to use instead of the pinned one: a program, or an unpacked Debian tree that holds one. For
+// development.
 const Env = "UKL_QEMU"
 
 // program is QEMU's path inside a tree.
@@ -39,8 +40,8 @@ func Find(tree, override string) (Program, error) {
 	return Program{Argv: []string{path}}, nil
 }
 
-// inTree runs QEMU through the tree's own loader and libraries, so that nothing of the host takes part. TCG is a module of
-// Debian's QEMU, found through the environment only.
+// inTree runs QEMU through the tree's own loader and libraries, so that nothing of the host takes part. TCG is a module
+// of Debian's QEMU, found through the environment only.
 func inTree(tree string) (Program, error) {
 	at := func(p string) string { return filepath.Join(tree, p) }
 	if _, err := os.Stat(at(program)); err != nil {

@@ -8,11 +8,12 @@ import (
 // guestBase is where the code of a PVH guest is loaded and entered.
 const guestBase = 0x100000
 
-// xenNotePhys32 is the type of the Xen ELF note that holds a PVH kernel's 32-bit entry point (XEN_ELFNOTE_PHYS32_ENTRY).
+// xenNotePhys32 is the type of the Xen ELF note that holds a PVH kernel's 32-bit entry point
+// (XEN_ELFNOTE_PHYS32_ENTRY).
 const xenNotePhys32 = 18
 
-// PVH wraps 32-bit machine code into the smallest ELF file that QEMU boots: loaded and entered at 1 MiB in flat protected
-// mode with interrupts off, as the PVH boot protocol says.
+// PVH wraps 32-bit machine code into the smallest ELF file that QEMU boots: loaded and entered at 1 MiB in flat
+// protected mode with interrupts off, as the PVH boot protocol says.
 func PVH(code []byte) []byte {
 	const headers = 52 + 2*32
 	note := []any{uint32(4), uint32(4), uint32(xenNotePhys32), []byte("Xen\x00"), uint32(guestBase)}
@@ -36,8 +37,8 @@ func PVH(code []byte) []byte {
 	return b.Bytes()
 }
 
-// SerialGuest is a guest that prints text on the first serial port and resets the machine. It stands in for a kernel where
-// only ukl's side is looked at.
+// SerialGuest is a guest that prints text on the first serial port and resets the machine. It stands in for a kernel
+// where only ukl's side is looked at.
 func SerialGuest(text string) []byte {
 	code := []byte{
 		0xfa,                         // cli
@@ -56,8 +57,8 @@ func SerialGuest(text string) []byte {
 	return PVH(append(append(code, text...), 0))
 }
 
-// LoopGuest is a guest that goes to 64-bit ring 0, where unikernels run, counts down from n in a loop of two instructions and
-// writes LoopDone to the isa-debug-exit device.
+// LoopGuest is a guest that goes to 64-bit ring 0, where unikernels run, counts down from n in a loop of two
+// instructions and writes LoopDone to the isa-debug-exit device.
 func LoopGuest(n uint32) []byte {
 	code := []byte{
 		0xfa,                                                       // cli

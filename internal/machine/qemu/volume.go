@@ -14,7 +14,8 @@ type Volume struct {
 	FileSystem string
 }
 
-// MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have two.
+// MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have
+// two.
 const MaxVolumes = 6
 
 // ParseVolume reads HOST:GUEST[:ro|:rw]. It does not look whether HOST is there.
@@ -54,8 +55,8 @@ func (v Volume) String() string {
 	return s
 }
 
-// Root is where the kernel mounts a volume for "/". The root itself is in memory, and the application has started from it: what the
-// volume has at its top is there by links.
+// Root is where the kernel mounts a volume for "/". The root itself is in memory, and the application has started from
+// it: what the volume has at its top is there by links.
 const Root = "/.root"
 
 // place is where the kernel mounts the volume.
@@ -90,8 +91,8 @@ func (v Volume) args(n int) []string {
 	}
 }
 
-// Mounts are the volumes as the guest's kernel reads them: type, source, mode, options, directory; one a line. "" without volumes.
-// That of "/" is the first: others may lie in it.
+// Mounts are the volumes as the guest's kernel reads them: type, source, mode, options, directory; one a line. ""
+// without volumes. That of "/" is the first: others may lie in it.
 func (m Machine) Mounts() string {
 	var root, others string
 	disk := 'a' // the kernel names disks in the order of QEMU's arguments

@@ -142,7 +142,8 @@ func TestDataStopsABomb(t *testing.T) {
 // A decompressor that would need more memory than any package does is refused before it takes it.
 func TestDataRefusesHugeWindows(t *testing.T) {
 	b := bytes.Clone(xzHello)
-	// The block header begins behind 12 bytes: size, flags, filter, size of its properties, dictionary size; its CRC-32 ends it.
+	// The block header begins behind 12 bytes: size, flags, filter, size of its properties, dictionary size; its CRC-32
+	// ends it.
 	b[12+4] = 40 // 4 GiB
 	binary.LittleEndian.PutUint32(b[12+8:], crc32.ChecksumIEEE(b[12:12+8]))
 	tr, err := Data(bytes.NewReader(archive(version, member("data.tar.xz", b))), 1<<20)

@@ -1,5 +1,5 @@
-// Package seeds holds files by their SHA-256, as sha256/<hex>: in a folder, or in a tar archive that is one file to carry. What
-// it gives back is not verified: whoever asks knows the hash. An archive is written whole or not at all.
+// Package seeds holds files by their SHA-256, as sha256/<hex>: in a folder, or in a tar archive that is one file to
+// carry. What it gives back is not verified: whoever asks knows the hash. An archive is written whole or not at all.
 package seeds
 
 import (
@@ -85,8 +85,8 @@ func (s *Store) Place(hex string) string {
 // ErrIrregular says that what has a file's name is none: a pipe, a device, a directory.
 var ErrIrregular = errors.New("is not a regular file")
 
-// OpenRegular opens a regular file, or what a link to one leads to. Anything else is ErrIrregular: a pipe would keep whoever opens it,
-// and a device has no end.
+// OpenRegular opens a regular file, or what a link to one leads to. Anything else is ErrIrregular: a pipe would keep
+// whoever opens it, and a device has no end.
 func OpenRegular(path string) (*os.File, error) {
 	fi, err := os.Stat(path)
 	if err == nil && !fi.Mode().IsRegular() {
@@ -98,8 +98,8 @@ func OpenRegular(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// Get opens a file; the error is fs.ErrNotExist if it is not there, and ErrIrregular if it cannot be one. A link of a folder is
-// followed.
+// Get opens a file; the error is fs.ErrNotExist if it is not there, and ErrIrregular if it cannot be one. A link of a
+// folder is followed.
 func (s *Store) Get(hex string) (io.ReadCloser, error) {
 	if s.archive == nil {
 		f, err := OpenRegular(s.Place(hex))

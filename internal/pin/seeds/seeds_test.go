@@ -114,7 +114,8 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-// Of an archive that somebody else made only plain files with a hash for a name are taken: no links, no paths to elsewhere.
+// Of an archive that somebody else made only plain files with a hash for a name are taken: no links, no paths to
+// elsewhere.
 func TestStrange(t *testing.T) {
 	dir := t.TempDir()
 	var buf bytes.Buffer

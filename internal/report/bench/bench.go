@@ -1,5 +1,5 @@
-// Package bench compares what an application measures in several modes: it reads the lines that the application prints, takes
-// medians, and draws tables and plots. Only samples of one invocation are ever compared.
+// Package bench compares what an application measures in several modes: it reads the lines that the application prints,
+// takes medians, and draws tables and plots. Only samples of one invocation are ever compared.
 package bench
 
 import (
@@ -19,7 +19,8 @@ type Mode string
 // The modes, in the order in which they are shown. All others are compared with Process.
 const (
 	Process Mode = "process" // ring 3, Debian's C library, the unpatched kernel of the same configuration
-	// Companion is the same program as Process, in ring 3 of the patched kernel: what its series costs those who do not use it.
+	// Companion is the same program as Process, in ring 3 of the patched kernel: what its series costs those who do not
+	// use it.
 	Companion Mode = "companion"
 	Gate      Mode = "gate"
 	Bypass    Mode = "bypass"
@@ -43,8 +44,8 @@ type Run struct {
 	Samples    map[string][]float64
 }
 
-// Parse reads the output of an application: a line `ring N', then for each operation its name, how many of them a sample has,
-// and the nanoseconds of each sample.
+// Parse reads the output of an application: a line `ring N', then for each operation its name, how many of them a
+// sample has, and the nanoseconds of each sample.
 func Parse(output []byte) (Run, error) {
 	r := Run{Ring: -1, Samples: map[string][]float64{}}
 	sc := bufio.NewScanner(bytes.NewReader(output))

@@ -20,8 +20,8 @@ const (
 
 var colours = map[Mode]string{Gate: "#8da0cb", Bypass: "#fc8d62"}
 
-// SVG draws for each operation how many times fewer instructions (times, if none were counted) the other modes take than an
-// ordinary process. The line at 1 is the process itself.
+// SVG draws for each operation how many times fewer instructions (times, if none were counted) the other modes take
+// than an ordinary process. The line at 1 is the process itself.
 func (r *Report) SVG(w io.Writer) error {
 	figures, what := func(o Operation) map[Mode]Figure { return o.Instructions }, "instructions"
 	if len(r.Operations) > 0 && r.Operations[0].Instructions == nil {

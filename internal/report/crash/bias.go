@@ -6,8 +6,8 @@ const page = 4096
 // fewest are the callers that must make sense at a place for it to be believed.
 const fewest = 2
 
-// bias finds where a position-independent program was, which the kernel does not say: the page at which the stack makes the most
-// sense. Of two that are as good it is neither.
+// bias finds where a position-independent program was, which the kernel does not say: the page at which the stack makes
+// the most sense. Of two that are as good it is neither.
 func (p *Program) bias(r *Report) (bias uint64, ok bool) {
 	if !p.moves {
 		return 0, true
@@ -31,8 +31,8 @@ func (p *Program) bias(r *Report) (bias uint64, ok bool) {
 	return bias, ok
 }
 
-// sense measures a backtrace: two for each caller that stands behind a call, or is the trampoline of a signal handler; one more if
-// it reaches the first function.
+// sense measures a backtrace: two for each caller that stands behind a call, or is the trampoline of a signal handler;
+// one more if it reaches the first function.
 func (p *Program) sense(r *Report, bias uint64) int {
 	u := p.unwinder(r, bias)
 	for n := 0; n < 2*deepestTrace; n += 2 {

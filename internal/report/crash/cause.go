@@ -49,8 +49,8 @@ func (r *Report) why() string {
 	return fmt.Sprintf("code %d, address %#x", r.Code, r.Address)
 }
 
-// redZone is what a function may use below its stack pointer (System V ABI for AMD64, 3.2.2). A push and a call store there too,
-// and the processor tells of both with the stack pointer as it was.
+// redZone is what a function may use below its stack pointer (System V ABI for AMD64, 3.2.2). A push and a call store
+// there too, and the processor tells of both with the stack pointer as it was.
 const redZone = 128
 
 // belowStack tells whether the fault is at an address that only something that needs more stack uses.

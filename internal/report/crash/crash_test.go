@@ -131,7 +131,8 @@ func TestChains(t *testing.T) {
 	}
 }
 
-// The innermost function of a stack that is full has its frame on a page that is not there, or finds that page with its next call.
+// The innermost function of a stack that is full has its frame on a page that is not there, or finds that page with its
+// next call.
 func TestFullStack(t *testing.T) {
 	for _, flags := range compilations() {
 		file := build(t, strings.Fields(flags)...)
@@ -189,8 +190,9 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// A crash in a handler: the frame that the kernel made is left by the tables of libc's trampoline. What the processor saves for a
-// handler may be more than a report holds of the stack; then the function that was interrupted is the last that can be told.
+// A crash in a handler: the frame that the kernel made is left by the tables of libc's trampoline. What the processor
+// saves for a handler may be more than a report holds of the stack; then the function that was interrupted is the last
+// that can be told.
 func TestHandler(t *testing.T) {
 	const begin = "store crash_here on_usr1 SIGNAL "
 	for _, flags := range []string{"-O0 -g", "-O2 -g -fomit-frame-pointer"} {
@@ -259,7 +261,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A broken program is an error or a shorter backtrace. The seed is a whole small one; what is fuzzed is written over it.
+// A broken program is an error or a shorter backtrace. The seed is a whole small one; what is fuzzed is written over
+// it.
 func FuzzOpen(f *testing.F) {
 	f.Add(uint16(0x28), []byte{0xff, 0xff, 0xff}, uint64(0x401000))
 	f.Add(uint16(0x40), []byte{0}, uint64(0))

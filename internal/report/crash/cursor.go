@@ -91,7 +91,8 @@ const (
 	encodedNone     = 0xff
 )
 
-// pointer reads an encoded pointer. Relative to anything but its own place it is bad; behind a pointer it stays that one.
+// pointer reads an encoded pointer. Relative to anything but its own place it is bad; behind a pointer it stays that
+// one.
 func (c *cursor) pointer(encoding byte) uint64 {
 	if encoding == encodedNone {
 		return 0

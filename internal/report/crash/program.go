@@ -36,8 +36,8 @@ type segment struct {
 	data []byte
 }
 
-// Open reads an ELF file, best one with debugging information. systemMap names the kernel's symbols; "" if there are none.
-// Whatever of the two is missing or broken is not used.
+// Open reads an ELF file, best one with debugging information. systemMap names the kernel's symbols; "" if there are
+// none. Whatever of the two is missing or broken is not used.
 func Open(file, systemMap string) (*Program, error) {
 	f, err := elf.Open(file)
 	if err != nil {
@@ -124,8 +124,8 @@ func KernelFunction(systemMap string, at uint64) string {
 	return fmt.Sprintf("%s+%#x", name, offset)
 }
 
-// Place names an address of the application: function, file and line as far as they are known. Of a position-independent
-// application nothing is.
+// Place names an address of the application: function, file and line as far as they are known. Of a
+// position-independent application nothing is.
 func (p *Program) Place(at uint64) string {
 	if p.moves {
 		return fmt.Sprintf("%#x", at)
@@ -182,8 +182,8 @@ type place struct {
 	line     int
 }
 
-// places are the functions at an address by the debugging information: those that the compiler has put into others first, and
-// the one that they are all in last. None without information.
+// places are the functions at an address by the debugging information: those that the compiler has put into others
+// first, and the one that they are all in last. None without information.
 func (p *Program) places(pc uint64) []place {
 	if p.dwarf == nil {
 		return nil
@@ -216,8 +216,8 @@ func (p *Program) places(pc uint64) []place {
 	return list
 }
 
-// lineAt finds the line of an address; the zero value if there is none. LineReader.SeekPC would miss all that does not stand in the
-// order of addresses, as main and unlikely code do.
+// lineAt finds the line of an address; the zero value if there is none. LineReader.SeekPC would miss all that does not
+// stand in the order of addresses, as main and unlikely code do.
 func lineAt(lines *dwarf.LineReader, pc uint64) dwarf.LineEntry {
 	var last, next dwarf.LineEntry
 	for began := false; lines.Next(&next) == nil; began = !next.EndSequence {

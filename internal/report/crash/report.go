@@ -1,6 +1,6 @@
-// Package crash says where an application crashed: it reads the kernel's report of registers and stack, unwinds the stack with the
-// tables of the application's own file, and names functions and lines. It never runs the file, needs no debugger, and takes broken
-// tables and reports for what they are: a backtrace that ends earlier.
+// Package crash says where an application crashed: it reads the kernel's report of registers and stack, unwinds the
+// stack with the tables of the application's own file, and names functions and lines. It never runs the file, needs no
+// debugger, and takes broken tables and reports for what they are: a backtrace that ends earlier.
 package crash
 
 import (
@@ -35,8 +35,8 @@ func names() []string {
 	return strings.Fields("ax dx cx bx si di bp sp r8 r9 r10 r11 r12 r13 r14 r15 ip flags")
 }
 
-// Parse finds the first report of a signal in a kernel log. Lines of anything else may stand between its own, even those of
-// another thread's report: what belongs to its stack is known by the address.
+// Parse finds the first report of a signal in a kernel log. Lines of anything else may stand between its own, even
+// those of another thread's report: what belongs to its stack is known by the address.
 func Parse(log string, signal int) (*Report, bool) {
 	var r *Report
 	placed := false // its registers are known

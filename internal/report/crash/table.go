@@ -69,8 +69,8 @@ func parseTable(data []byte, addr uint64, eh bool) table {
 	return t
 }
 
-// record cuts the next record; its cursor knows its place in the section. nil is a terminator or the end. size is that of its
-// first field.
+// record cuts the next record; its cursor knows its place in the section. nil is a terminator or the end. size is that
+// of its first field.
 func record(c *cursor) (r *cursor, size uint64) {
 	n, size := c.fixed(4), uint64(4)
 	if n == 0xffffffff {

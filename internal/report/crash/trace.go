@@ -23,8 +23,8 @@ type Trace struct {
 	End    string  // why the frames end before the first function; "" if they do not
 }
 
-// deepestTrace is more frames than a report has room for (512 return addresses, and what the compiler has put into each of their
-// functions): a stack that has them leads in a circle.
+// deepestTrace is more frames than a report has room for (512 return addresses, and what the compiler has put into each
+// of their functions): a stack that has them leads in a circle.
 const deepestTrace = 4096
 
 // Look makes the backtrace of a report. p may be nil.
@@ -69,8 +69,8 @@ func (p *Program) Look(r *Report) *Trace {
 	return t
 }
 
-// frames are the functions at an address: several if the compiler has put one into another. ip is what is shown for those
-// without a line.
+// frames are the functions at an address: several if the compiler has put one into another. ip is what is shown for
+// those without a line.
 func (p *Program) frames(ip, pc, bias uint64) []Frame {
 	if pc >= kernelHalf {
 		name, offset := nearest(p.kernel, pc)

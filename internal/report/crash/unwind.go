@@ -54,8 +54,8 @@ func (u *unwinder) pc() uint64 {
 	return u.regs.value[rip] - 1
 }
 
-// next goes to the caller. end tells why that is impossible; "" at the first function of all. signal is the kind of the frame
-// that was left, which is known only now.
+// next goes to the caller. end tells why that is impossible; "" at the first function of all. signal is the kind of the
+// frame that was left, which is known only now.
 func (u *unwinder) next() (signal, ok bool, end string) {
 	if e := u.program.table.find(u.pc() - u.bias); e != nil {
 		return u.byTable(e)
@@ -82,8 +82,8 @@ func (u *unwinder) enter(ip, sp uint64) {
 // kernelDepth is how many words of the stack a kernel function that the application has jumped into may have taken.
 const kernelDepth = 64
 
-// byTop takes the return address from the top of the stack, where a call through a bad pointer has left it. A kernel function
-// may have put words on top, and leftovers of earlier calls among them: the caller must have a caller.
+// byTop takes the return address from the top of the stack, where a call through a bad pointer has left it. A kernel
+// function may have put words on top, and leftovers of earlier calls among them: the caller must have a caller.
 func (u *unwinder) byTop(deep bool) bool {
 	n := 1
 	if deep {

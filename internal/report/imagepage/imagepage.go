@@ -1,5 +1,6 @@
-// Package imagepage draws an image: one HTML page, or an SVG for a paper, that shows what is in it, how large it is, and how it boots.
-// A page needs nothing but itself: no script, no font, no picture from elsewhere. Equal images give equal pages.
+// Package imagepage draws an image: one HTML page, or an SVG for a paper, that shows what is in it, how large it is,
+// and how it boots. A page needs nothing but itself: no script, no font, no picture from elsewhere. Equal images give
+// equal pages.
 package imagepage
 
 import (

@@ -15,7 +15,8 @@ type Moment struct {
 	Text string
 }
 
-// Moments reads a kernel's log: the lines that have a time stamp, up to the first that goes back in time, where another boot begins.
+// Moments reads a kernel's log: the lines that have a time stamp, up to the first that goes back in time, where another
+// boot begins.
 func Moments(log string) []Moment {
 	var all []Moment
 	for line := range strings.Lines(log) {
@@ -106,8 +107,8 @@ func timeline(moments []Moment) string {
 	return b.String()
 }
 
-// beside finds the place for a text of some width that belongs to a bar: on the side where there is more room or, if that does not
-// do and the bar is longer, in the bar.
+// beside finds the place for a text of some width that belongs to a bar: on the side where there is more room or, if
+// that does not do and the bar is longer, in the bar.
 func beside(from, to, width float64) (at float64, anchor string, room float64) {
 	const gap = 5
 	before, behind, inside := from-2*gap, lineWidth-to-2*gap, to-from-2*gap

@@ -32,8 +32,8 @@ const shownSymbols = 120
 // severalSymbols are so many that a section is shown by the families of their names.
 const severalSymbols = 1500
 
-// families puts symbols together whose names begin alike, as those of one subsystem of a kernel do: tcp_sendmsg and __tcp_push are
-// tcp_…. The largest come first.
+// families puts symbols together whose names begin alike, as those of one subsystem of a kernel do: tcp_sendmsg and
+// __tcp_push are tcp_…. The largest come first.
 func families(symbols []sizes.Part) []sizes.Part {
 	size, count := map[string]uint64{}, map[string]int{}
 	for _, p := range symbols {
@@ -88,8 +88,8 @@ func kinds() map[string]string {
 	}
 }
 
-// squarify divides a rectangle among tiles so that each is about as wide as high: rows are filled along the shorter side for as
-// long as that improves the worst of them (Bruls, Huizing, van Wijk: Squarified Treemaps, 2000).
+// squarify divides a rectangle among tiles so that each is about as wide as high: rows are filled along the shorter
+// side for as long as that improves the worst of them (Bruls, Huizing, van Wijk: Squarified Treemaps, 2000).
 func squarify(tiles []tile, x, y, w, h float64) []box {
 	tiles = slices.DeleteFunc(slices.Clone(tiles), func(t tile) bool { return t.size == 0 })
 	slices.SortStableFunc(tiles, func(a, b tile) int { return cmp.Compare(b.size, a.size) })
@@ -131,7 +131,8 @@ func squarify(tiles []tile, x, y, w, h float64) []box {
 	return boxes
 }
 
-// ratio is how far the worst rectangle of a row is from a square: largest and smallest are areas of the row, which has the area sum.
+// ratio is how far the worst rectangle of a row is from a square: largest and smallest are areas of the row, which has
+// the area sum.
 func ratio(largest, smallest, sum, side float64) float64 {
 	s := side * side
 	return max(s*largest/(sum*sum), sum*sum/(s*smallest))

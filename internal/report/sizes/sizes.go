@@ -1,5 +1,5 @@
-// Package sizes looks into built files: how large they and their parts are, and what an application takes from the kernel. It
-// only reads.
+// Package sizes looks into built files: how large they and their parts are, and what an application takes from the
+// kernel. It only reads.
 package sizes
 
 import (
@@ -41,8 +41,8 @@ type Program struct {
 	Kernel []string `json:"kernel,omitempty"`
 }
 
-// Objects reads the list that a link leaves beside the program that it made: bytes in memory and name of each object file, the
-// largest first. Without one, as for a finished program, there are none.
+// Objects reads the list that a link leaves beside the program that it made: bytes in memory and name of each object
+// file, the largest first. Without one, as for a finished program, there are none.
 func Objects(file string) ([]Part, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package treediff finds where two trees of files that ought to be the same are not: for each file the first byte, and in what
-// part of an ELF file or an archive it lies. Owners and times are no difference. It only reads.
+// Package treediff finds where two trees of files that ought to be the same are not: for each file the first byte, and
+// in what part of an ELF file or an archive it lies. Owners and times are no difference. It only reads.
 package treediff
 
 import (

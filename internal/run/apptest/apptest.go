@@ -1,5 +1,5 @@
-// Package apptest runs the tests of an application. Each has a guest of its own, which is stopped as soon as the test is decided.
-// A guest that cannot be run at all is an error; whatever it does wrong is a result.
+// Package apptest runs the tests of an application. Each has a guest of its own, which is stopped as soon as the test
+// is decided. A guest that cannot be run at all is an error; whatever it does wrong is a result.
 package apptest
 
 import (
@@ -36,8 +36,8 @@ type Result struct {
 // errDecided ends a guest whose test needs it no longer.
 var errDecided = errors.New("the test is decided")
 
-// Run runs one test on a guest that o describes. o's arguments are used if the test has none. backtrace is asked where a signal
-// has killed an application that it should not have killed.
+// Run runs one test on a guest that o describes. o's arguments are used if the test has none. backtrace is asked where
+// a signal has killed an application that it should not have killed.
 func Run(ctx context.Context, t manifest.Test, o guest.Options, backtrace func(guest.Verdict) []string) (Result, error) {
 	r := Result{Name: t.Name}
 	start := time.Now()
@@ -185,8 +185,8 @@ func (r *record) text() string {
 	return r.kept.String()
 }
 
-// exchange sends to a TCP port and reads what comes back. QEMU accepts connections before the guest does, and resets them when
-// nobody is there: an end without a byte is no answer, and asked again.
+// exchange sends to a TCP port and reads what comes back. QEMU accepts connections before the guest does, and resets
+// them when nobody is there: an end without a byte is no answer, and asked again.
 type exchange struct {
 	address, send, expect string
 

@@ -1,6 +1,6 @@
-// Package console is ukl's side of the streams between a guest and the world. It always reads what the guest says at once,
-// because the guest's driver spins while the host does not read; what nobody takes is kept in memory up to a limit, then the
-// guest has to wait. It never touches the terminal's settings, so there is nothing to restore.
+// Package console is ukl's side of the streams between a guest and the world. It always reads what the guest says at
+// once, because the guest's driver spins while the host does not read; what nobody takes is kept in memory up to a
+// limit, then the guest has to wait. It never touches the terminal's settings, so there is nothing to restore.
 package console
 
 import (
@@ -16,7 +16,8 @@ import (
 // Limit is how many bytes of one stream are kept for a slow reader before the guest has to wait.
 const Limit = 64 << 20
 
-// Console is the pairs of sockets. Make it with Open; the order of use is GuestFiles, start QEMU, Started, Pump, Wait, Close.
+// Console is the pairs of sockets. Make it with Open; the order of use is GuestFiles, start QEMU, Started, Pump, Wait,
+// Close.
 type Console struct {
 	host  [qemu.Channels]*net.UnixConn
 	guest [qemu.Channels]*os.File
@@ -72,8 +73,8 @@ func (c *Console) Started() {
 	}
 }
 
-// Pump starts to carry bytes. log gets the kernel's log in the goroutine that reads it, so it must not block; echo, if not nil,
-// gets it as well and may.
+// Pump starts to carry bytes. log gets the kernel's log in the goroutine that reads it, so it must not block; echo, if
+// not nil, gets it as well and may.
 func (c *Console) Pump(stdin *os.File, stdout, stderr, log, echo io.Writer) {
 	c.pumps = []*pump{
 		newPump(c.host[qemu.Stdout], stdout, c.broken),
@@ -123,8 +124,8 @@ func (c *Console) Close() {
 	}
 }
 
-// feed carries stdin to the guest. The end of stdin is the end for the guest's reader; the socket itself stays open, since
-// QEMU takes a hang-up for the loss of the whole channel.
+// feed carries stdin to the guest. The end of stdin is the end for the guest's reader; the socket itself stays open,
+// since QEMU takes a hang-up for the loss of the whole channel.
 func feed(guest *net.UnixConn, stdin *os.File) {
 	if stdin != nil {
 		_, _ = io.Copy(guest, newPatient(stdin)) // whatever ended it, the guest's reader must learn of the end

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// LogFile opens the file that keeps a guest's kernel log: kernel.log in dir, or kernel.2.log and so on while other guests of the
-// same application run. It holds the log of the latest run and stays locked until it is closed.
+// LogFile opens the file that keeps a guest's kernel log: kernel.log in dir, or kernel.2.log and so on while other
+// guests of the same application run. It holds the log of the latest run and stays locked until it is closed.
 func LogFile(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// pump moves one stream through a queue in memory, so that the reading side never waits for the writing side until the queue
-// is full. After a failed write it goes on reading and throws away.
+// pump moves one stream through a queue in memory, so that the reading side never waits for the writing side until the
+// queue is full. After a failed write it goes on reading and throws away.
 type pump struct {
 	done  chan struct{} // closed when all is written or given up
 	heard atomic.Bool   // something was read

@@ -10,7 +10,8 @@ import (
 	"ukl/internal/report/crash"
 )
 
-// The guest kernel's last words, in the contract between the kernel and ukl. They are looked for in every line of every log.
+// The guest kernel's last words, in the contract between the kernel and ukl. They are looked for in every line of every
+// log.
 const (
 	exited  = "ukl: app exited with status "
 	killed  = "ukl: app killed by signal "
@@ -84,8 +85,8 @@ type Verdict struct {
 	Crash  string // the lines of the kernel's reports of crashes, before the status; package crash reads them
 }
 
-// Journal is the kernel's log as it comes: it keeps the tail, finds the status and hands everything on. It is safe for use by
-// one writer and any number of readers.
+// Journal is the kernel's log as it comes: it keeps the tail, finds the status and hands everything on. It is safe for
+// use by one writer and any number of readers.
 type Journal struct {
 	mu      sync.Mutex
 	dying   chan struct{}

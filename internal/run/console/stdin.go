@@ -13,11 +13,12 @@ import (
 // retry is how often a program in the background looks whether it has become the foreground.
 const retry = 200 * time.Millisecond
 
-// patient reads a terminal only while ukl is in its foreground. Reading it from the background would stop ukl, and with it the
-// server that somebody started with "&".
+// patient reads a terminal only while ukl is in its foreground. Reading it from the background would stop ukl, and with
+// it the server that somebody started with "&".
 type patient struct{ f *os.File }
 
-// newPatient makes a background read an error (EIO) instead of a stop of the whole process. Nothing in ukl wants to be stopped so.
+// newPatient makes a background read an error (EIO) instead of a stop of the whole process. Nothing in ukl wants to be
+// stopped so.
 func newPatient(f *os.File) *patient {
 	signal.Ignore(syscall.SIGTTIN)
 	return &patient{f}

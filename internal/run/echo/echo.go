@@ -1,5 +1,6 @@
-// Package echo talks to an echo server: several connections at once, each sending numbered payloads and waiting until all of
-// their bytes have come back. It measures round trips and believes nothing: a wrong byte ends everything with an error.
+// Package echo talks to an echo server: several connections at once, each sending numbered payloads and waiting until
+// all of their bytes have come back. It measures round trips and believes nothing: a wrong byte ends everything with an
+// error.
 package echo
 
 import (
@@ -129,8 +130,8 @@ func summarise(trips []time.Duration, o Options, took time.Duration) Summary {
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// early is how long a server may close connections before it has said a byte: QEMU takes them as soon as the machine starts, and
-// closes them while nothing in the guest listens.
+// early is how long a server may close connections before it has said a byte: QEMU takes them as soon as the machine
+// starts, and closes them while nothing in the guest listens.
 const early = 10 * time.Second
 
 // talk is one connection; one that was too early is tried again.
@@ -249,8 +250,8 @@ func receive(r io.Reader, answer []byte, first bool) (banner string, err error) 
 	return banner, err
 }
 
-// payload is a counter line, filled up with bytes that differ between threads, rounds and offsets. It begins with a digit, which
-// no banner does.
+// payload is a counter line, filled up with bytes that differ between threads, rounds and offsets. It begins with a
+// digit, which no banner does.
 func payload(thread, round, size int) []byte {
 	b := fmt.Appendf(nil, "%d %d\n", round, thread)
 	for x := (uint32(thread)<<16 ^ uint32(round)*2654435761) | 1; len(b) < size; {

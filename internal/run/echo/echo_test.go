@@ -127,8 +127,8 @@ func TestBadServers(t *testing.T) {
 	}
 }
 
-// QEMU takes connections before the guest listens, and closes them: the client comes again. A server that never says a byte is
-// given up, and one that has said a byte is not asked again.
+// QEMU takes connections before the guest listens, and closes them: the client comes again. A server that never says a
+// byte is given up, and one that has said a byte is not asked again.
 func TestComesAgainIfTooEarly(t *testing.T) {
 	var n atomic.Int32
 	early := func(c net.Conn) {

@@ -1,5 +1,5 @@
-// Package gdb starts gdb for a machine that waits for it, with the symbols of the application and of the kernel. It chooses
-// where to stop, and refuses a function that the application does not have before anything is started.
+// Package gdb starts gdb for a machine that waits for it, with the symbols of the application and of the kernel. It
+// chooses where to stop, and refuses a function that the application does not have before anything is started.
 package gdb
 
 import (
@@ -28,7 +28,8 @@ type Command struct {
 	Breaks  []string // where to stop before the user is asked: functions, or what else gdb takes for a place
 }
 
-// Argv is the command. Breakpoints are the processor's, not instructions written into a memory that holds no application yet.
+// Argv is the command. Breakpoints are the processor's, not instructions written into a memory that holds no
+// application yet.
 func (c Command) Argv() []string {
 	argv := []string{c.Program}
 	if c.App == "" {
@@ -109,9 +110,9 @@ func (e *NoFunction) Hint() string {
 	return "a function's name, FILE:LINE, or *ADDRESS"
 }
 
-// Breaks checks places to stop at against the file with the application's symbols. Without any it is the application's first
-// function in its own language; nothing if its symbols do not tell. moves says that the application is position-independent: gdb
-// cannot know where it will be.
+// Breaks checks places to stop at against the file with the application's symbols. Without any it is the application's
+// first function in its own language; nothing if its symbols do not tell. moves says that the application is
+// position-independent: gdb cannot know where it will be.
 func Breaks(app string, places []string) (breaks []string, moves bool, err error) {
 	names, moves := functions(app)
 	if len(places) == 0 {

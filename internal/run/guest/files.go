@@ -11,7 +11,8 @@ import (
 	"ukl/internal/cli/exit"
 )
 
-// File is a file or a directory of the host that is copied into the guest's root file system before the application starts.
+// File is a file or a directory of the host that is copied into the guest's root file system before the application
+// starts.
 type File struct {
 	Guest string // absolute and clean
 	Host  string
@@ -32,8 +33,8 @@ func (e *Heavy) Hint() string {
 	return fmt.Sprintf("give it at least -m %dM, or mount the directory with --volume", 2*e.Files+64)
 }
 
-// addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is kept; owner
-// is root, and times are 0, so that equal files give equal bytes. It returns the names of all members.
+// addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is
+// kept; owner is root, and times are 0, so that equal files give equal bytes. It returns the names of all members.
 func addFiles(b *bytes.Buffer, files []File) (map[string]bool, error) {
 	made := map[string]bool{".": true}
 	for _, f := range files {
@@ -54,7 +55,8 @@ func addFiles(b *bytes.Buffer, files []File) (map[string]bool, error) {
 	return made, nil
 }
 
-// addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a link.
+// addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a
+// link.
 func addFile(b *bytes.Buffer, name, host string, named bool, made map[string]bool) error {
 	look := os.Lstat
 	if named {

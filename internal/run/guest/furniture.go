@@ -11,8 +11,8 @@ import (
 	"ukl/internal/machine/qemu"
 )
 
-// etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody, localhost
-// has no address, no name is asked for anywhere, and http has no port. By name in the archive.
+// etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody,
+// localhost has no address, no name is asked for anywhere, and http has no port. By name in the archive.
 func etc(n qemu.Network) map[string]string {
 	address, gateway := qemu.GuestAddress, qemu.HostAddress
 	if n.Tap != "" {
@@ -31,8 +31,8 @@ func etc(n qemu.Network) map[string]string {
 	return files
 }
 
-// addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have; had are the
-// names of all its members. What lies behind one of the links is the volume's.
+// addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have;
+// had are the names of all its members. What lies behind one of the links is the volume's.
 func addFurniture(b *bytes.Buffer, n qemu.Network, had, links map[string]bool) {
 	add := func(name string, mode int, data string) {
 		if top, _, _ := strings.Cut(name, "/"); had[name] || links[top] {

@@ -1,5 +1,6 @@
-// Package guest runs one unikernel from boot to its end: streams, status, time limit, interruption. The application's status
-// comes from the guest's kernel alone; a QEMU that ends without it is a dead machine. When Run returns, no process is left.
+// Package guest runs one unikernel from boot to its end: streams, status, time limit, interruption. The application's
+// status comes from the guest's kernel alone; a QEMU that ends without it is a dead machine. When Run returns, no
+// process is left.
 package guest
 
 import (
@@ -38,7 +39,8 @@ type Options struct {
 	Verbose        bool          // the kernel's log goes to Stderr as well
 	StateDir       string        // keeps the kernel's log; "" keeps none
 	Timeout        time.Duration // 0 is none
-	// Patience is how long the kernel may take to start the application before Late is told, once, where it is; 0 is for ever.
+	// Patience is how long the kernel may take to start the application before Late is told, once, where it is; 0 is for
+	// ever.
 	Patience time.Duration
 	Late     func(Late)
 	Started  func() // called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
@@ -116,7 +118,8 @@ type Forwarding struct{ Text string }
 
 func (e *Forwarding) Error() string { return e.Text }
 
-// Locked is a disk image that somebody else has open: another guest that writes to it, or any other if this one would write.
+// Locked is a disk image that somebody else has open: another guest that writes to it, or any other if this one would
+// write.
 type Locked struct{ Volume qemu.Volume }
 
 func (e *Locked) Error() string {
@@ -169,7 +172,8 @@ func (o *Options) cmdline() string {
 	return strings.Join(words, " ")
 }
 
-// Initrd is the archive with the application's files, arguments, environment and volumes, behind that of the root file system if there is one.
+// Initrd is the archive with the application's files, arguments, environment and volumes, behind that of the root file
+// system if there is one.
 func (o *Options) Initrd() ([]byte, error) {
 	var root []byte
 	if o.Root != "" {
@@ -189,8 +193,8 @@ func (o *Options) Initrd() ([]byte, error) {
 	return append(root, own...), nil
 }
 
-// Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive is
-// written into StateDir for it.
+// Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive
+// is written into StateDir for it.
 func Shell(o Options) (string, error) {
 	for _, f := range o.Machine.Forwards {
 		if f.V6() {
@@ -358,7 +362,8 @@ func (r *run) start() error {
 	return nil
 }
 
-// started says that the machine runs, as soon as QEMU listens on the host's ports: a client that comes then is not refused.
+// started says that the machine runs, as soon as QEMU listens on the host's ports: a client that comes then is not
+// refused.
 func (r *run) started(p *qemu.Process, forwards []qemu.Forward) {
 	if err := p.Widen(forwards); err != nil { // many connections at once are then slow to come up, but all come up
 		p.Listen(forwards)

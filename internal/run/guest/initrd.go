@@ -8,8 +8,9 @@ import (
 	"ukl/internal/machine/qemu"
 )
 
-// initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's arguments and environment and what is to be
-// mounted, where the kernel looks for them before it starts the application.
+// initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's
+// arguments and environment and what is to be mounted, where the kernel looks for them before it starts the
+// application.
 func initrd(argv, env []string, m qemu.Machine, files []File) ([]byte, error) {
 	var b bytes.Buffer
 	had, err := addFiles(&b, files)
@@ -40,8 +41,8 @@ func terminated(list []string) []byte {
 	return []byte(b.String())
 }
 
-// entry appends one member: a header of hexadecimal numbers, the name and the data, the last two padded to 4 bytes. Times,
-// owners and inode numbers are 0, so that equal arguments give equal bytes.
+// entry appends one member: a header of hexadecimal numbers, the name and the data, the last two padded to 4 bytes.
+// Times, owners and inode numbers are 0, so that equal arguments give equal bytes.
 func entry(b *bytes.Buffer, name string, mode int, data []byte) {
 	fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
 		0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0)

@@ -42,8 +42,8 @@ func tops(volumes []qemu.Volume) ([]string, error) {
 	return names, nil
 }
 
-// addLinks makes what is at the top of a volume for "/" appear there; had are the names of all members of the archive, which stay. It
-// returns the links.
+// addLinks makes what is at the top of a volume for "/" appear there; had are the names of all members of the archive,
+// which stay. It returns the links.
 func addLinks(b *bytes.Buffer, volumes []qemu.Volume, had map[string]bool) (map[string]bool, error) {
 	names, err := tops(volumes)
 	if err != nil {

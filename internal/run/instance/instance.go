@@ -1,7 +1,7 @@
-// Package instance keeps track of guests in the background, one directory each. There is no daemon: a guest belongs to a ukl of its
-// own, its owner, which holds an exclusive lock in that directory as long as it lives, however it ends. Who only asks takes the lock
-// shared, for a moment. Who makes or removes such a directory holds the lock of the directory above, so that it does not vanish below
-// somebody else.
+// Package instance keeps track of guests in the background, one directory each. There is no daemon: a guest belongs to
+// a ukl of its own, its owner, which holds an exclusive lock in that directory as long as it lives, however it ends.
+// Who only asks takes the lock shared, for a moment. Who makes or removes such a directory holds the lock of the
+// directory above, so that it does not vanish below somebody else.
 package instance
 
 import (
@@ -86,8 +86,8 @@ func (e *Failed) Error() string {
 	return fmt.Sprintf("it ended with %d before its guest had started", e.Code)
 }
 
-// lock takes the lock of an instance, how being unix.LOCK_EX or unix.LOCK_SH; nil if somebody has it. Only an owner's directory is
-// made to have the file.
+// lock takes the lock of an instance, how being unix.LOCK_EX or unix.LOCK_SH; nil if somebody has it. Only an owner's
+// directory is made to have the file.
 func lock(dir string, how int) (*os.File, error) {
 	flags := os.O_RDONLY
 	if how == unix.LOCK_EX {
@@ -145,8 +145,8 @@ func (s Store) alone() (*os.File, error) {
 	}
 }
 
-// claim makes a directory its caller's: a new one, or that of an instance that has ended. It returns the lock; nil if the instance
-// has an owner.
+// claim makes a directory its caller's: a new one, or that of an instance that has ended. It returns the lock; nil if
+// the instance has an owner.
 func (s Store) claim(name string) (*os.File, error) {
 	all, err := s.alone()
 	if err != nil {
@@ -170,8 +170,8 @@ func (s Store) claim(name string) (*os.File, error) {
 	return l, nil
 }
 
-// forget removes an instance that has no owner; of one that got a new one in the meantime nothing is removed. l is its lock, if
-// the caller has it.
+// forget removes an instance that has no owner; of one that got a new one in the meantime nothing is removed. l is its
+// lock, if the caller has it.
 func (s Store) forget(name string, l *os.File) error {
 	all, err := s.alone()
 	if err != nil {
@@ -192,8 +192,9 @@ func (s Store) forget(name string, l *os.File) error {
 	return os.RemoveAll(dir)
 }
 
-// Start runs this very program once more in the background, with the same arguments, and returns when its guest has started. name
-// is the instance's; "" makes one of the application's. The end of ctx ends the instance, if its guest has not started by then.
+// Start runs this very program once more in the background, with the same arguments, and returns when its guest has
+// started. name is the instance's; "" makes one of the application's. The end of ctx ends the instance, if its guest
+// has not started by then.
 func (s Store) Start(ctx context.Context, name string, info Info, args []string) (Info, error) {
 	names := []string{name}
 	if name == "" {
@@ -262,8 +263,8 @@ func (s Store) Start(ctx context.Context, name string, info Info, args []string)
 	return info, &Failed{cmd.ProcessState.ExitCode(), string(text)}
 }
 
-// pair is a channel between the process that starts an instance and the one that it is: a byte that info.json is written, and one
-// back that the guest runs.
+// pair is a channel between the process that starts an instance and the one that it is: a byte that info.json is
+// written, and one back that the guest runs.
 func pair() (parent, child *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

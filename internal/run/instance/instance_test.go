@@ -189,7 +189,8 @@ func TestClaimWhileAsked(t *testing.T) {
 	}
 }
 
-// Of two that claim a name one gets it, while a third one forgets it all the time: what somebody has claimed is not removed.
+// Of two that claim a name one gets it, while a third one forgets it all the time: what somebody has claimed is not
+// removed.
 func TestClaimWhileForgotten(t *testing.T) {
 	s := Store{t.TempDir()}
 	var busy sync.WaitGroup

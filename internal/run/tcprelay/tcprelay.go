@@ -1,5 +1,5 @@
-// Package tcprelay carries TCP connections from one address of the host to another: QEMU's user network does not listen on IPv6
-// addresses. Each direction ends by itself, as between two programs. Close ends everything at once.
+// Package tcprelay carries TCP connections from one address of the host to another: QEMU's user network does not listen
+// on IPv6 addresses. Each direction ends by itself, as between two programs. Close ends everything at once.
 package tcprelay
 
 import (

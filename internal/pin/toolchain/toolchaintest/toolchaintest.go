@@ -20,9 +20,9 @@ import (
 // ErrNoRelease says that this machine's Go is not all of the pinned release, of which alone its archive can be made.
 var ErrNoRelease = errors.New("no whole release of that Go is here")
 
-// Archive returns the file that the Go project publishes as a release's archive, byte by byte: version is 1.26.8, sum its SHA-256 in
-// hexadecimal. It is made by Go's own distpack, of the pinned toolchain, which lacks four directories, and of those of this machine's
-// Go. It is kept below dir.
+// Archive returns the file that the Go project publishes as a release's archive, byte by byte: version is 1.26.8, sum
+// its SHA-256 in hexadecimal. It is made by Go's own distpack, of the pinned toolchain, which lacks four directories,
+// and of those of this machine's Go. It is kept below dir.
 func Archive(dir, pinned, version, sum string) (string, error) {
 	file := filepath.Join(dir, sum, toolchain.Archive(version))
 	if data, err := os.ReadFile(file); err == nil {
