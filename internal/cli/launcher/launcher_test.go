@@ -228,6 +228,22 @@ func TestBuildsOnceAndBecomesUkl(t *testing.T) {
 	}
 }
 
+// A Tab must not begin a build: before there is a ukl, a shell is told nothing.
+func TestCompletionBuildsNothing(t *testing.T) {
+	m := newMachine(t)
+	m.nix()
+	ask := []string{"run", "he", "--generate-bash-completion"}
+	if stdout, stderr, code := m.run(nil, ask...); stdout+stderr != "" || code != 0 || m.calls() != "" {
+		t.Errorf("before ukl is built: exit %d\n%s\n%s", code, stdout, stderr)
+	}
+	if _, stderr, code := m.run(nil); code != 7 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	if stdout, _, _ := m.run(nil, ask...); stdout != "<run>\n<he>\n<--generate-bash-completion>\n" {
+		t.Errorf("ukl is built, and was asked: %s", stdout)
+	}
+}
+
 func TestAnyPathWillDo(t *testing.T) {
 	for _, path := range []string{"a b/c  d", "o'neil", "naïve/ö", "a#b?c%20d"} {
 		m := newMachineAt(t, path)
