@@ -12,11 +12,19 @@ import (
 // line is a command line in the order that the library understands: it takes everything behind a command's first word for words.
 type line struct {
 	args    []string // the program, global options, the command, its options, its words
+	command []string // the command's names, outermost first
 	options []string // those of the command, as they were given
-	late    []string // of these, what stood behind the command's first word
+	words   []string // those of the command
+	late    []string // of the options, what stood behind the command's first word
 	rest    []string // what stood behind "--" of a command that hands it to the application
 	dashes  bool     // there was such a "--"
-	unknown string   // the option that ends the parsing because the command has none of that name
+	ended   bool     // there was a "--" at all: no option follows it
+	bad     int      // the place of the option that cannot be parsed; 0 is none
+	unknown string   // that option, if the command has none of its name
+
+	flags []cli.Flag // of the command
+	set   *flag.FlagSet
+	asked // of a line that a shell completes
 }
 
 // handsOn tells whether what stands behind "--" belongs to the application and not to the command.
@@ -24,22 +32,23 @@ func handsOn(command string) bool { return command == "run" || command == "debug
 
 // arrange puts options before words, wherever they stood. It parses as the library does, once for each word.
 func arrange(app *cli.App, args []string) line {
-	l := line{args: args[:1:1]}
-	args = args[1:]
+	l := line{args: args[:1:1], flags: app.Flags, set: flagSet(app.Flags)}
+	end := len(args)
 	var behind []string // "--" and all that follows
 	if at := slices.Index(args, "--"); at >= 0 {
-		args, behind = args[:at], args[at:]
+		end, behind = at, args[at:]
 	}
-	name, commands, set := "", app.Commands, flagSet(app.Flags)
-	var words []string
+	args = args[1:end]
+	commands, name := app.Commands, ""
 	for len(args) > 0 {
-		err := set.Parse(args)
-		at := len(args) - set.NArg()
-		if len(words) > 0 {
+		err := l.set.Parse(args)
+		at := len(args) - l.set.NArg()
+		if len(l.words) > 0 {
 			l.late = append(l.late, args[:at]...)
 		}
 		if err != nil {
-			l.unknown = unknownOption(set, args[max(at-1, 0)])
+			at = max(at-1, 0)
+			l.bad, l.unknown = end-len(args)+at, unknownOption(l.set, args[at])
 			l.args = slices.Concat(l.args, l.options, args) // the library meets the same error
 			return l
 		}
@@ -52,26 +61,28 @@ func arrange(app *cli.App, args []string) line {
 		switch {
 		case sub >= 0:
 			l.args, l.options, name = slices.Concat(l.args, l.options, args[:1]), nil, word
-			commands, set = commands[sub].Subcommands, flagSet(commands[sub].Flags)
+			l.command, commands, l.flags = append(l.command, name), commands[sub].Subcommands, commands[sub].Flags
+			l.set = flagSet(l.flags)
 		case word == "help" && name == "":
 			return arrange(app, slices.Concat(l.args, l.options, args[1:], []string{"--help"}))
 		case len(commands) > 0: // and this is none of them, whatever follows
-			l.args = slices.Concat(l.args, l.options, args, behind)
+			l.args, l.words = slices.Concat(l.args, l.options, args, behind), args
 			return l
 		default:
-			words = append(words, word)
+			l.words = append(l.words, word)
 		}
 		args = args[1:]
 	}
+	l.args, l.ended = append(l.args, l.options...), behind != nil
 	switch {
-	case set.Lookup("help").Value.String() == "true":
-		words = nil // the library would take the first for a command that help is wanted for
-	case handsOn(name) && behind != nil:
+	case l.set.Lookup("help").Value.String() == "true":
+		l.words = nil // the library would take the first for a command that help is wanted for
+	case handsOn(name) && l.ended:
 		l.rest, l.dashes = behind[1:], true
-	case behind != nil:
-		words = slices.Concat([]string{"--"}, words, behind[1:])
+	case l.ended:
+		l.args, l.words = append(l.args, "--"), append(l.words, behind[1:]...)
 	}
-	l.args = slices.Concat(l.args, l.options, words)
+	l.args = append(l.args, l.words...)
 	return l
 }
 

@@ -102,7 +102,8 @@ func (t *tool) logsCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "print new output until the guest ends"},
 		},
-		Action: t.logs,
+		BashComplete: t.completes(background, nil),
+		Action:       t.logs,
 	}
 }
 
@@ -152,7 +153,8 @@ func (t *tool) stopCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "end all guests"},
 		},
-		Action: t.stop,
+		BashComplete: t.completes(background, background),
+		Action:       t.stop,
 	}
 }
 

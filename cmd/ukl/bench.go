@@ -44,10 +44,11 @@ examples:
 			&cli.StringSliceFlag{Name: "only", Usage: "measure the operation called `NAME`; repeatable"},
 			&cli.IntFlag{Name: "samples", Value: 7, Usage: "take `N` samples of each operation in each run"},
 			&cli.IntFlag{Name: "rounds", Value: 3, Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times"},
-			&cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"},
-			&cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"},
+			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"}},
+			&ofKind{oneOf(accel.Choices()...), &cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}},
 		},
-		Action: t.bench,
+		BashComplete: t.completes(project, nil),
+		Action:       t.bench,
 	}
 }
 

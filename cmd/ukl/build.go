@@ -41,15 +41,16 @@ examples:
   ukl build --format qcow2 ./server
   ukl build --check multithreaded`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`; with --format, write to this file or directory"},
-			&cli.StringFlag{Name: "format", Usage: "write a kernel, a CD, a disk or a container image: `" + format.Names("|") + "`"},
+			&ofKind{directory, &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "copy the files into `DIR`; with --format, write to this file or directory"}},
+			&ofKind{oneOf(format.All()...), &cli.StringFlag{Name: "format", Usage: "write a kernel, a CD, a disk or a container image: `" + format.Names("|") + "`"}},
 			&cli.StringFlag{Name: "append", Usage: "with --format iso, qcow2 or raw: add `WORDS` to the kernel's command line"},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages again and compare every byte"},
 			&cli.BoolFlag{Name: "check-all", Usage: "do this with all stages, also kernel and libc"},
 			debugKernel(),
 			&cli.BoolFlag{Name: "print-nix", Usage: "print the derivation for Nix instead of building it"},
 		},
-		Action: t.build,
+		BashComplete: t.completes(target, nil),
+		Action:       t.build,
 	}
 }
 

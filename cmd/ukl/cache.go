@@ -22,7 +22,8 @@ Copies the shared stages (tools, QEMU, kernel, libc) and the images of the named
 		Subcommands: []*cli.Command{
 			{
 				Name: "push", Usage: "copy stages and images from this machine to a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]", Description: about,
-				Action: t.cachePush,
+				BashComplete: t.completes(nil, target),
+				Action:       t.cachePush,
 			},
 			{
 				Name: "pull", Usage: "copy stages and images from a cache to this machine", ArgsUsage: "URL [APP|DIR|PROGRAM...]",
@@ -30,7 +31,8 @@ Copies the shared stages (tools, QEMU, kernel, libc) and the images of the named
 				Flags: []cli.Flag{
 					&cli.BoolFlag{Name: "no-check-sigs", Usage: "take unsigned paths, too: whoever can write to the cache then decides what your images hold"},
 				},
-				Action: t.cachePull,
+				BashComplete: t.completes(nil, target),
+				Action:       t.cachePull,
 			},
 		},
 	}

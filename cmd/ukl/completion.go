@@ -1,27 +1,39 @@
 package main
 
 import (
+	"embed"
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/app/program"
 	"ukl/internal/cli/exit"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
+
+//go:embed completion.bash completion.zsh completion.fish
+var completionScripts embed.FS
 
 func (t *tool) completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
 		Usage:     "print a script that makes a shell complete ukl's commands, options and applications",
 		UsageText: "ukl completion bash|zsh|fish",
-		Description: `examples:
+		Description: `The script asks ukl itself, which needs neither Nix nor a network for that.
+
+examples:
   source <(ukl completion bash)
   ukl completion zsh >"${fpath[1]}/_ukl"
   ukl completion fish >~/.config/fish/completions/ukl.fish`,
-		Action: t.completion,
+		BashComplete: t.completes(oneOf("bash", "zsh", "fish"), nil),
+		Action:       t.completion,
 	}
 }
 
@@ -30,218 +42,245 @@ func (t *tool) completion(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	shells := map[string]func([]completed) string{"bash": bash, "zsh": zsh, "fish": fish}
-	script, ok := shells[words[0]]
-	if !ok {
+	script, err := completionScripts.ReadFile("completion." + words[0])
+	if err != nil {
 		return exit.Errorf(exit.Usage, "shell %q: want bash, zsh or fish", words[0]).WithHint("%s --help", c.Command.HelpName)
 	}
-	list, err := apps.New(nixexprs.FS).List()
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, a := range list {
-		names = append(names, a.Short)
-	}
-	var all []completed
-	for _, cmd := range c.App.Commands {
-		if !cmd.Hidden {
-			all = append(all, newCompleted(cmd, names))
-		}
-	}
-	_, err = fmt.Fprint(t.stdout, script(all))
+	_, err = t.stdout.Write(script)
 	return err
 }
 
-// completed is a command as the scripts know it.
-type completed struct {
-	name, usage string
-	options     []option
-	words       []string // that may follow
-	files       bool     // a file or directory may follow, too
+// completionFlag is what the library takes for a question for completion, as the last argument.
+const completionFlag = "--generate-bash-completion"
+
+// asked is what a shell asks for.
+type asked struct {
+	word  string   // as much of it as is there
+	value cli.Flag // the option that it is the value of; nil if it is none
 }
 
-type option struct {
-	names  []string // with dashes
-	usage  string
-	value  bool
-	values []string // if only these can follow
-}
-
-func newCompleted(cmd *cli.Command, apps []string) completed {
-	c := completed{name: cmd.Name, usage: cmd.Usage}
-	if strings.Contains(cmd.UsageText, "APP") {
-		c.words, c.files = apps, true
+// ask is the command line before the word that a shell asks for. What is wrong in it is left out.
+func ask(app *cli.App, args []string) line {
+	args, word := glued(args[:len(args)-1]), ""
+	if last := len(args) - 1; last > 0 {
+		word, args = args[last], args[:last]
 	}
-	c.files = c.files || strings.Contains(cmd.UsageText, "DIR")
-	for _, word := range []string{"bash|zsh|fish"} {
-		if strings.Contains(cmd.UsageText, word) {
-			c.words = strings.Split(word, "|")
+	l := arrange(app, args)
+	var value cli.Flag
+	for l.bad > 0 {
+		from := l.bad
+		if from == len(args)-1 {
+			value = valueOf(l.flags, args[from])
+		}
+		if valueOf(l.flags, args[from-1]) != nil { // the parser does not like its value
+			from--
+		}
+		args = slices.Delete(args, from, l.bad+1)
+		l = arrange(app, args)
+	}
+	if name, given, ok := strings.Cut(word, "="); ok && strings.HasPrefix(word, "-") && value == nil {
+		value, word = valueOf(l.flags, name), given
+	}
+	l.args = slices.Concat(args[:1], l.command, []string{completionFlag})
+	l.asked = asked{word, value}
+	return l
+}
+
+// glued undoes what bash does to "--option=value" and "HOST:GUEST": it gives the separators as words.
+func glued(args []string) []string {
+	var all []string
+	glue := false
+	for _, a := range args {
+		separator := a == "=" || a == ":"
+		if glue = glue || separator; glue && len(all) > 1 {
+			all[len(all)-1] += a
+		} else {
+			all = append(all, a)
+		}
+		glue = separator
+	}
+	return all
+}
+
+// valueOf is the option that an argument is, if its value follows.
+func valueOf(flags []cli.Flag, arg string) cli.Flag {
+	for _, f := range flags {
+		if doc := f.(cli.DocGenerationFlag); doc.TakesValue() && slices.ContainsFunc(f.Names(), func(n string) bool {
+			return arg == "-"+n || arg == "--"+n
+		}) {
+			return f
 		}
 	}
-	for _, sub := range cmd.Subcommands {
-		c.words = append(c.words, sub.Name)
-		c.files = true
+	return nil
+}
+
+// offer is a word that may stand where a shell asks, with what it means. A word with a colon in front is for the shell: ":file" and
+// ":directory" are those that it can find itself, ":program" is one that it may, whose path follows.
+type offer struct{ word, about string }
+
+// kind is what a word of the command line or the value of an option can be. It offers all that it knows of; nil is for what nobody
+// can know.
+type kind func(line) []offer
+
+func (k kind) offers(l line) []offer {
+	if k == nil {
+		return nil
 	}
-	for _, f := range cmd.Flags {
-		doc, ok := f.(cli.DocGenerationFlag)
-		if v, visible := f.(cli.VisibleFlag); !ok || visible && !v.IsVisible() {
+	return k(l)
+}
+
+// ofKind and listOfKind are options that say what their values are.
+type (
+	ofKind struct {
+		kind
+		*cli.StringFlag
+	}
+	listOfKind struct {
+		kind
+		*cli.StringSliceFlag
+	}
+)
+
+func file(line) []offer      { return []offer{{word: ":file"}} }
+func directory(line) []offer { return []offer{{word: ":directory"}} }
+
+func oneOf[S ~string](words ...S) kind {
+	var all []offer
+	for _, w := range words {
+		all = append(all, offer{word: string(w)})
+	}
+	return func(line) []offer { return all }
+}
+
+// application is one that comes along.
+func application(line) []offer {
+	list, _ := apps.New(nixexprs.FS).List() // other commands say what is wrong with it
+	var all []offer
+	for _, a := range list {
+		all = append(all, offer{a.Short, a.Summary})
+	}
+	return all
+}
+
+// executable is an ELF file.
+func executable(l line) []offer {
+	dir, _ := filepath.Split(l.word)
+	from := dir
+	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
+		from = filepath.Join(os.Getenv("HOME"), rest)
+	}
+	entries, _ := os.ReadDir(filepath.Clean(from))
+	var all []offer
+	for _, e := range entries {
+		path := filepath.Join(from, e.Name())
+		if !strings.HasPrefix(dir+e.Name(), l.word) {
 			continue
 		}
-		o := option{value: doc.TakesValue(), usage: strings.ReplaceAll(doc.GetUsage(), "`", "")}
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && program.Is(path) {
+			all = append(all, offer{":program", dir + e.Name()})
+		}
+	}
+	return all
+}
+
+// project is an application that comes along, or a directory with one; target may be a finished program as well.
+func project(l line) []offer { return append(application(l), directory(l)...) }
+func target(l line) []offer  { return append(project(l), executable(l)...) }
+
+// background is a guest in the background.
+func background(line) []offer {
+	list, _ := instances().List()
+	var all []offer
+	for _, i := range list {
+		all = append(all, offer{i.Name, i.App})
+	}
+	return all
+}
+
+// testName is a test of the application that the command line names.
+func testName(l line) []offer {
+	a, err := findApp(append(l.words, "")[0])
+	if err != nil {
+		return nil
+	}
+	var all []offer
+	for _, t := range a.Tests {
+		all = append(all, offer{word: t.Name})
+	}
+	return all
+}
+
+// pinnedPackage is one of the lock.
+func pinnedPackage(line) []offer {
+	l, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return nil
+	}
+	var all []offer
+	for _, p := range l.All() {
+		all = append(all, offer{p.Name, p.Version})
+	}
+	return all
+}
+
+// variableHere is a variable of ukl's own environment.
+func variableHere(line) []offer {
+	var all []offer
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		all = append(all, offer{word: name})
+	}
+	return all
+}
+
+// completes answers the library's question what may follow: a command or an option, the value of an option, or a word. word is the kind
+// of the command's first word, more that of all others.
+func (t *tool) completes(word, more kind) cli.BashCompleteFunc {
+	return func(c *cli.Context) {
+		l := t.line
+		var all []offer
+		switch {
+		case l.value != nil:
+			if k, ok := l.value.(interface{ offers(line) []offer }); ok {
+				all = k.offers(l)
+			}
+		case l.dashes:
+			all = file(l)
+		case !l.ended && strings.HasPrefix(l.word, "-"):
+			all = optionOffers(l)
+		case len(l.words) > 0:
+			all = more.offers(l)
+		case len(c.Command.Subcommands) > 0:
+			for _, sub := range c.Command.VisibleCommands() {
+				all = append(all, offer{sub.Name, sub.Usage})
+			}
+		default:
+			all = word.offers(l)
+		}
+		for _, o := range all {
+			if o.word[0] == ':' || strings.HasPrefix(o.word, l.word) && !slices.Contains(l.words, o.word) {
+				fmt.Fprintln(t.stdout, strings.TrimSuffix(o.word+"\t"+o.about, "\t"))
+			}
+		}
+	}
+}
+
+// optionOffers are the options that can be given, or given once more.
+func optionOffers(l line) []offer {
+	given := map[string]bool{}
+	l.set.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var all []offer
+	for _, f := range l.flags {
+		list, ok := f.(cli.DocGenerationSliceFlag)
+		once := !ok || !list.IsSliceFlag()
+		hidden := !f.(cli.VisibleFlag).IsVisible()
+		if hidden || once && slices.ContainsFunc(f.Names(), func(n string) bool { return given[n] }) {
+			continue
+		}
+		_, about := explained(f)
 		for _, n := range f.Names() {
-			o.names = append(o.names, dashed(n))
-		}
-		if _, rest, ok := strings.Cut(doc.GetUsage(), "`"); ok {
-			value, _, _ := strings.Cut(rest, "`")
-			if strings.Contains(value, "|") && value == strings.ToLower(value) {
-				o.values = strings.Split(value, "|")
-			}
-		}
-		c.options = append(c.options, o)
-	}
-	return c
-}
-
-// script writes lines.
-type script struct{ strings.Builder }
-
-func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
-
-func bash(commands []completed) string {
-	var s script
-	s.line("# bash completion for ukl; made by: ukl completion bash")
-	s.line("_ukl() {")
-	s.line("  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' words='' files='' i")
-	s.line("  for ((i = 1; i < COMP_CWORD; i++)); do")
-	s.line("    case ${COMP_WORDS[i]} in -*) ;; *) command=${COMP_WORDS[i]}; break ;; esac")
-	s.line("  done")
-	s.line("  COMPREPLY=()")
-	s.line("  case $command in")
-	s.line("    '') words='%s' ;;", strings.Join(names(commands), " "))
-	for _, c := range commands {
-		s.line("    %s)", c.name)
-		s.line("      case $prev in")
-		for _, o := range c.options {
-			switch {
-			case len(o.values) > 0:
-				s.line("        %s) mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$cur\"); return ;;", strings.Join(o.names, "|"), strings.Join(o.values, " "))
-			case o.value:
-				s.line("        %s) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;", strings.Join(o.names, "|"))
-			}
-		}
-		s.line("      esac")
-		var flags []string
-		for _, o := range c.options {
-			flags = append(flags, o.names...)
-		}
-		s.line("      case $cur in -*) words='%s' ;; *) words='%s' files=%s ;; esac ;;", strings.Join(flags, " "), strings.Join(c.words, " "), yes(c.files))
-	}
-	s.line("  esac")
-	s.line(`  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur"; [ -z "$files" ] || compgen -f -- "$cur")`)
-	s.line("}")
-	s.line("complete -o filenames -F _ukl ukl")
-	return s.String()
-}
-
-func yes(b bool) string {
-	if b {
-		return "1"
-	}
-	return "''"
-}
-
-func names(commands []completed) []string {
-	var list []string
-	for _, c := range commands {
-		list = append(list, c.name)
-	}
-	return list
-}
-
-func zsh(commands []completed) string {
-	quote := func(s string) string {
-		return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(s)
-	}
-	var s script
-	s.line("#compdef ukl")
-	s.line("# made by: ukl completion zsh")
-	s.line("_ukl() {")
-	s.line("  local -a commands")
-	s.line("  commands=(")
-	for _, c := range commands {
-		s.line("    '%s:%s'", c.name, quote(c.usage))
-	}
-	s.line("  )")
-	s.line("  if (( CURRENT == 2 )); then")
-	s.line("    _describe command commands")
-	s.line("    return")
-	s.line("  fi")
-	s.line("  local command=$words[2]")
-	s.line("  words=(\"${(@)words[2,-1]}\")")
-	s.line("  (( CURRENT-- ))")
-	s.line("  case $command in")
-	for _, c := range commands {
-		s.line("    %s)", c.name)
-		s.line("      _arguments \\")
-		for _, o := range c.options {
-			for _, n := range o.names {
-				value := ""
-				switch {
-				case len(o.values) > 0:
-					value = ":value:(" + strings.Join(o.values, " ") + ")"
-				case o.value:
-					value = ":value:_files"
-				}
-				s.line("        '*%s[%s]%s' \\", n, quote(o.usage), value)
-			}
-		}
-		if len(c.words) > 0 {
-			s.line("        '1:word:(%s)' \\", strings.Join(c.words, " "))
-		}
-		s.line("        '*:file:_files' ;;")
-	}
-	s.line("  esac")
-	s.line("}")
-	s.line("_ukl \"$@\"")
-	return s.String()
-}
-
-func fish(commands []completed) string {
-	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'" }
-	var s script
-	s.line("# fish completion for ukl; made by: ukl completion fish")
-	s.line("complete -c ukl -n __fish_use_subcommand -f")
-	for _, c := range commands {
-		s.line("complete -c ukl -n __fish_use_subcommand -a %s -d %s", c.name, quote(c.usage))
-	}
-	for _, c := range commands {
-		seen := quote("__fish_seen_subcommand_from " + c.name)
-		if len(c.words) > 0 {
-			s.line("complete -c ukl -n %s -a %s", seen, quote(strings.Join(c.words, " ")))
-		}
-		for _, o := range c.options {
-			var flags []string
-			for _, n := range o.names {
-				if strings.HasPrefix(n, "--") {
-					flags = append(flags, "-l "+n[2:])
-				} else {
-					flags = append(flags, "-s "+n[1:])
-				}
-			}
-			slices.Sort(flags)
-			s.line("complete -c ukl -n %s %s%s -d %s", seen, strings.Join(flags, " "), fishValue(o), quote(o.usage))
+			all = append(all, offer{dashed(n), about})
 		}
 	}
-	return s.String()
-}
-
-func fishValue(o option) string {
-	switch {
-	case len(o.values) > 0:
-		return " -x -a '" + strings.Join(o.values, " ") + "'"
-	case o.value:
-		return " -r"
-	}
-	return ""
+	return all
 }

@@ -31,12 +31,13 @@ examples:
   echo bt | ukl debug hello`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "break", Aliases: []string{"b"}, Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable"},
-			&cli.StringFlag{Name: "gdb", Value: "gdb", Usage: "the gdb to start: `PROGRAM`"},
+			&ofKind{file, &cli.StringFlag{Name: "gdb", Value: "gdb", Usage: "the gdb to start: `PROGRAM`"}},
 			portFlag(),
 		}, guestFlags(), []cli.Flag{
 			accelFlag(accel.TCG),
 		}, machineFlags()),
-		Action: t.debug,
+		BashComplete: t.completes(target, nil),
+		Action:       t.debug,
 	}
 }
 

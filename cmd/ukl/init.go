@@ -25,9 +25,10 @@ examples:
   ukl init
   ukl init --lang c++ greeter`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "lang", Value: "c", Usage: "`LANGUAGE` of the source: " + strings.Join(scaffold.Languages(), ", ")},
+			&ofKind{oneOf(scaffold.Languages()...), &cli.StringFlag{Name: "lang", Value: "c", Usage: "`LANGUAGE` of the source: " + strings.Join(scaffold.Languages(), ", ")}},
 		},
-		Action: t.init,
+		BashComplete: t.completes(directory, nil),
+		Action:       t.init,
 	}
 }
 

@@ -34,11 +34,12 @@ line of the kernel's configuration that ukl sets, with its reason.
 examples:
   ukl run -v hello && ukl inspect --html hello.html hello`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "html", Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot"},
-			&cli.StringFlag{Name: "svg", Usage: "draw the map of the sizes into `FILE`"},
-			&cli.StringFlag{Name: "log", Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`"},
+			&ofKind{file, &cli.StringFlag{Name: "html", Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot"}},
+			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the map of the sizes into `FILE`"}},
+			&ofKind{file, &cli.StringFlag{Name: "log", Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`"}},
 		},
-		Action: t.inspect,
+		BashComplete: t.completes(target, nil),
+		Action:       t.inspect,
 	}
 }
 
@@ -260,9 +261,10 @@ func (t *tool) sbomCommand() *cli.Command {
 		UsageText:   "ukl sbom [--format FORMAT] [APP|DIR|PROGRAM]",
 		Description: "JSON in either format. Builds what is missing; equal images have equal lists.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Value: spdx, Usage: "SPDX 2.3 or CycloneDX 1.5: `spdx|cyclonedx`"},
+			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{Name: "format", Value: spdx, Usage: "SPDX 2.3 or CycloneDX 1.5: `spdx|cyclonedx`"}},
 		},
-		Action: t.sbom,
+		BashComplete: t.completes(target, nil),
+		Action:       t.sbom,
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 
 // kernelCommand is for those who work on the kernel series.
 func (t *tool) kernelCommand() *cli.Command {
-	tree := &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".", Usage: "use the work tree that `DIR` is in"}
+	tree := &ofKind{directory, &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".", Usage: "use the work tree that `DIR` is in"}}
 	jobs := &cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "compile `N` files at a time; by default one for each CPU"}
 	return &cli.Command{
 		Name:  "kernel",
@@ -38,9 +38,10 @@ func (t *tool) kernelCommand() *cli.Command {
 				Description: `DIR is linux by default. The series is that of the checkout that holds the current directory, or else the one inside ukl.
 If a patch does not apply, init stops there, as git am does.`,
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "series", Usage: "take the patches (0001-*.patch) of `DIR`"},
+					&ofKind{directory, &cli.StringFlag{Name: "series", Usage: "take the patches (0001-*.patch) of `DIR`"}},
 				},
-				Action: t.kernelInit,
+				BashComplete: t.completes(directory, nil),
+				Action:       t.kernelInit,
 			},
 			{
 				Name: "build", Usage: "compile what has changed in the work tree, with the compiler and flags of an image's kernel", ArgsUsage: "[TARGET...]",
@@ -48,10 +49,11 @@ If a patch does not apply, init stops there, as git am does.`,
 applications are linked with. Shows the compilers' messages. Prints the files that you asked for.`,
 				Flags: []cli.Flag{
 					tree, jobs,
-					&cli.StringFlag{Name: "app", Usage: "use the [kernel] configuration of the application `APP`"},
+					&ofKind{project, &cli.StringFlag{Name: "app", Usage: "use the [kernel] configuration of the application `APP`"}},
 					debugKernel(),
 				},
-				Action: t.kernelBuild,
+				BashComplete: t.completes(directory, directory),
+				Action:       t.kernelBuild,
 			},
 			{
 				Name: "run", Usage: "compile what has changed, and boot the work tree's kernel with an application in it",
@@ -65,14 +67,15 @@ applications are linked with. Shows the compilers' messages. Prints the files th
 					&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 					&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
 				}),
-				Action: t.kernelRun,
+				BashComplete: t.completes(target, nil),
+				Action:       t.kernelRun,
 			},
 			{
 				Name: "export", Usage: "write the work tree's commits back as the patches of the series",
 				Description: `Writes to the directory that init read. Prints the files that change. All changes must be committed.`,
 				Flags: []cli.Flag{
 					tree,
-					&cli.StringFlag{Name: "to", Usage: "write to `DIR` instead, now and by default from now on"},
+					&ofKind{directory, &cli.StringFlag{Name: "to", Usage: "write to `DIR` instead, now and by default from now on"}},
 					&cli.BoolFlag{Name: "overwrite", Usage: "overwrite a series other than the one that the work tree was made from"},
 				},
 				Action: t.kernelExport,
@@ -84,7 +87,7 @@ configuration, with and without the symbols that the series adds; the first time
 Checks commits only, and changes nothing in the work tree.`,
 				Flags: []cli.Flag{
 					tree, jobs,
-					&cli.StringFlag{Name: "only", Usage: "do only half of the checks: `style|build`"},
+					&ofKind{oneOf("style", "build"), &cli.StringFlag{Name: "only", Usage: "do only half of the checks: `style|build`"}},
 				},
 				Action: t.kernelCheck,
 			},

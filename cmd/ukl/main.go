@@ -50,7 +50,11 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	defer signal.Stop(pipe)
 	ctx, stop := interruptible(context.Background())
 	defer stop()
-	t.line = arrange(t.app(), args)
+	parse := arrange
+	if args[len(args)-1] == completionFlag {
+		parse = ask
+	}
+	t.line = parse(t.app(), args)
 	err := t.app().RunContext(ctx, t.line.args)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -77,7 +81,7 @@ func (t *tool) app() *cli.App {
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.debugCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
 		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
-		t.clientCommand(), t.doctorCommand(), pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
+		t.clientCommand(), t.doctorCommand(), t.pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
 	}
 	for _, c := range commands {
 		t.finish("ukl "+c.Name, c)
@@ -97,6 +101,8 @@ func (t *tool) app() *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // it would exit, even with the code of a QEMU or nix
 		OnUsageError:              t.usageError,
 		Action:                    t.noCommand,
+		EnableBashCompletion:      true,
+		BashComplete:              t.completes(nil, nil),
 		CustomAppHelpTemplate:     appHelp,
 	}
 }
@@ -107,6 +113,9 @@ func (t *tool) finish(name string, c *cli.Command) {
 	c.UsageText = cmp.Or(c.UsageText, synopsis(name, c))
 	c.Flags = append(c.Flags, globals()...)
 	c.HideHelpCommand = true
+	if c.BashComplete == nil {
+		c.BashComplete = t.completes(nil, nil)
+	}
 	c.OnUsageError = t.usageError
 	c.Before = inherit
 	if !slices.Contains(homeless, c.Name) {
@@ -141,7 +150,7 @@ func globals() []cli.Flag {
 		&cli.BoolFlag{Category: everyCommand, Name: "verbose", Aliases: []string{"v"}, Usage: "show more: the kernel's log, the builders' output"},
 		&cli.BoolFlag{Category: everyCommand, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
 		&cli.StringFlag{Category: everyCommand, Name: "mirror", EnvVars: []string{pins.MirrorEnv}, Usage: "ask the Debian mirror at `URL` for what is missing"},
-		&cli.StringFlag{Category: everyCommand, Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder or archive `SEEDS` first"},
+		&ofKind{file, &cli.StringFlag{Category: everyCommand, Name: "seeds", EnvVars: []string{pins.SeedsEnv}, Usage: "look for what is missing in the folder or archive `SEEDS` first"}},
 		cli.HelpFlag,
 	}
 }
@@ -163,8 +172,8 @@ func inherit(c *cli.Context) error {
 
 // ofEnvironment tells whether a flag has the value of its variable, which counts less than one of the command line.
 func ofEnvironment(f cli.Flag, c *cli.Context) bool {
-	s, ok := f.(*cli.StringFlag)
-	return ok && len(s.EnvVars) > 0 && c.String(s.Name) == os.Getenv(s.EnvVars[0])
+	variables := f.(cli.DocGenerationFlag).GetEnvVars()
+	return len(variables) > 0 && c.String(f.Names()[0]) == os.Getenv(variables[0])
 }
 
 // words returns the command's arguments, at most n of them, filled up with "" to n.
@@ -205,7 +214,8 @@ func (t *tool) noCommand(c *cli.Context) error {
 	return unknown(c, "command", c.App.Commands)
 }
 
-// unknown is the error for a word that names none of the commands.
+// unknown is the error for a word that names none of the commands. The library asks its hook, CommandNotFound, for help only, and
+// otherwise hands the word to the action.
 func unknown(c *cli.Context, what string, commands []*cli.Command) error {
 	word := c.Args().First()
 	if word == "" {

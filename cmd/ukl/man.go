@@ -23,7 +23,8 @@ func (t *tool) manCommand() *cli.Command {
 examples:
   ukl man | man -l -
   ukl man ~/.local/share/man/man1`,
-		Action: t.man,
+		BashComplete: t.completes(directory, nil),
+		Action:       t.man,
 	}
 }
 

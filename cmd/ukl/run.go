@@ -39,7 +39,7 @@ examples:
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),
-			&cli.StringFlag{Name: "net", Value: "user", Usage: "connect the guest to QEMU's user network or to a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"},
+			&ofKind{oneOf("user"), &cli.StringFlag{Name: "net", Value: "user", Usage: "connect the guest to QEMU's user network or to a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"}},
 			&cli.BoolFlag{Name: "ipv6", Usage: "give the guest an IPv6 address, too"},
 		}, guestFlags(), []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
@@ -52,7 +52,8 @@ examples:
 			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` of 127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 		}, machineFlags()),
-		Action: t.run,
+		BashComplete: t.completes(target, nil),
+		Action:       t.run,
 	}
 }
 
@@ -64,26 +65,26 @@ func portFlag() cli.Flag {
 // guestFlags are what the guest has.
 func guestFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable"},
-		&cli.StringSliceFlag{Name: "volume", Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"},
+		&listOfKind{variableHere, &cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable"}},
+		&listOfKind{file, &cli.StringSliceFlag{Name: "volume", Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"}},
 		&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`"},
 		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 	}
 }
 
 func accelFlag(missing accel.Choice) cli.Flag {
-	return &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}
+	return &ofKind{oneOf(accel.Choices()...), &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}}
 }
 
 func modeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "mode", Value: unikernel, Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}
+	return &ofKind{oneOf(unikernel, process), &cli.StringFlag{Name: "mode", Value: unikernel, Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}}
 }
 
 // machineFlags are for those who know QEMU, or make kernels.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
-		&cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"},
+		&ofKind{file, &cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"}},
 	}
 }
 

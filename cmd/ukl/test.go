@@ -28,14 +28,15 @@ examples:
   ukl test multithreaded
   ukl test --only greets ./server`,
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringSliceFlag{Name: "only", Usage: "run the test called `NAME`; repeatable"},
+			&listOfKind{testName, &cli.StringSliceFlag{Name: "only", Usage: "run the test called `NAME`; repeatable"}},
 			&cli.DurationFlag{Name: "timeout", Value: apptest.Limit, Usage: "fail a test that takes longer than `TIME`"},
 		}, guestFlags(), []cli.Flag{
 			accelFlag(accel.Auto),
 			modeFlag(),
 			debugKernel(),
 		}, machineFlags()),
-		Action: t.test,
+		BashComplete: t.completes(project, nil),
+		Action:       t.test,
 	}
 }
 
