@@ -37,6 +37,7 @@ func TestCompletion(t *testing.T) {
 	t.Setenv("UKL_TEST_COMPLETION", "x")
 	t.Chdir(dir)
 	for name, text := range map[string]string{
+		"state/ukl/.running/one/lock": "", "state/ukl/.running/two/lock": "",
 		"state/ukl/.running/one/info.json": `{"name": "one", "app": "hello"}`,
 		"state/ukl/.running/two/info.json": `{"name": "two", "app": "bench"}`,
 		"bin/program":                      "\x7fELF",
