@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -170,7 +169,7 @@ func TestOptionKinds(t *testing.T) {
 	each("", app.Flags, app.Commands)
 	for o, used := range free {
 		if !used {
-			t.Error(fmt.Sprintf("%s: there is no such option without a kind", o))
+			t.Errorf("%s: there is no such option without a kind", o)
 		}
 	}
 }
