@@ -230,7 +230,7 @@ func TestDocumentedVersion(t *testing.T) {
 	}
 }
 
-// REUSE.toml names the licences whose texts LICENSES has, and gives the patches those of LICENSE.
+// REUSE.toml names the licences whose texts LICENSES has; LICENSE and docs/licensing.md say the same of each place.
 func TestLicences(t *testing.T) {
 	var reuse struct {
 		Annotations []struct {
@@ -244,12 +244,15 @@ func TestLicences(t *testing.T) {
 	named := map[string]bool{}
 	for _, a := range reuse.Annotations {
 		named[a.Licence] = true
-		folder := strings.TrimSuffix(strings.TrimSuffix(a.Path, "**"), "/")
-		if _, err := os.Stat("../../" + folder); err != nil {
+		place := strings.TrimSuffix(strings.TrimSuffix(a.Path, "**"), "/")
+		if found, err := filepath.Glob("../../" + place); err != nil || len(found) == 0 {
 			t.Errorf("%s covers nothing: %v", a.Path, err)
 		}
-		if folder != "" && !regexp.MustCompile(`(?m)^ +`+folder+` +`+a.Licence+`,`).MatchString(page(t, "../LICENSE")) {
-			t.Errorf("LICENSE does not say that %s is %s", folder, a.Licence)
+		for _, text := range []string{"../LICENSE", "licensing.md"} {
+			line := `(?m)^.*` + regexp.QuoteMeta(place) + `\W.*[ |]` + a.Licence + `\b`
+			if place != "" && !regexp.MustCompile(line).MatchString(page(t, text)) {
+				t.Errorf("%s does not say that %s is %s", text, place, a.Licence)
+			}
 		}
 	}
 	var texts []string
