@@ -107,7 +107,7 @@ func (*NotFound) ExitCode() exit.Code { return exit.NoInput }
 
 // Hint is the line that helps.
 func (*NotFound) Hint() string {
-	return "`ukl init` makes one, for sources that are there as well; `ukl list` shows what comes along"
+	return "`ukl init` writes one, also for existing sources; `ukl list` shows the applications of ukl"
 }
 
 // Load reads the manifest of the application in dir. It also looks whether the source files exist.

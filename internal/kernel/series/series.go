@@ -122,7 +122,7 @@ func (e *Moved) Error() string {
 func (*Moved) ExitCode() exit.Code { return exit.Input }
 
 // Hint is the line that helps.
-func (*Moved) Hint() string { return "git diff there shows what is new; --overwrite replaces it" }
+func (*Moved) Hint() string { return "git diff there shows what has changed; --overwrite replaces it" }
 
 // Write makes the patches of a directory those of the list; the directory is made if need be. What is there already
 // must be nothing, the same, or the series that expected names (see Hash); with an expected of "" it may be anything.

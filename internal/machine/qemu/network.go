@@ -86,7 +86,7 @@ func (e *NoTap) Hint() string {
 	if e.Other {
 		return ""
 	}
-	return "as root, these make it"
+	return "run these commands as root to make it"
 }
 
 // Details are the commands that make the interface, as root; none if its name is taken. What is behind it is the host
