@@ -33,7 +33,7 @@ func TestLoadOwnOfVersion1(t *testing.T) {
 		{`1`, ``, ``},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "security",`, ``},
 		{`2, "snapshot": "20060102T150405Z"`, ``, `/a/ukl.lock:1:79: xx: "" is not an archive: want main, security or backports`},
-		{`2, "snapshot": "20060102T150405Z"`, `"archive": "else",`, `"else" is no archive`},
+		{`2, "snapshot": "20060102T150405Z"`, `"archive": "else",`, `"else" is not an archive`},
 		{`2`, `"archive": "main",`, `"" is not the time of a snapshot`},
 		{`3`, `"archive": "main",`, `lock version 3: this ukl reads versions 1 and 2`},
 	} {
