@@ -96,7 +96,8 @@ func flagSet(flags []cli.Flag) *flag.FlagSet {
 	return set
 }
 
-// unknownOption is an argument, as it is typed, if it is an option that the set does not have; "" if it is known or none.
+// unknownOption is an argument, as it is typed, if it is an option that the set does not have; "" if it is known or no
+// option.
 func unknownOption(set *flag.FlagSet, arg string) string {
 	name, option := strings.CutPrefix(arg, "-")
 	name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")

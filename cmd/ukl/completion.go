@@ -114,12 +114,12 @@ func valueOf(flags []cli.Flag, arg string) cli.Flag {
 	return nil
 }
 
-// offer is a word that may stand where a shell asks, with what it means. A word with a colon in front is for the shell: ":file" and
-// ":directory" are those that it can find itself, ":program" is one that it may, whose path follows.
+// offer is a word that may stand where a shell asks, with what it means. Words with a colon in front are for the shell: it
+// finds what ":file" and ":directory" are by itself, and behind ":program" stands a path.
 type offer struct{ word, about string }
 
-// kind is what a word of the command line or the value of an option can be. It offers all that it knows of; nil is for what nobody
-// can know.
+// kind is what a word of the command line or the value of an option can be. It offers all that it knows of; nil is for
+// what nobody can know.
 type kind func(line) []offer
 
 func (k kind) offers(l line) []offer {
@@ -233,8 +233,8 @@ func variableHere(line) []offer {
 	return all
 }
 
-// completes answers the library's question what may follow: a command or an option, the value of an option, or a word. word is the kind
-// of the command's first word, more that of all others.
+// completes answers the library's question what may follow: a command or an option, the value of an option, or a word.
+// word is the kind of the command's first word, more that of all others, which differ.
 func (t *tool) completes(word, more kind) cli.BashCompleteFunc {
 	return func(c *cli.Context) {
 		l := t.line
@@ -249,7 +249,7 @@ func (t *tool) completes(word, more kind) cli.BashCompleteFunc {
 		case !l.ended && strings.HasPrefix(l.word, "-"):
 			all = optionOffers(l)
 		case len(l.words) > 0:
-			all = more.offers(l)
+			all = slices.DeleteFunc(more.offers(l), func(o offer) bool { return slices.Contains(l.words, o.word) })
 		case len(c.Command.Subcommands) > 0:
 			for _, sub := range c.Command.VisibleCommands() {
 				all = append(all, offer{sub.Name, sub.Usage})
@@ -258,7 +258,7 @@ func (t *tool) completes(word, more kind) cli.BashCompleteFunc {
 			all = word.offers(l)
 		}
 		for _, o := range all {
-			if o.word[0] == ':' || strings.HasPrefix(o.word, l.word) && !slices.Contains(l.words, o.word) {
+			if o.word[0] == ':' || strings.HasPrefix(o.word, l.word) {
 				fmt.Fprintln(t.stdout, strings.TrimSuffix(o.word+"\t"+o.about, "\t"))
 			}
 		}

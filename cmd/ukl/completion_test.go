@@ -15,7 +15,8 @@ import (
 func complete(t *testing.T, words ...string) []string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := run(slices.Concat([]string{"ukl"}, words, []string{completionFlag}), nil, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+	args := slices.Concat([]string{"ukl"}, words, []string{completionFlag})
+	if code := run(args, nil, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 		t.Fatalf("ukl %q: exit code %d, %s", words, code, &stderr)
 	}
 	var all []string
@@ -100,6 +101,7 @@ func TestCompletion(t *testing.T) {
 		"--mirror ":                   none,
 		"run --cpus ":                 none,
 		"run -e UKL_TEST_COMPL":       "UKL_TEST_COMPLETION",
+		"run kvm --accel k":           "kvm",
 		"test app/ --only ":           "greets",
 		// words
 		"run mul":                         "multithreaded :directory",

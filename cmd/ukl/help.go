@@ -11,8 +11,8 @@ import (
 	"ukl/internal/pin/pins"
 )
 
-// The library prints help from these templates. Its own sort options that have a category by name, and make the column of options as
-// wide as the widest of them.
+// The library prints help from these templates. Its own sort options that have a category by name, and make the column of
+// options as wide as the widest of them.
 
 // appHelp is what `ukl --help` prints. Its data is the *cli.App.
 const appHelp = `{{.Name}}: {{.Usage}}
@@ -70,7 +70,8 @@ func flagLines(f cli.Flag) string {
 	return fmt.Sprintf("  %-*s  %s", width, name, text)
 }
 
-// explained are an option's names with its value, and what it does. The word in backquotes in its usage is the value's name.
+// explained are an option's names with its value, and what it does. The word in backquotes in its usage is the value's
+// name.
 func explained(f cli.Flag) (name, text string) {
 	doc := f.(cli.DocGenerationFlag)
 	names := slices.Clone(f.Names())

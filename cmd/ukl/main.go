@@ -81,7 +81,8 @@ func (t *tool) app() *cli.App {
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.debugCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.stopCommand(),
 		t.inspectCommand(), t.sbomCommand(), t.benchCommand(),
-		t.clientCommand(), t.doctorCommand(), t.pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(), t.completionCommand(), t.manCommand(),
+		t.clientCommand(), t.doctorCommand(), t.pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(),
+		t.completionCommand(), t.manCommand(),
 	}
 	for _, c := range commands {
 		t.finish("ukl "+c.Name, c)
@@ -214,8 +215,8 @@ func (t *tool) noCommand(c *cli.Context) error {
 	return unknown(c, "command", c.App.Commands)
 }
 
-// unknown is the error for a word that names none of the commands. The library asks its hook, CommandNotFound, for help only, and
-// otherwise hands the word to the action.
+// unknown is the error for a word that names none of the commands. The library asks its hook, CommandNotFound, for help
+// only, and otherwise hands the word to the action.
 func unknown(c *cli.Context, what string, commands []*cli.Command) error {
 	word := c.Args().First()
 	if word == "" {

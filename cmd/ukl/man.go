@@ -28,8 +28,8 @@ examples:
 	}
 }
 
-// The library's printer makes pages from these templates, as it makes help. Its own ToMan makes one page of all commands, with options
-// by name and without exit codes.
+// The library's printer makes pages from these templates, as it makes help. Its own ToMan makes one page of all commands,
+// with options by name and without exit codes.
 
 // pageParts are what the pages have in common.
 const pageParts = `{{define "head"}}.TH "{{page .HelpName | upper | text}}" 1 "" "{{text source}}" ""
@@ -58,7 +58,8 @@ They stand before or behind the command.
 // commandPage is the page of a command.
 const commandPage = pageParts + `{{template "head" .}}{{with about .Description}}.SH DESCRIPTION
 {{text .}}
-{{end}}{{template "commands" .}}{{$title := ".SH OPTIONS\n"}}{{range .VisibleFlags}}{{if not .GetCategory}}{{$title}}{{option .}}{{$title = ""}}{{end}}{{end -}}
+{{end}}{{template "commands" .}}{{$title := ".SH OPTIONS\n"}}{{range .VisibleFlags}}{{if not .GetCategory -}}
+{{$title}}{{option .}}{{$title = ""}}{{end}}{{end -}}
 .SH "OPTIONS OF EVERY COMMAND"
 {{range .VisibleFlags}}{{if .GetCategory}}{{option .}}{{end}}{{end}}{{with examples .Description}}.SH EXAMPLES
 .nf

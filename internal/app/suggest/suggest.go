@@ -27,8 +27,8 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions and replacements of bytes that make b out of a. One swap of neighbours counts as one, too,
-// which the library does not know.
+// distance counts the insertions, deletions and replacements of bytes that make b out of a. One swap of neighbours counts
+// as one, too, which the library does not know.
 func distance(a, b string) int {
 	best := smetrics.WagnerFischer(a, b, 1, 1, 1)
 	for i := range len(a) - 1 {

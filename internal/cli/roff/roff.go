@@ -4,7 +4,7 @@ package roff
 import "strings"
 
 // escapes let every character be itself. A hyphen is a minus, so that options can be copied.
-var escapes = strings.NewReplacer("\\", "\\e", "-", "\\-", "'", "\\(aq", "`", "\\(ga", "^", "\\(ha", "~", "\\(ti", "\"", "\\(dq")
+var escapes = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`, `"`, `\(dq`)
 
 // Text is text for a page, or for an argument in quotation marks. A blank line in it begins a paragraph.
 func Text(s string) string {

@@ -35,7 +35,9 @@ func TestRendered(t *testing.T) {
 		t.Log("no groff here to judge the page: TestText has looked at its source")
 		return
 	}
-	lines := []string{`it's \fBplain\fR`, ".SH not a section", "'br", "./run --x", "-p, --port `X`", ".ce of it", "~^", `"quoted"`}
+	lines := []string{
+		`it's \fBplain\fR`, ".SH not a section", "'br", "./run --x", "-p, --port `X`", ".ce of it", "~^", `"quoted"`,
+	}
 	page := ".TH \"" + Text("a-b") + "\" 1 \"\" \"" + Text(`x "1"`) + "\" \"\"\n.SH NAME\n.nf\n"
 	for _, l := range lines {
 		page += Text(l) + "\n"
