@@ -1,7 +1,7 @@
 # commands.nix: the user's program, made by commands of its own (make, configure, cmake) in the tree.
 # in   source (app-source.nix), manifest (name, build, program or objects, flags), commands.sh, prebuilt.sh,
-#      static.cmake
-# out  program, or objects/*.o as of app.nix
+#      static.cmake, ld.sh, linked.awk, links.awk
+# out  program, or objects/*.o as of app.nix; linked: the object files in them
 { run, script, source, manifest }:
 run {
   name = "app-${manifest.name}";
@@ -10,4 +10,7 @@ run {
   inherit (manifest) build result results cflags cxxflags ldflags;
   finish = script ./prebuilt.sh;
   static = script ./static.cmake;
+  ld = script ./ld.sh;
+  linked = script ./linked.awk;
+  links = script ./links.awk;
 }

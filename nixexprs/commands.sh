@@ -2,7 +2,10 @@
 # env  /build/src  the app's directory      build   commands of a shell, one a line
 #      result   the program they make, or "" and results: patterns of the relocatable files they make, one a line
 #      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh      static  static.cmake
+#      ld  ld.sh      linked  linked.awk      links  links.awk
 # out  $out/program, $out/symbols   the same with its debugging information, for backtraces; or $out/objects/*.o
+#      $out/linked   the object files that the program was linked from, or that partial links put into the objects, as
+#                    linked.awk has them; none where the commands call no linker of the tree by its name
 # why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
 
 # All files are of the same time, as in the store: to make, none is older than what it was made from. Copied one after the other,
@@ -26,12 +29,20 @@ export CMAKE_TOOLCHAIN_FILE=/tmp/static.cmake
 mkdir /tmp/bin
 printf '#!/bin/sh\nexec /usr/bin/pkg-config --static "$@"\n' >/tmp/bin/pkg-config
 chmod 755 /tmp/bin/pkg-config
+
+# Each link leaves a record of what went into it.
+mkdir /tmp/links
+cp "$linked" /tmp/linked.awk
+export UKL_LINKS=/tmp/links UKL_LINKED=/tmp/linked.awk
+for linker in /usr/bin/ld /usr/bin/ld.* /usr/bin/*-linux-gnu-ld*; do
+    [ ! -x "$linker" ] || install -m 755 "$ld" "/tmp/bin/${linker##*/}"
+done
 PATH=/tmp/bin:$PATH
 
 # Nothing of this stage is the commands' business.
 commands=$build
 (
-    unset build result results cflags cxxflags ldflags source finish static script
+    unset build result results cflags cxxflags ldflags source finish static script ld linked links
     printf '%s\n' "$commands" | while IFS= read -r command; do
         printf '+ %s\n' "$command"
         sh -euc "$command" </dev/null || { printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2; exit 1; }
@@ -40,6 +51,17 @@ commands=$build
 
 # relocatable FILE: an object of this machine
 relocatable() { readelf --file-header "$1" 2>/dev/null | awk '/Type:.*REL/ { r = 1 } /Machine:.*X86-64/ { m = 1 } END { exit !(r && m) }'; }
+
+# parts FILE: the object files that it was linked from, as far as there are records
+parts() {
+    sum=$(sha256sum <"$1")
+    objcopy -O binary --only-section=.text "$1" /tmp/code
+    code=none
+    if [ -s /tmp/code ]; then code=$(sha256sum </tmp/code); fi
+    find /tmp/links -type f | sort >/tmp/records
+    [ ! -s /tmp/records ] ||
+        xargs -a /tmp/records awk -v sum="${sum%% *}" -v code="${code%% *}" -v file="$(realpath "$1")" -f "$links"
+}
 
 if [ -z "$result" ]; then
     mkdir -p "$out/objects"
@@ -51,6 +73,7 @@ if [ -z "$result" ]; then
             [ -f "$file" ] || continue
             relocatable "$file" || { printf 'error: %s is no relocatable file of x86-64\n' "$file" >&2; exit 1; }
             cp "$file" "$out/objects/$(printf '%s' "$file" | tr / @)"
+            parts "$file" >>"$out/linked"
             found=1
         done
         [ "$found" ] || { printf 'error: the commands made no file %s\n' "$pattern" >&2; exit 1; }
@@ -67,3 +90,5 @@ program=/build/obj/$result
 # shellcheck disable=SC1090
 . "$finish"
 cp "$program" "$out/symbols"
+parts "$program" >"$out/linked"
+[ -s "$out/linked" ] || rm "$out/linked"

@@ -1,6 +1,6 @@
 # link.nix: the app's objects, libc and the kernel's objects become one program.
-# in   objects (linux-objects), glibc, app, linux/link.sh, ldflags, libs and calls of the manifest
-# out  app (static ELF), vmlinux, System.map, config
+# in   objects (linux-objects), glibc, app, linux/link.sh, linked.awk, ldflags, libs and calls of the manifest
+# out  app (static ELF), vmlinux, System.map, config; linked: the object files of the app
 # why  one that is prebuilt, or a program made by commands, is linked already: no libc is needed for it
 { run, script, objects, glibc, app, manifest }:
 run (
@@ -13,6 +13,7 @@ run (
     if !manifest.linked then
       {
         script = script ./linux/link.sh;
+        linked = script ./linked.awk;
         inherit glibc;
         inherit (manifest) ldflags libs;
       }

@@ -4,10 +4,12 @@
 #      app      objects/*.o
 #      calls    gate or bypass: which of the kernel's two entries libc calls
 #      ldflags  words for the linker, one a line     libs  names of further libraries, one a line
+#      linked   linked.awk
 # out  app        the app, a static ELF file; its symbols stay, for backtraces
 #      vmlinux    the kernel with the app inside, which boots by itself (PVH)
 #      System.map config
 #      objects    how many bytes of the app in memory each object file takes; none for a finished program
+#      linked     the paths of these files, as linked.awk has them; none where nobody knows them
 #      kernel-objects   the same of the kernel
 # why  two links, since the app calls the kernel and the kernel holds the app: the addresses of the kernel's functions do not
 #      depend on the app, which comes behind them. The last step proves that for every address that was used.
@@ -92,6 +94,11 @@ sizes() {
 
 mkdir "$out"
 cp app vmlinux System.map "$out"
-if [ -f app.lst ]; then sizes <app.lst >"$out/objects"; fi
+if [ -f app.lst ]; then
+    sizes <app.lst >"$out/objects"
+    awk -f "$linked" app.lst >"$out/linked"
+fi
+# What the app's own commands have linked before.
+if [ -f "$app/linked" ]; then cat "$app/linked" >>"$out/linked"; fi
 cp "$objects/config" "$out/config"
 cp "$objects/objects" "$out/kernel-objects"
