@@ -224,6 +224,10 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 		}
 		l.Trees[n] = t
 	}
+	step("reading what the packages say of themselves")
+	if err := updateFacts(ctx, c, checkout, l, o, fetched); err != nil {
+		return nil, err
+	}
 	step("writing " + filepath.Join(exprs, File))
 	if err := l.Write(exprs); err != nil {
 		return nil, err
