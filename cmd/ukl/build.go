@@ -103,7 +103,7 @@ func (t *tool) build(c *cli.Context) error {
 		if err := copyOut(i, dir); err != nil {
 			return err
 		}
-		if err := writeMaterials(a, i, dir); err != nil {
+		if err := writeMaterials(c.Context, b, a, i, dir); err != nil {
 			return err
 		}
 		out.Output, where = dir, dir
@@ -190,8 +190,8 @@ func copyOut(i *image.Image, dir string) error {
 }
 
 // writeMaterials puts the list of what the image was made of beside it.
-func writeMaterials(a apps.App, i *image.Image, dir string) error {
-	list, err := materials(a, i)
+func writeMaterials(ctx context.Context, b *image.Builder, a apps.App, i *image.Image, dir string) error {
+	list, err := b.Materials(ctx, a, i, version)
 	if err != nil {
 		return err
 	}

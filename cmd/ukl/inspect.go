@@ -18,7 +18,6 @@ import (
 	"ukl/internal/kernel/systemmap"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/imagepage"
-	"ukl/internal/report/sbom"
 	"ukl/internal/report/sizes"
 	"ukl/nixexprs"
 )
@@ -261,7 +260,7 @@ func (t *tool) sbomCommand() *cli.Command {
 		UsageText:   "ukl sbom [--format FORMAT] [APP|DIR|PROGRAM]",
 		Description: "JSON in either format. Builds what is missing; equal images have equal lists.",
 		Flags: []cli.Flag{
-			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{Name: "format", Value: spdx, Usage: "SPDX 2.3 or CycloneDX 1.5: `spdx|cyclonedx`"}},
+			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{Name: "format", Value: spdx, Usage: "SPDX 2.3 or CycloneDX 1.6: `spdx|cyclonedx`"}},
 		},
 		BashComplete: t.completes(target, nil),
 		Action:       t.sbom,
@@ -273,25 +272,27 @@ func (t *tool) sbom(c *cli.Context) error {
 	if !slices.Contains([]string{spdx, cyclonedx}, format) {
 		return exit.Errorf(exit.Usage, "--format %q: want %s or %s", format, spdx, cyclonedx)
 	}
-	a, i, _, err := t.builtApp(c)
+	words, err := t.words(c, 1)
 	if err != nil {
 		return err
 	}
-	list, err := materials(a, i)
+	a, err := findApp(words[0])
 	if err != nil {
 		return err
 	}
+	b, done := t.builder(c)
+	defer done()
+	i, err := b.Build(c.Context, a)
+	if err != nil {
+		return err
+	}
+	list, err := b.Materials(c.Context, a, i, version)
+	if err != nil {
+		return err
+	}
+	done()
 	if format == cyclonedx {
 		return printJSON(t.stdout, list.CycloneDX())
 	}
 	return printJSON(t.stdout, list.SPDX())
-}
-
-func materials(a apps.App, i *image.Image) (sbom.Image, error) {
-	f, err := sizes.Look(i.BzImage)
-	if err != nil {
-		return sbom.Image{}, err
-	}
-	components, err := image.Inventory(a)
-	return sbom.Image{Name: a.Name, SHA256: f.SHA256, Version: version, Components: components}, err
 }

@@ -1,31 +1,91 @@
-// Package sbom lists what an image was made of, in the formats that others read: SPDX 2.3 and CycloneDX 1.5, both JSON. Equal
-// images give equal lists: the time in them is that of all builds, and nothing is a random number.
+// Package sbom lists what an image was made of, in the formats that others read: SPDX 2.3 and CycloneDX 1.6, both JSON.
+// Equal images give equal lists: the time in them is that of all builds, and nothing is a random number. What is not
+// known is said to be unknown in the words of each format; nothing is left out for that.
 package sbom
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Role is how an input took part.
 type Role string
 
+// The roles. All but Tool are in the image, or may be.
 const (
-	Source  Role = "source"  // compiled, with patches of ukl's, and in the image
-	Linked  Role = "linked"  // objects of it may be in the image
-	Program Role = "program" // in the image as it is
-	Tool    Role = "tool"    // only looked at or run during the build
+	Source   Role = "source"   // compiled, with patches of ukl's or the application's
+	Linked   Role = "linked"   // object files of it are in the program
+	Inlined  Role = "inlined"  // code of its headers is in the program, and no object file
+	Module   Role = "module"   // the program says that it holds it
+	Possible Role = "possible" // object files of it may be in the program: nobody knows
+	Program  Role = "program"  // it is the application
+	Tool     Role = "tool"     // looked at or run during the build, and nothing of it is in the image
 )
 
 // Component is one input.
 type Component struct {
 	Name, Version string
 	SHA256        string
-	Package       string // the file's name in Debian's pool; "" if it is not from there
-	Location      string // where anybody can fetch it; "" is not said
 	Role          Role
+	Package       string // the file's name in Debian's pool; "" if it is not from there
+	Module        string // the language whose module it is: go or cargo, as purls call them; "" is no module
+	Public        bool   // the module is in the language's public registry
+	Sum           string // of a Go module, as go.sum has it
+	Location      string // where anybody can fetch it; "" is not said
+
+	Source, SourceVersion string // the source package in Debian
+	Supplier              string // who maintains it: Name <address>
+	Homepage              string
+
+	License   License
+	Parts     []Part
+	Whole     bool // all that a linker could take of it is in the program
+	Patches   []Patch
+	InProgram bool // it is part of the program, not of the image around it
+}
+
+// License is what is known of a component's licence.
+type License struct {
+	Declared  string            // by its authors, as an SPDX expression
+	Concluded string            // from the text, by ukl's; "" is nothing
+	Texts     map[string]string // of the expression's LicenseRefs; SPDX has no place for one without
+}
+
+// Part is a file of a component that is in the program.
+type Part struct {
+	File    string
+	Members []string // of a static library
+	Of      int      // how many members it has in all; 0 is no library, or not known
+	Bytes   uint64   // in memory; 0 is not known for code of a header
+	Header  bool
+}
+
+// String describes the part in a line.
+func (p Part) String() string {
+	size := ""
+	if p.Bytes > 0 {
+		size = fmt.Sprintf(", %d bytes", p.Bytes)
+	}
+	switch {
+	case p.Header:
+		return p.File + ": inline code"
+	case len(p.Members) > 0 && p.Of > 0:
+		return fmt.Sprintf("%s: %d of %d members%s: %s", p.File, len(p.Members), p.Of, size, strings.Join(p.Members, " "))
+	case len(p.Members) > 0:
+		return fmt.Sprintf("%s: %d members%s: %s", p.File, len(p.Members), size, strings.Join(p.Members, " "))
+	}
+	return p.File + size
+}
+
+// Patch is one that was applied to a component.
+type Patch struct {
+	File         string // its path below the sources of ukl or of the application
+	Subject      string
+	License      string // an SPDX expression; "" is not known
+	SHA1, SHA256 string
 }
 
 // Image is what was made.
@@ -34,22 +94,38 @@ type Image struct {
 	SHA256     string // of its bzImage
 	Version    string // of ukl
 	Components []Component
+	// LinkKnown tells that all object files of the program are among the components, so nothing else was linked.
+	LinkKnown bool
 }
 
 // created is the time stamp of every build: SOURCE_DATE_EPOCH=1.
 const created = "1970-01-01T00:00:01Z"
 
-// purl is the package's name in the scheme that scanners know.
+// purl is the component's name in the scheme that scanners know.
 func (c Component) purl() string {
-	if c.Package == "" {
+	escape := strings.NewReplacer("%", "%25", "+", "%2B", ":", "%3A", "@", "%40", "?", "%3F", "#", "%23").Replace
+	switch {
+	case c.Module == "golang" && c.Name == "stdlib":
+		return "pkg:golang/stdlib@" + escape(c.Version)
+	case c.Module != "" && c.Public:
+		return "pkg:" + c.Module + "/" + escape(c.Name) + "@" + escape(c.Version)
+	case c.Package == "":
 		return ""
 	}
 	architecture := "amd64"
 	if strings.HasSuffix(c.Package, "_all.deb") {
 		architecture = "all"
 	}
-	escape := strings.NewReplacer("%", "%25", "+", "%2B", ":", "%3A").Replace
-	return fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=debian-12", escape(c.Name), escape(c.Version), architecture)
+	upstream := ""
+	switch {
+	case c.Source == "" || c.Source == c.Name && c.SourceVersion == c.Version:
+	case c.SourceVersion == c.Version:
+		upstream = "&upstream=" + escape(c.Source)
+	default:
+		upstream = "&upstream=" + escape(c.Source+"@"+c.SourceVersion)
+	}
+	return fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=debian-12%s",
+		escape(c.Name), escape(c.Version), architecture, upstream)
 }
 
 // id is a name that both formats take: letters, digits, "." and "-".
@@ -63,161 +139,52 @@ func id(parts ...string) string {
 	}, strings.Join(parts, "-"))
 }
 
+// refs are names for the components that no two of them share: libfoo+1 and libfoo-1 are one name without signs.
+func (i Image) refs() []string {
+	var list []string
+	for _, c := range i.Components {
+		ref := id(string(c.Role), c.Name)
+		for n := 2; slices.Contains(list, ref); n++ {
+			ref = id(string(c.Role), c.Name, fmt.Sprint(n))
+		}
+		list = append(list, ref)
+	}
+	return list
+}
+
+// program is the place of the application among the components; -1 is none.
+func (i Image) program() int {
+	return slices.IndexFunc(i.Components, func(c Component) bool { return c.Role == Program })
+}
+
 // unique is a number that follows from the image alone.
 func (i Image) unique() string {
 	sum := sha256.Sum256([]byte(i.Name + "\n" + i.SHA256))
 	return hex.EncodeToString(sum[:16])
 }
 
-type checksum struct {
-	Algorithm string `json:"algorithm"`
-	Value     string `json:"checksumValue"`
+// maintainer cuts "Name <address>" in two.
+func maintainer(s string) (name, address string) {
+	name, address, _ = strings.Cut(s, " <")
+	return name, strings.TrimSuffix(address, ">")
 }
 
-type reference struct {
-	Category string `json:"referenceCategory"`
-	Type     string `json:"referenceType"`
-	Locator  string `json:"referenceLocator"`
+// team tells whether a maintainer is more than one person.
+func team(name string) bool {
+	low := strings.ToLower(name)
+	return slices.ContainsFunc([]string{"team", "maintainers", "developers", "group", "debian"}, func(w string) bool {
+		return strings.Contains(low, w)
+	})
 }
 
-type spdxPackage struct {
-	ID        string      `json:"SPDXID"`
-	Name      string      `json:"name"`
-	Version   string      `json:"versionInfo,omitempty"`
-	Location  string      `json:"downloadLocation"`
-	Analyzed  bool        `json:"filesAnalyzed"`
-	Checksums []checksum  `json:"checksums"`
-	Concluded string      `json:"licenseConcluded"`
-	Declared  string      `json:"licenseDeclared"`
-	Copyright string      `json:"copyrightText"`
-	External  []reference `json:"externalRefs,omitempty"`
+// textless tells whether an expression names a licence that is not on SPDX's list and whose text is not known.
+func (l License) textless(expression string) bool {
+	return slices.ContainsFunc(words(expression), func(w string) bool {
+		return strings.HasPrefix(w, "LicenseRef-") && l.Texts[w] == ""
+	})
 }
 
-type relationship struct {
-	From string `json:"spdxElementId"`
-	Type string `json:"relationshipType"`
-	To   string `json:"relatedSpdxElement"`
-}
-
-// SPDX is the list as an SPDX document, to be printed as JSON.
-func (i Image) SPDX() any {
-	const unknown = "NOASSERTION"
-	make := func(ref, name, version, sum string) spdxPackage {
-		return spdxPackage{
-			ID: ref, Name: name, Version: version, Location: unknown, Checksums: []checksum{{"SHA256", sum}},
-			Concluded: unknown, Declared: unknown, Copyright: unknown,
-		}
-	}
-	const root = "SPDXRef-image"
-	packages := []spdxPackage{make(root, i.Name, "", i.SHA256)}
-	relations := []relationship{{"SPDXRef-DOCUMENT", "DESCRIBES", root}}
-	for _, c := range i.Components {
-		ref := "SPDXRef-" + id(string(c.Role), c.Name)
-		p := make(ref, c.Name, c.Version, c.SHA256)
-		if c.Location != "" {
-			p.Location = c.Location
-		}
-		if purl := c.purl(); purl != "" {
-			p.External = []reference{{"PACKAGE-MANAGER", "purl", purl}}
-		}
-		packages = append(packages, p)
-		switch c.Role {
-		case Source:
-			relations = append(relations, relationship{root, "GENERATED_FROM", ref})
-		case Linked:
-			relations = append(relations, relationship{root, "STATIC_LINK", ref})
-		case Program:
-			relations = append(relations, relationship{root, "CONTAINS", ref})
-		case Tool:
-			relations = append(relations, relationship{ref, "BUILD_TOOL_OF", root})
-		}
-	}
-	return struct {
-		Version       string         `json:"spdxVersion"`
-		License       string         `json:"dataLicense"`
-		ID            string         `json:"SPDXID"`
-		Name          string         `json:"name"`
-		Namespace     string         `json:"documentNamespace"`
-		Creation      any            `json:"creationInfo"`
-		Packages      []spdxPackage  `json:"packages"`
-		Relationships []relationship `json:"relationships"`
-	}{
-		"SPDX-2.3", "CC0-1.0", "SPDXRef-DOCUMENT", i.Name, "https://spdx.org/spdxdocs/ukl-" + id(i.Name) + "-" + i.unique(),
-		struct {
-			Created  string   `json:"created"`
-			Creators []string `json:"creators"`
-		}{created, []string{"Tool: ukl-" + i.Version}},
-		packages, relations,
-	}
-}
-
-type hash struct {
-	Algorithm string `json:"alg"`
-	Content   string `json:"content"`
-}
-
-type property struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
-type cyclone struct {
-	Type       string     `json:"type"`
-	Ref        string     `json:"bom-ref"`
-	Name       string     `json:"name"`
-	Version    string     `json:"version,omitempty"`
-	Scope      string     `json:"scope,omitempty"`
-	Hashes     []hash     `json:"hashes"`
-	PURL       string     `json:"purl,omitempty"`
-	Properties []property `json:"properties,omitempty"`
-	External   []external `json:"externalReferences,omitempty"`
-}
-
-type external struct {
-	Type string `json:"type"`
-	URL  string `json:"url"`
-}
-
-// CycloneDX is the list as a CycloneDX document, to be printed as JSON.
-func (i Image) CycloneDX() any {
-	u := i.unique()
-	image := cyclone{Type: "operating-system", Ref: "image", Name: i.Name, Hashes: []hash{{"SHA-256", i.SHA256}}}
-	parts, refs := []cyclone{}, []string{}
-	for _, c := range i.Components {
-		part := cyclone{
-			Type: "library", Ref: id(string(c.Role), c.Name), Name: c.Name, Version: c.Version, Scope: "required",
-			Hashes: []hash{{"SHA-256", c.SHA256}}, PURL: c.purl(), Properties: []property{{"ukl:role", string(c.Role)}},
-		}
-		if c.Location != "" {
-			part.External = []external{{"distribution", c.Location}}
-		}
-		switch c.Role {
-		case Tool:
-			part.Type, part.Scope = "application", "excluded" // from what runs
-		case Program:
-			part.Type = "application"
-		}
-		if c.Role != Tool {
-			refs = append(refs, part.Ref)
-		}
-		parts = append(parts, part)
-	}
-	return struct {
-		Format       string    `json:"bomFormat"`
-		Spec         string    `json:"specVersion"`
-		Serial       string    `json:"serialNumber"`
-		Version      int       `json:"version"`
-		Metadata     any       `json:"metadata"`
-		Components   []cyclone `json:"components"`
-		Dependencies any       `json:"dependencies"`
-	}{
-		"CycloneDX", "1.5", fmt.Sprintf("urn:uuid:%s-%s-5%s-8%s-%s", u[:8], u[8:12], u[13:16], u[17:20], u[20:32]), 1,
-		struct {
-			Timestamp string  `json:"timestamp"`
-			Tools     any     `json:"tools"`
-			Component cyclone `json:"component"`
-		}{created, map[string]any{"components": []map[string]string{{"type": "application", "name": "ukl", "version": i.Version}}}, image},
-		parts,
-		[]any{map[string]any{"ref": "image", "dependsOn": refs}},
-	}
+// words are the identifiers and operators of an expression.
+func words(expression string) []string {
+	return strings.FieldsFunc(expression, func(r rune) bool { return strings.ContainsRune(" ()", r) })
 }
