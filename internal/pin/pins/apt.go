@@ -43,17 +43,19 @@ func (e *NoApt) Hint() string {
 	return "name a Debian mirror that this machine can reach: --mirror URL or " + MirrorEnv
 }
 
-// apt is the host's apt with package lists of its own, those of the suite and its security archive, as if nothing else were
-// installed than what it is told. It needs no root. Package lists are the user's cache; one process at a time has them.
+// apt is the host's apt with package lists of its own, those of the suite and its security archive, as if nothing else
+// were installed than what it is told. It needs no root. Package lists are the user's cache; one process at a time has
+// them.
 type apt struct {
+	kind    string // of its lists: "deb" or "deb-src"
 	dir     string
 	lock    *os.File
 	options []string
 	bases   map[string]string // archive to address
 }
 
-// openApt prepares an apt. With refresh it fetches the lists' changes, else it takes them as they are; there must be some then.
-// installed are the packages that it takes for installed. Close it.
+// openApt prepares an apt. With refresh it fetches the lists' changes, else it takes them as they are; there must be
+// some then. installed are the packages that it takes for installed. Close it.
 func openApt(ctx context.Context, o Options, installed []Pin, refresh bool) (*apt, error) {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return nil, &NoApt{err}
@@ -62,11 +64,8 @@ func openApt(ctx context.Context, o Options, installed []Pin, refresh bool) (*ap
 	if err != nil {
 		return nil, err
 	}
-	a := &apt{dir: filepath.Join(cache, "ukl", "apt")}
-	if err := os.MkdirAll(filepath.Join(a.dir, "lists", "partial"), 0o755); err != nil {
-		return nil, err
-	}
-	if a.lock, err = lockFile(ctx, filepath.Join(a.dir, "lock"), nil); err != nil {
+	a := &apt{kind: "deb", dir: filepath.Join(cache, "ukl", "apt")}
+	if err := a.open(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.prepare(ctx, o, installed, refresh); err != nil {
@@ -76,17 +75,38 @@ func openApt(ctx context.Context, o Options, installed []Pin, refresh bool) (*ap
 	return a, nil
 }
 
+// open takes the folder of the lists for this process alone.
+func (a *apt) open(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(a.dir, "lists", "partial"), 0o755); err != nil {
+		return err
+	}
+	var err error
+	a.lock, err = lockFile(ctx, filepath.Join(a.dir, "lock"), nil)
+	return err
+}
+
 func (a *apt) close() { a.lock.Close() }
 
-func (a *apt) file(name string) string { return filepath.Join(a.dir, name) }
+func (a *apt) at(name string) string { return filepath.Join(a.dir, name) }
 
 func (a *apt) prepare(ctx context.Context, o Options, installed []Pin, refresh bool) error {
+	if err := a.configure(installed); err != nil {
+		return err
+	}
+	if !refresh {
+		return a.known()
+	}
+	return a.update(ctx, archives(o, hostMirrors(ctx)))
+}
+
+// configure writes what apt is told about this machine: that nothing but some packages is installed.
+func (a *apt) configure(installed []Pin) error {
 	a.options = []string{
-		"-o", "Dir::State::lists=" + a.file("lists"),
-		"-o", "Dir::State::status=" + a.file("status"),
-		"-o", "Dir::Etc::SourceList=" + a.file("sources.list"),
+		"-o", "Dir::State::lists=" + a.at("lists"),
+		"-o", "Dir::State::status=" + a.at("status"),
+		"-o", "Dir::Etc::SourceList=" + a.at("sources.list"),
 		"-o", "Dir::Etc::SourceParts=/dev/null",
-		"-o", "Dir::Etc::Preferences=" + a.file("preferences"),
+		"-o", "Dir::Etc::Preferences=" + a.at("preferences"),
 		"-o", "Dir::Etc::PreferencesParts=/dev/null",
 		"-o", "Dir::Cache=" + a.dir,
 		"-o", "Dir::Cache::pkgcache=pkgcache.bin",
@@ -107,29 +127,29 @@ func (a *apt) prepare(ctx context.Context, o Options, installed []Pin, refresh b
 	for _, s := range []string{suite, suite + "-security"} {
 		preferences += "Package: *\nPin: release n=" + s + "\nPin-Priority: 990\n\n"
 	}
-	err := errors.Join(
-		os.WriteFile(a.file("status"), []byte(status.String()), 0o644),
-		os.WriteFile(a.file("preferences"), []byte(preferences), 0o644))
-	if err != nil {
-		return err
-	}
-	if !refresh {
-		return a.known()
-	}
-	a.bases = archives(o, hostMirrors(ctx))
-	if a.bases == nil {
+	return errors.Join(
+		os.WriteFile(a.at("status"), []byte(status.String()), 0o644),
+		os.WriteFile(a.at("preferences"), []byte(preferences), 0o644))
+}
+
+// update fetches the lists' changes from the archives at some addresses. Options of a line of sources.list may be
+// added.
+func (a *apt) update(ctx context.Context, bases map[string]string, options ...string) error {
+	if a.bases = bases; a.bases == nil {
 		return &NoApt{errors.New("the settings allow no mirror")}
 	}
-	signed := ""
 	if _, err := os.Stat(keyring); err == nil {
-		signed = "[signed-by=" + keyring + "] "
+		options = append(options, "signed-by="+keyring)
 	}
-	list := "deb " + signed + a.bases[Main] + " " + suite + " main\n" +
-		"deb " + signed + a.bases[Security] + " " + suite + "-security main\n"
-	if err := os.WriteFile(a.file("sources.list"), []byte(list), 0o644); err != nil {
+	begin := a.kind + " "
+	if len(options) > 0 {
+		begin += "[" + strings.Join(options, " ") + "] "
+	}
+	list := begin + a.bases[Main] + " " + suite + " main\n" + begin + a.bases[Security] + " " + suite + "-security main\n"
+	if err := os.WriteFile(a.at("sources.list"), []byte(list), 0o644); err != nil {
 		return err
 	}
-	_, err = a.output(ctx, "apt-get", "update", "-q", "--error-on=any",
+	_, err := a.output(ctx, "apt-get", "update", "-q", "--error-on=any",
 		"-o", "Acquire::Languages=none", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 		"-o", "APT::Update::Post-Invoke-Success::=", "-o", "APT::Update::Post-Invoke::=")
 	if err != nil && ctx.Err() == nil {
@@ -170,7 +190,7 @@ var errNoLists = errors.New("no package lists were fetched yet")
 
 // known reads which lists there are.
 func (a *apt) known() error {
-	text, err := os.ReadFile(a.file("sources.list"))
+	text, err := os.ReadFile(a.at("sources.list"))
 	if err != nil || a.made().IsZero() {
 		return errNoLists
 	}
@@ -189,7 +209,7 @@ func (a *apt) known() error {
 // made is when the archive made the newest of the lists.
 func (a *apt) made() time.Time {
 	var newest time.Time
-	files, _ := filepath.Glob(a.file("lists/*Release")) // the pattern is right
+	files, _ := filepath.Glob(a.at("lists/*Release")) // the pattern is right
 	for _, f := range files {
 		if fi, err := os.Stat(f); err == nil && fi.ModTime().After(newest) {
 			newest = fi.ModTime()
@@ -255,24 +275,47 @@ func (a *apt) newest(ctx context.Context, names []string) (map[string]Package, e
 	return a.packages(string(out))
 }
 
-// packages reads the lines of --print-uris: 'ADDRESS/PATH' NAME_VERSION_ARCH.deb SIZE SHA256:HEX
+// packages reads the files of --print-uris that are packages: NAME_VERSION_ARCH.deb
 func (a *apt) packages(text string) (map[string]Package, error) {
+	files, err := a.files(text)
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]Package{}
+	for _, f := range files {
+		name, rest, ok := strings.Cut(f.name, "_")
+		if !ok {
+			return nil, fmt.Errorf("apt-get: %q is no name of a package's file", f.name)
+		}
+		version, _, _ := strings.Cut(rest, "_")
+		f.Version = strings.ReplaceAll(version, "%3a", ":")
+		found[name] = f.Package
+	}
+	return found, nil
+}
+
+// file is one that apt would fetch.
+type file struct {
+	name string // that apt gives it
+	Package
+}
+
+// files reads the lines of --print-uris: 'ADDRESS/PATH' NAME SIZE SHA256:HEX
+func (a *apt) files(text string) ([]file, error) {
+	var list []file
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) < 4 || !strings.HasPrefix(line, "'") {
 			continue
 		}
 		unread := fmt.Errorf("apt-get: cannot read %q", strings.TrimSpace(line))
-		name, rest, ok := strings.Cut(f[1], "_")
-		version, _, _ := strings.Cut(rest, "_")
 		size, err := strconv.ParseInt(f[2], 10, 64)
 		hash, sha256 := strings.CutPrefix(f[3], "SHA256:")
 		address, uerr := url.PathUnescape(strings.Trim(f[0], "'"))
-		if !ok || err != nil || !sha256 || uerr != nil {
+		if err != nil || !sha256 || uerr != nil {
 			return nil, unread
 		}
-		p := Package{Version: strings.ReplaceAll(version, "%3a", ":"), SHA256: hash, Size: size}
+		p := Package{SHA256: hash, Size: size}
 		for _, archive := range []string{Main, Security} {
 			if path, ok := strings.CutPrefix(address, a.bases[archive]+"/"); ok {
 				p.Path, p.Archive = path, archiveOf(path)
@@ -281,9 +324,9 @@ func (a *apt) packages(text string) (map[string]Package, error) {
 		if p.Path == "" {
 			return nil, unread
 		}
-		found[name] = p
+		list = append(list, file{f[1], p})
 	}
-	return found, nil
+	return list, nil
 }
 
 // candidate is the newest version of a package, and its archive.
@@ -320,7 +363,8 @@ func (a *apt) candidates(ctx context.Context, names []string) (map[string]candid
 	return found, sc.Err()
 }
 
-// lockFile takes a file for this process alone; closing gives it back. wait is called once if another has it; it may be nil.
+// lockFile takes a file for this process alone; closing gives it back. wait is called once if another has it; it may be
+// nil.
 func lockFile(ctx context.Context, path string, wait func()) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

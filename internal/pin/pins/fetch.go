@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,8 +103,8 @@ func (e *Unavailable) Hint() string {
 	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder or archive of seeds (--seeds or " + SeedsEnv + ")"
 }
 
-// Missing returns the pins that must be fetched before everything in the lock can be built: the packages of trees that are
-// not in the store, and the source packages.
+// Missing returns the pins that must be fetched before everything in the lock can be built: the packages of trees that
+// are not in the store, and the source packages.
 func (l *Lock) Missing(ctx context.Context, s Store) ([]Pin, error) {
 	var paths []string
 	tree := map[string]string{}
@@ -142,9 +143,9 @@ func inPlan(all []Pin, drvs []string) []Pin {
 	})
 }
 
-// Fetch brings pins into the store. Sources are asked in order, each for what those before it lacked. When an error or ctx
-// ends it, finished files and the beginnings of others are kept in Options.Dir, and the next Fetch goes on from there.
-// progress may be nil.
+// Fetch brings pins into the store. Sources are asked in order, each for what those before it lacked. When an error or
+// ctx ends it, finished files and the beginnings of others are kept in Options.Dir, and the next Fetch goes on from
+// there. progress may be nil.
 func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Progress)) error {
 	if len(pins) == 0 {
 		return nil
@@ -165,24 +166,9 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	if pins, err = f.begin(ctx, s, pins); err != nil {
 		return err
 	}
-	if len(f.wanted()) > 0 {
-		for src := range f.sources(ctx) {
-			if err := src.fetch(ctx); err != nil {
-				return err
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if len(f.wanted()) == 0 {
-				break
-			}
-		}
-	}
-	open := f.wanted()
-	for _, p := range open {
-		if other, ok := f.others[p.Name]; ok {
-			return other
-		}
+	open, err := f.ask(ctx)
+	if err != nil {
+		return err
 	}
 	// What is here need not be brought again.
 	here := slices.DeleteFunc(pins, among(open))
@@ -195,13 +181,39 @@ func Fetch(ctx context.Context, s Store, pins []Pin, o Options, progress func(Pr
 	return nil
 }
 
+// ask brings what the sources have, and returns what none has. One that has another file under a pin's name is an
+// error.
+func (f *fetch) ask(ctx context.Context) (open []Pin, err error) {
+	if len(f.wanted()) > 0 {
+		for src := range f.sources(ctx) {
+			if err := src.fetch(ctx); err != nil {
+				return nil, err
+			}
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if len(f.wanted()) == 0 {
+				break
+			}
+		}
+	}
+	open = f.wanted()
+	for _, p := range open {
+		if other, ok := f.others[p.Name]; ok {
+			return nil, other
+		}
+	}
+	return open, nil
+}
+
 // source is a place that is asked for what is still wanted.
 type source struct {
 	name  string
 	fetch func(context.Context) error
 }
 
-// sources are all places, in the order in which they are asked. The host's apt is asked for its mirrors only when it is their turn.
+// sources are all places, in the order in which they are asked. The host's apt is asked for its mirrors only when it is
+// their turn.
 func (f *fetch) sources(ctx context.Context) iter.Seq[source] {
 	return func(yield func(source) bool) {
 		if f.o.Seeds != "" && !yield(source{"seeds", f.seeds}) {
@@ -368,8 +380,8 @@ func (f *fetch) finish(p Pin) error {
 	return nil
 }
 
-// begin leaves out what another process brought meanwhile, and takes what an interrupted run left. It returns the pins that are
-// not in the store.
+// begin leaves out what another process brought meanwhile, and takes what an interrupted run left. It returns the pins
+// that are not in the store.
 func (f *fetch) begin(ctx context.Context, s Store, pins []Pin) ([]Pin, error) {
 	var paths []string
 	for _, p := range pins {
@@ -386,6 +398,12 @@ func (f *fetch) begin(ctx context.Context, s Store, pins []Pin) ([]Pin, error) {
 		}
 		return here
 	})
+	f.resume()
+	return pins, nil
+}
+
+// resume takes what an interrupted run left.
+func (f *fetch) resume() {
 	for _, p := range f.wanted() {
 		switch err := verify(p, f.path(p), "kept"); {
 		case err == nil:
@@ -394,7 +412,36 @@ func (f *fetch) begin(ctx context.Context, s Store, pins []Pin) ([]Pin, error) {
 			os.Remove(f.path(p))
 		}
 	}
-	return pins, nil
+}
+
+// Download brings pins into a directory, each under the name that its archive gives it. What is there already and right
+// stays.
+func Download(ctx context.Context, dir string, pins []Pin, o Options, progress func(Progress)) error {
+	if len(pins) == 0 {
+		return nil
+	}
+	o.Dir = dir
+	f, err := newFetch(pins, o, progress)
+	if err != nil {
+		return err
+	}
+	f.resume()
+	open, err := f.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		return &Unavailable{open, f.tried}
+	}
+	for _, p := range pins {
+		if p.URL != "" || path.Base(p.Path) == p.FileName() {
+			continue
+		}
+		if err := os.Rename(f.path(p), filepath.Join(dir, path.Base(p.Path))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *fetch) seeds(ctx context.Context) error {
