@@ -16,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"ukl/internal/app/manifest"
+	"ukl/internal/build/handover"
 	"ukl/internal/build/worktree"
 	"ukl/internal/cli/doctor"
 	"ukl/internal/cli/exit"
@@ -183,7 +184,7 @@ func TestDocumentedJSON(t *testing.T) {
 	for title, shape := range map[string]any{
 		"bench": bench.Report{}, "build": built{}, "client": echo.Summary{}, "doctor": []doctor.Finding{}, "init, man": made{},
 		"inspect": inspected{}, "kernel init": startedTree{}, "kernel build": builtKernel{}, "kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "list": []listed{}, "pins list": []pins.Pin{}, "pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
-		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "test": tested{}, "--version": versions{},
+		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{}, "--version": versions{},
 	} {
 		_, section, ok := strings.Cut(text, "\n## "+title+"\n")
 		section, _, _ = strings.Cut(section, "\n## ")

@@ -162,6 +162,7 @@ func (b *Builder) file(ctx context.Context, a apps.App, name, attr string, other
 const (
 	attrImage = "image" // all files
 	attrLink  = "link"  // vmlinux only
+	attrApp   = "app"   // the application's objects, or its program
 	attrQEMU  = "qemu"
 
 	attrConfig        = "linux-config"

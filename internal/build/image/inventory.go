@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/build/handover"
 	"ukl/internal/pin/facts"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/linked"
@@ -25,8 +26,9 @@ import (
 // linkedFile is the link stage's list of the object files in the program.
 const linkedFile = "linked"
 
-// Materials lists what an application's image is made of. Licences whose text nobody has by name are read from the packages that
-// are in the image; what the store lacks of them is fetched. What the application's own sources hold, nobody has looked at.
+// Materials lists what an application's image is made of. Licences whose text nobody has by name are read from the
+// packages that are in the image; what the store lacks of them is fetched. What the application's own sources hold,
+// nobody has looked at.
 func (b *Builder) Materials(ctx context.Context, a apps.App, i *Image, version string) (sbom.Image, error) {
 	list := sbom.Image{Name: a.Name, Version: version}
 	file, err := sizes.Look(i.BzImage)
@@ -44,6 +46,43 @@ func (b *Builder) Materials(ctx context.Context, a apps.App, i *Image, version s
 	}
 	list.Components, list.LinkKnown = m.components, m.known
 	return list, nil
+}
+
+// Handover gathers what a folder with an image's sources is made from.
+func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (handover.Contents, error) {
+	c := handover.Contents{App: a}
+	i, err := b.Build(ctx, a)
+	if err != nil {
+		return c, err
+	}
+	c.Config = i.Config
+	if c.List, err = b.Materials(ctx, a, i, version); err != nil {
+		return c, err
+	}
+	lock, err := pins.Load(nixexprs.FS)
+	if err != nil {
+		return c, err
+	}
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+	if err != nil {
+		return c, err
+	}
+	c.Pins = append(lock.ImagePins(), own.All()...)
+	c.Snapshots = []string{lock.Snapshot}
+	if own.Snapshot != "" && own.Snapshot != lock.Snapshot {
+		c.Snapshots = append(c.Snapshots, own.Snapshot)
+	}
+	if c.Expressions, err = b.Expressions(); err != nil {
+		return c, err
+	}
+	stage, err := b.file(ctx, a, ".", attrApp)
+	if err != nil {
+		return c, err
+	}
+	if dir := filepath.Join(stage, "objects"); exists(dir) {
+		c.Objects = dir
+	}
+	return c, nil
 }
 
 // materials is what an inventory is made from, and its result.
@@ -164,8 +203,8 @@ func (m *materials) include(header string, owners map[string]string) {
 	}
 }
 
-// owners are the packages of the files that a compiler or linker can take. An application's own come last, so they win, as in its
-// tree.
+// owners are the packages of the files that a compiler or linker can take. An application's own come last, so they win,
+// as in its tree.
 func (m *materials) owners() map[string]string {
 	owners := map[string]string{}
 	for _, p := range m.all {
@@ -269,7 +308,8 @@ func (m *materials) program(program string) error {
 		}
 		kind := map[string]string{linked.Go: "golang", linked.Rust: "cargo"}[module.Language]
 		m.components = append(m.components, sbom.Component{
-			Name: module.Name, Version: module.Version, Sum: module.Sum, Role: sbom.Module, Module: kind, Public: module.Public, InProgram: true,
+			Name: module.Name, Version: module.Version, Sum: module.Sum, Role: sbom.Module,
+			Module: kind, Public: module.Public, InProgram: true,
 		})
 	}
 	return nil
@@ -296,9 +336,9 @@ func (m *materials) partsOf(name string, f facts.Facts) (parts []sbom.Part, whol
 	return parts, all > 0 && took >= all
 }
 
-// concluded are the licences of what is in images, where a copyright file is free text, or lists many for files that no image has.
-// Linux: COPYING. glibc: README and LICENSES, for the library but for the few files that LICENSES names. GCC: the notices in
-// libgcc's and libstdc++'s files. libxcrypt: LICENSING.
+// concluded are the licences of what is in images, where a copyright file is free text, or lists many for files that no
+// image has. Linux: COPYING. glibc: README and LICENSES, for the library but for the few files that LICENSES names.
+// GCC: the notices in libgcc's and libstdc++'s files. libxcrypt: LICENSING.
 var concluded = map[string]string{
 	"gcc-12":    "GPL-3.0-or-later WITH GCC-exception-3.1",
 	"glibc":     "LGPL-2.1-or-later",
@@ -349,7 +389,8 @@ func (m *materials) quote(texts map[string]string) {
 		for ref, key := range c.License.Texts {
 			c.License.Texts[ref] = texts[key]
 			if texts[key] == "" {
-				c.License.Texts[ref] = fmt.Sprintf("It is in the copyright file of the packages of %s %s, and not quoted here.", c.Source, c.SourceVersion)
+				c.License.Texts[ref] = fmt.Sprintf("It is in the copyright file of the packages of %s %s, and not quoted here.",
+					c.Source, c.SourceVersion)
 			}
 		}
 	}
