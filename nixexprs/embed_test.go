@@ -34,7 +34,8 @@ func TestExtract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(filepath.Join(first, "default.nix")); err != nil || !strings.HasPrefix(string(b), "# default.nix: ") {
+	if b, err := os.ReadFile(filepath.Join(first, "default.nix")); err != nil ||
+		!strings.HasPrefix(string(b), "# default.nix: ") {
 		t.Errorf("%q %v", b[:min(20, len(b))], err)
 	}
 	if again, err := Extract(dir); err != nil || again != first {
@@ -77,7 +78,8 @@ func TestLayout(t *testing.T) {
 	if err != nil || n < 20 {
 		t.Errorf("%d files: %v", n, err)
 	}
-	for i, fault := range faults("{\n   a = 1;\n\tb = 2; \n" + strings.Repeat("x", 121) + "\n  # " + strings.Repeat("ä", 116) + "\n}") {
+	for i, fault := range faults("{\n   a = 1;\n\tb = 2; \n" + strings.Repeat("x", 121) + "\n  # " +
+		strings.Repeat("ä", 116) + "\n}") {
 		if want := map[int]string{2: "odd", 3: "tab", 4: "long"}[i]; !strings.Contains(fault, want) || want == "" {
 			t.Errorf("line %d: %q, want %q", i, fault, want)
 		}

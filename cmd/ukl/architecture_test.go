@@ -2,7 +2,9 @@ package main
 
 import (
 	"go/parser"
+	"go/scanner"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,17 +12,19 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
-// TestArchitecture holds docs/architecture.md against the packages: each is listed once, in its wing, and imports nothing of a
-// wing below its own.
+// TestArchitecture holds docs/architecture.md against the packages: each is listed once, in its wing, and imports
+// nothing of a wing below its own.
 func TestArchitecture(t *testing.T) {
 	text, err := os.ReadFile("../../docs/architecture.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wings, listed []string
-	for _, m := range regexp.MustCompile("(?m)^### ([a-z]+): |^\\| `([a-z]+/[a-z0-9]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile("(?m)^### ([a-z]+): |^\\| `([a-z]+/[a-z0-9]+)` \\|").
+		FindAllStringSubmatch(string(text), -1) {
 		if m[1] != "" {
 			wings = append(wings, m[1])
 			continue
@@ -96,5 +100,67 @@ func TestArchitectureSeesABrokenRule(t *testing.T) {
 	}
 	if bad := forbidden(t, "../../internal/host/nix", forAll, wings); len(bad) == 0 {
 		t.Errorf("%s with an import was not seen", forAll)
+	}
+}
+
+// TestLineLengths: a line of Go has at most 120 columns, a tab counted as one, unless a long string is on it.
+func TestLineLengths(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		// The sources of stage0 are an input of the kernel: it is built again if they change.
+		if err != nil || filepath.Ext(name) != ".go" || inStage0(name) {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		seen++
+		for _, n := range tooLong(text) {
+			t.Errorf("%s:%d: more than %d columns", name, n, columns)
+		}
+		return nil
+	})
+	if err != nil || seen < 200 {
+		t.Errorf("%d files: %v", seen, err)
+	}
+}
+
+func inStage0(file string) bool {
+	return strings.Contains(file, "cmd/stage0/") || strings.Contains(file, "build/sandbox/") ||
+		strings.Contains(file, "pin/deb/") || strings.Contains(file, "pin/tree/")
+}
+
+const columns = 120
+
+// tooLong returns the numbers of the lines that should be broken.
+func tooLong(text []byte) (bad []int) {
+	set := token.NewFileSet()
+	file := set.AddFile("", -1, len(text))
+	var s scanner.Scanner
+	s.Init(file, text, nil, 0)
+	unbroken := map[int]bool{}
+	for pos, tok, lit := s.Scan(); tok != token.EOF; pos, tok, lit = s.Scan() {
+		if tok == token.STRING && utf8.RuneCountInString(lit) > columns/3 {
+			for i := range 1 + strings.Count(lit, "\n") {
+				unbroken[file.Line(pos)+i] = true
+			}
+		}
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		if n++; utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > columns && !unbroken[n] {
+			bad = append(bad, n)
+		}
+	}
+	return bad
+}
+
+func TestTooLong(t *testing.T) {
+	long, text := strings.Repeat("x", columns), strings.Repeat("y", columns-10)
+	source := "package x\n// " + long + "\nvar a = `\n" + long + "x`\n" +
+		"var b = " + long + "+\"short\"\nvar c = \"" + text + "\"\n"
+	if got := tooLong([]byte(source)); !slices.Equal(got, []int{2, 5}) {
+		t.Errorf("%v", got)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// line is a command line in the order that the library understands: it takes everything behind a command's first word for words.
+// line is a command line in the order that the library understands: it takes everything behind a command's first word
+// for words.
 type line struct {
 	args    []string // the program, global options, the command, its options, its words
 	command []string // the command's names, outermost first

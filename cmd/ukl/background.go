@@ -88,7 +88,8 @@ func (t *tool) ps(c *cli.Context) error {
 		case i.Status != nil:
 			state = fmt.Sprintf("ended with %d", *i.Status)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Name, i.App, state, i.Started.Format(time.DateTime), strings.Join(i.Ports, " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Name, i.App, state, i.Started.Format(time.DateTime),
+			strings.Join(i.Ports, " "))
 	}
 	return w.Flush()
 }

@@ -43,9 +43,11 @@ examples:
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "only", Usage: "measure the operation called `NAME`; repeatable"},
 			&cli.IntFlag{Name: "samples", Value: 7, Usage: "take `N` samples of each operation in each run"},
-			&cli.IntFlag{Name: "rounds", Value: 3, Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times"},
+			&cli.IntFlag{Name: "rounds", Value: 3,
+				Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times"},
 			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"}},
-			&ofKind{oneOf(accel.Choices()...), &cli.StringFlag{Name: "accel", Value: string(accel.Auto), Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}},
+			&ofKind{oneOf(accel.Choices()...), &cli.StringFlag{Name: "accel", Value: string(accel.Auto),
+				Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}},
 		},
 		BashComplete: t.completes(project, nil),
 		Action:       t.bench,
@@ -82,7 +84,8 @@ func (t *tool) bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r := bench.Report{Version: 1, Application: a.Name, Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds")}
+	r := bench.Report{Version: 1, Application: a.Name,
+		Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds")}
 	config, err := sizes.Look(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config"))
 	if err != nil {
 		return err
@@ -141,10 +144,12 @@ const (
 	besides   = "/companion"
 )
 
-// benchMachines builds what the modes need. An application with a kernel of its own has no Companion: its image would have another.
+// benchMachines builds what the modes need. An application with a kernel of its own has no Companion: its image would
+// have another.
 func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.Options, error) {
 	if a.Program != "" || a.Prebuilt != "" {
-		return nil, exit.Errorf(exit.Usage, "%s is a finished program, so bench cannot choose between gate and bypass", a.Name).WithHint("ukl run --mode process runs it in ring 3")
+		return nil, exit.Errorf(exit.Usage, "%s is a finished program, so bench cannot choose between gate and bypass",
+			a.Name).WithHint("ukl run --mode process runs it in ring 3")
 	}
 	b, done := t.builder(c)
 	defer done()

@@ -21,15 +21,18 @@ Copies the shared stages (tools, QEMU, kernel, libc) and the images of the named
 		Usage: "copy finished stages from and to other machines",
 		Subcommands: []*cli.Command{
 			{
-				Name: "push", Usage: "copy stages and images from this machine to a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]", Description: about,
+				Name: "push", Usage: "copy stages and images from this machine to a cache", ArgsUsage: "URL [APP|DIR|PROGRAM...]",
+				Description:  about,
 				BashComplete: t.completes(nil, target),
 				Action:       t.cachePush,
 			},
 			{
 				Name: "pull", Usage: "copy stages and images from a cache to this machine", ArgsUsage: "URL [APP|DIR|PROGRAM...]",
-				Description: about + "\nNix takes only paths that are signed by a key that nix.conf trusts, or pinned by the hash of their content.",
+				Description: about + "\nNix takes only paths that are signed by a key that nix.conf trusts, or pinned by the " +
+					"hash of their content.",
 				Flags: []cli.Flag{
-					&cli.BoolFlag{Name: "no-check-sigs", Usage: "take unsigned paths, too: whoever can write to the cache then decides what your images hold"},
+					&cli.BoolFlag{Name: "no-check-sigs",
+						Usage: "take unsigned paths, too: whoever can write to the cache then decides what your images hold"},
 				},
 				BashComplete: t.completes(nil, target),
 				Action:       t.cachePull,
@@ -51,7 +54,8 @@ func (t *tool) cachePull(c *cli.Context) error {
 }
 
 // copyPieces copies the pieces that the command line means, and prints those that were copied.
-func (t *tool) copyPieces(c *cli.Context, did string, do func(*nix.Client, string, []cache.Piece) ([]cache.Piece, error)) error {
+func (t *tool) copyPieces(c *cli.Context, did string,
+	do func(*nix.Client, string, []cache.Piece) ([]cache.Piece, error)) error {
 	if c.NArg() == 0 {
 		return exit.Errorf(exit.Usage, "a URL is needed").WithHint("ukl cache %s file:///media/stick", c.Command.Name)
 	}

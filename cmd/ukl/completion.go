@@ -114,8 +114,8 @@ func valueOf(flags []cli.Flag, arg string) cli.Flag {
 	return nil
 }
 
-// offer is a word that may stand where a shell asks, with what it means. Words with a colon in front are for the shell: it
-// finds what ":file" and ":directory" are by itself, and behind ":program" stands a path.
+// offer is a word that may stand where a shell asks, with what it means. Words with a colon in front are for the shell:
+// it finds what ":file" and ":directory" are by itself, and behind ":program" stands a path.
 type offer struct{ word, about string }
 
 // kind is what a word of the command line or the value of an option can be. It offers all that it knows of; nil is for

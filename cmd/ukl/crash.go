@@ -17,8 +17,8 @@ import (
 	"ukl/internal/run/guest"
 )
 
-// backtrace says where a signal killed the application; nil if nothing has reported a crash. What it cannot find makes the trace
-// shorter and is no error.
+// backtrace says where a signal killed the application; nil if nothing has reported a crash. What it cannot find makes
+// the trace shorter and is no error.
 func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Verdict) []string {
 	r, ok := crash.Parse(v.Crash, v.Signal)
 	if !ok {
@@ -68,8 +68,8 @@ func (t *tool) inApp(c *cli.Context, a apps.App, o guest.Options, where string) 
 	return strings.Join(strings.Fields(p.Place(n)), " ") + " of the application"
 }
 
-// symbols is the file that has the application's symbols; "" if there is none. A program of the user's own has more of them than
-// what is left of it in the image. For developers of kernels, the application's word may be the program.
+// symbols is the file that has the application's symbols; "" if there is none. A program of the user's own has more of
+// them than what is left of it in the image. For developers of kernels, the application's word may be the program.
 func (t *tool) symbols(c *cli.Context, a apps.App, o guest.Options) string {
 	kernel := o.Machine.Kernel
 	switch {

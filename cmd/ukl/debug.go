@@ -30,7 +30,8 @@ examples:
   ukl debug --break handle ./server -p 8080:80 -- --verbose
   echo bt | ukl debug hello`,
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringSliceFlag{Name: "break", Aliases: []string{"b"}, Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable"},
+			&cli.StringSliceFlag{Name: "break", Aliases: []string{"b"},
+				Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable"},
 			&ofKind{file, &cli.StringFlag{Name: "gdb", Value: "gdb", Usage: "the gdb to start: `PROGRAM`"}},
 			portFlag(),
 		}, guestFlags(), []cli.Flag{
@@ -73,7 +74,8 @@ func halt(m *qemu.Machine, address string) {
 
 var errDebugged = errors.New("gdb has ended")
 
-// underGDB runs the guest for as long as gdb runs. Ctrl-C is not an end: gdb, in the same terminal, stops the guest for it.
+// underGDB runs the guest for as long as gdb runs. Ctrl-C is not an end: gdb, in the same terminal, stops the guest for
+// it.
 func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o guest.Options) error {
 	ctx, end := context.WithCancelCause(context.WithoutCancel(c.Context))
 	defer end(errDebugged)

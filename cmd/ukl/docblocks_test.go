@@ -89,8 +89,8 @@ func (b codeBlock) manifest() string {
 	return toml.String()
 }
 
-// commands are what a block shows that somebody types. Where a line begins with "$ " only such lines are, and others are output; else
-// each line is one, if the first word of the first line is a program.
+// commands are what a block shows that somebody types. Where a line begins with "$ " only such lines are, and others
+// are output; else each line is one, if the first word of the first line is a program.
 func (b codeBlock) commands() []shownCommand {
 	prompts := slices.ContainsFunc(b.lines, func(l string) bool { return strings.HasPrefix(l, "$ ") })
 	programs := []string{
@@ -117,10 +117,10 @@ func (b codeBlock) commands() []shownCommand {
 	return list
 }
 
-// block PAGE 'LINE' [COMMAND...] runs a block of a page in the script's directory: the one whose first line is LINE, or begins with it.
-// A ukl.toml that it shows is written first. Commands run in a shell that ends at the first one that fails; what the page says
-// that a command prints must be among what it prints, in that order, whatever the numbers are. A line "..." is any lines. With
-// COMMANDs, which are beginnings, only these run.
+// block PAGE 'LINE' [COMMAND...] runs a block of a page in the script's directory: the one whose first line is LINE, or
+// begins with it. A ukl.toml that it shows is written first. Commands run in a shell that ends at the first one that
+// fails; what the page says that a command prints must be among what it prints, in that order, whatever the numbers
+// are. A line "..." is any lines. With COMMANDs, which are beginnings, only these run.
 func block(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: block PAGE 'FIRST LINE' [COMMAND...]")
@@ -186,8 +186,8 @@ func pages(t *testing.T) []string {
 	return list
 }
 
-// TestDocumentedBlocks: each block of a page is run by a script, or is an ukl.toml that is valid, or has its reason here. Each ukl
-// command, wherever it stands, has options that there are.
+// TestDocumentedBlocks: each block of a page is run by a script, or is an ukl.toml that is valid, or has its reason
+// here. Each ukl command, wherever it stands, has options that there are.
 func TestDocumentedBlocks(t *testing.T) {
 	run := runBlocks(t)
 	excused := unrun()
@@ -360,8 +360,8 @@ func unrun() map[string]string {
 	}
 }
 
-// TestDocumentedKernelLines: Kconfig takes the lines of configuration that docs/ukl-toml.md shows; without the one that the others
-// need it does not.
+// TestDocumentedKernelLines: Kconfig takes the lines of configuration that docs/ukl-toml.md shows; without the one that
+// the others need it does not.
 func TestDocumentedKernelLines(t *testing.T) {
 	if os.Getenv(bootEnv) == "off" {
 		t.Skipf("%s=off", bootEnv)
@@ -391,13 +391,15 @@ func TestDocumentedKernelLines(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "ukl.toml"), []byte("name = \"shown\"\n"+test.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		drv, err := c.Instantiate(t.Context(), nix.Request{Expr: expr, Attr: "linux-config", Args: map[string]string{"app": dir}})
+		drv, err := c.Instantiate(t.Context(),
+			nix.Request{Expr: expr, Attr: "linux-config", Args: map[string]string{"app": dir}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = c.Realise(t.Context(), drv, "", nil)
 		var failed *nix.BuildError
-		if said := errors.As(err, &failed); said != (test.lines != "") || said && !strings.Contains(fmt.Sprint(failed.Lines), test.lines) {
+		if said := errors.As(err, &failed); said != (test.lines != "") ||
+			said && !strings.Contains(fmt.Sprint(failed.Lines), test.lines) {
 			t.Errorf("%s: %v\n%v", test.text, err, failed)
 		}
 	}

@@ -89,7 +89,8 @@ func TestDocumentedManifest(t *testing.T) {
 	}
 }
 
-// docs/ukl.schema.json is what manifest.Schema says (-update writes it), and knows the same keys as ukl, in every table.
+// docs/ukl.schema.json is what manifest.Schema says (-update writes it), and knows the same keys as ukl, in every
+// table.
 func TestSchema(t *testing.T) {
 	text, err := manifest.Schema()
 	if err != nil {
@@ -126,7 +127,8 @@ func TestSchema(t *testing.T) {
 	}
 	tables := 0
 	for name, p := range schema.Properties {
-		for table, have := range map[string]map[string]any{"[" + name + "]": p.Properties, "[[" + name + "]]": p.Items.Properties} {
+		for table, have := range map[string]map[string]any{"[" + name + "]": p.Properties,
+			"[[" + name + "]]": p.Items.Properties} {
 			if len(have) == 0 {
 				continue
 			}
@@ -182,9 +184,13 @@ func TestDocumentedJSON(t *testing.T) {
 		t.Errorf("docs/json.md is not about version %d", shapes)
 	}
 	for title, shape := range map[string]any{
-		"bench": bench.Report{}, "build": built{}, "client": echo.Summary{}, "doctor": []doctor.Finding{}, "init, man": made{},
-		"inspect": inspected{}, "kernel init": startedTree{}, "kernel build": builtKernel{}, "kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "list": []listed{}, "pins list": []pins.Pin{}, "pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
-		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{}, "--version": versions{},
+		"bench": bench.Report{}, "build": built{}, "client": echo.Summary{}, "doctor": []doctor.Finding{},
+		"init, man": made{},
+		"inspect":   inspected{}, "kernel init": startedTree{}, "kernel build": builtKernel{},
+		"kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "list": []listed{}, "pins list": []pins.Pin{},
+		"pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
+		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{},
+		"--version": versions{},
 	} {
 		_, section, ok := strings.Cut(text, "\n## "+title+"\n")
 		section, _, _ = strings.Cut(section, "\n## ")
@@ -196,7 +202,8 @@ func TestDocumentedJSON(t *testing.T) {
 		for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(section, -1) {
 			documented = append(documented, m[1])
 		}
-		if want := keys(reflect.TypeOf(shape), ""); !slices.Equal(slices.Sorted(slices.Values(documented)), slices.Sorted(slices.Values(want))) {
+		if want := keys(reflect.TypeOf(shape), ""); !slices.Equal(slices.Sorted(slices.Values(documented)),
+			slices.Sorted(slices.Values(want))) {
 			t.Errorf("%s: documented are\n%q\nprinted are\n%q", title, documented, want)
 		}
 	}
@@ -282,7 +289,8 @@ func TestDocumentedPages(t *testing.T) {
 		}
 	}
 	var listed []string
-	for _, m := range regexp.MustCompile(`(?m)^\| \[([^]]+)\]\(([^)]+)\) \|`).FindAllStringSubmatch(page(t, "README.md"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| \[([^]]+)\]\(([^)]+)\) \|`).
+		FindAllStringSubmatch(page(t, "README.md"), -1) {
 		if m[1] != m[2] {
 			t.Errorf("%s leads to %s", m[1], m[2])
 		}

@@ -44,7 +44,8 @@ func wantedPorts() []qemu.Forward {
 	return ports
 }
 
-// ownPackages are the pins that the current directory's application has itself, if it is one. Other commands say what is wrong.
+// ownPackages are the pins that the current directory's application has itself, if it is one. Other commands say what
+// is wrong.
 func ownPackages(l *pins.Lock) []pins.Pin {
 	a, err := findApp("")
 	if err != nil {

@@ -31,8 +31,8 @@ func (t *tool) report(err error) int {
 	return int(e.Code)
 }
 
-// ending is what an error says of the end of a command. A stage that failed for the machine's sake tells so in its log, whose words
-// package nix does not know.
+// ending is what an error says of the end of a command. A stage that failed for the machine's sake tells so in its log,
+// whose words package nix does not know.
 func ending(err error) *exit.Error {
 	if stop := (interrupted{}); errors.As(err, &stop) {
 		e := &exit.Error{Code: exit.Signalled(int(stop.signal)), Err: err}

@@ -8,7 +8,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Where a file system of 2 MiB, of one group of blocks of 1 KiB, has what. Documentation/filesystems/ext4 of the kernel has the format.
+// Where a file system of 2 MiB, of one group of blocks of 1 KiB, has what. Documentation/filesystems/ext4 of the kernel
+// has the format.
 const (
 	ext2Block   = 1 << 10
 	ext2Blocks  = 2048
@@ -58,7 +59,8 @@ func ext2Image(name, text string) []byte {
 	} {
 		word(sb, at, v)
 	}
-	for at, v := range map[int]int{54: 0xffff, 56: 0xef53, 58: 1, 60: 1, 88: 128} { // no limit of mounts; magic; clean; go on; inode size
+	// no limit of mounts; magic; clean; go on; inode size
+	for at, v := range map[int]int{54: 0xffff, 56: 0xef53, 58: 1, 60: 1, 88: 128} {
 		half(sb, at, v)
 	}
 	group := block(ext2Groups)

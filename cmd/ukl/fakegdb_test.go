@@ -11,9 +11,9 @@ import (
 	"ukl/internal/machine/gdbstub"
 )
 
-// fakeGDB takes gdb's arguments and speaks its remote protocol: it breaks at the first function of "hbreak", goes on, and says where
-// the machine has stopped, in which ring, and whether the memory there is what the file says. It shows what gdb would find without
-// a gdb on the machine. Its last word is to kill the machine.
+// fakeGDB takes gdb's arguments and speaks its remote protocol: it breaks at the first function of "hbreak", goes on,
+// and says where the machine has stopped, in which ring, and whether the memory there is what the file says. It shows
+// what gdb would find without a gdb on the machine. Its last word is to kill the machine.
 func fakeGDB(args []string) error {
 	at := slices.IndexFunc(args, func(a string) bool { return a[0] == '/' })
 	if at < 0 {
@@ -52,7 +52,8 @@ func fakeGDB(args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("stopped at %s: %v, in ring %d, its code is there: %v\n", function, got == want, r.CS()&3, bytes.Equal(memory, begin))
+	fmt.Printf("stopped at %s: %v, in ring %d, its code is there: %v\n", function, got == want, r.CS()&3,
+		bytes.Equal(memory, begin))
 	return g.Kill()
 }
 

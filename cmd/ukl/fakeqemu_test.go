@@ -154,7 +154,8 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 			}
 		}()
 	case "opens":
-		fmt.Fprintf(g.channels["ukl.monitor"], "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"ukl.stdin\"}}\r\n")
+		fmt.Fprintf(g.channels["ukl.monitor"],
+			"{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"ukl.stdin\"}}\r\n")
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	case "echo":
@@ -195,7 +196,8 @@ func (g *fake) echo() (int, bool) {
 	return 0, false
 }
 
-// member finds a file in a newc archive; nil if it is not there. It reads the format apart from the code that writes it.
+// member finds a file in a newc archive; nil if it is not there. It reads the format apart from the code that writes
+// it.
 func member(archive []byte, name string) []byte {
 	r := bufio.NewReader(bytes.NewReader(archive))
 	at := 0
@@ -254,8 +256,8 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 	l.Close()
 }
 
-// serving [ADDRESS:]PORT waits until something that sends bytes answers on the port, of 127.0.0.1 unless there is an address. To connect proves nothing: QEMU accepts
-// connections before the guest listens, and drops them.
+// serving [ADDRESS:]PORT waits until something that sends bytes answers on the port, of 127.0.0.1 unless there is an
+// address. To connect proves nothing: QEMU accepts connections before the guest listens, and drops them.
 func serving(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: serving [ADDRESS:]PORT")
@@ -308,7 +310,8 @@ func exchange(network, address string) error {
 	return err
 }
 
-// files NAME DIR serves the files of a directory over HTTP until the script ends, and puts the server's address into the variable NAME.
+// files NAME DIR serves the files of a directory over HTTP until the script ends, and puts the server's address into
+// the variable NAME.
 func files(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: files NAME DIR")

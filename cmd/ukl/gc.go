@@ -95,8 +95,8 @@ func (t *tool) gc(c *cli.Context) error {
 	return nil
 }
 
-// pinned are the store paths of what the applications that come along, and those at places, have pinned themselves. One that cannot be
-// read needs nothing.
+// pinned are the store paths of what the applications that come along, and those at places, have pinned themselves. One
+// that cannot be read needs nothing.
 func pinned(places []string) ([]string, error) {
 	list, err := apps.New(nixexprs.FS).List()
 	if err != nil {

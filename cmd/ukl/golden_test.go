@@ -57,7 +57,8 @@ func print(t *testing.T, args ...string) string {
 func TestGoldenHelp(t *testing.T) {
 	var all strings.Builder
 	show := func(words ...string) {
-		all.WriteString("$ ukl " + strings.Join(append(words, "--help"), " ") + "\n" + print(t, append(words, "--help")...) + "\n")
+		all.WriteString("$ ukl " + strings.Join(append(words, "--help"), " ") + "\n" + print(t, append(words, "--help")...) +
+			"\n")
 	}
 	show()
 	app := (&tool{}).app()
@@ -84,7 +85,8 @@ func TestGoldenHelp(t *testing.T) {
 	}
 }
 
-// What --json prints, with all that differs from run to run taken out. docs_test.go compares the keys with their documentation.
+// What --json prints, with all that differs from run to run taken out. docs_test.go compares the keys with their
+// documentation.
 func TestGoldenJSON(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(qemu.Env, "fake-qemu")

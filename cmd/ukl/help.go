@@ -11,8 +11,8 @@ import (
 	"ukl/internal/pin/pins"
 )
 
-// The library prints help from these templates. Its own sort options that have a category by name, and make the column of
-// options as wide as the widest of them.
+// The library prints help from these templates. Its own sort options that have a category by name, and make the column
+// of options as wide as the widest of them.
 
 // appHelp is what `ukl --help` prints. Its data is the *cli.App.
 const appHelp = `{{.Name}}: {{.Usage}}

@@ -33,9 +33,11 @@ line of the kernel's configuration that ukl sets, with its reason.
 examples:
   ukl run -v hello && ukl inspect --html hello.html hello`,
 		Flags: []cli.Flag{
-			&ofKind{file, &cli.StringFlag{Name: "html", Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot"}},
+			&ofKind{file, &cli.StringFlag{Name: "html",
+				Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot"}},
 			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the map of the sizes into `FILE`"}},
-			&ofKind{file, &cli.StringFlag{Name: "log", Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`"}},
+			&ofKind{file, &cli.StringFlag{Name: "log",
+				Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`"}},
 		},
 		BashComplete: t.completes(target, nil),
 		Action:       t.inspect,
@@ -82,7 +84,8 @@ func (t *tool) inspect(c *cli.Context) error {
 	if out.Program.Kernel, err = known(out.Program.Kernel, i.SystemMap); err != nil {
 		return err
 	}
-	for name, list := range map[string]*[]sizes.Part{"objects": &out.Program.Objects, "kernel-objects": &out.Kernel.Objects} {
+	for name, list := range map[string]*[]sizes.Part{"objects": &out.Program.Objects,
+		"kernel-objects": &out.Kernel.Objects} {
 		if *list, err = sizes.Objects(filepath.Join(filepath.Dir(program), name)); err != nil {
 			return err
 		}
@@ -152,7 +155,8 @@ func (t *tool) inspect(c *cli.Context) error {
 	if len(out.Program.Kernel) > 0 {
 		calls = strings.Join(out.Program.Kernel, ", ")
 	}
-	fmt.Fprintf(w, "\ncalls of the kernel\t%s\nkernel series\t%d patches\nconfiguration\ttinyconfig and %d lines\npins\t%d\n",
+	fmt.Fprintf(w, "\ncalls of the kernel\t%s\nkernel series\t%d patches\nconfiguration\ttinyconfig and %d "+
+		"lines\npins\t%d\n",
 		calls, len(out.Patches), len(out.Config), out.Pins)
 	return w.Flush()
 }
@@ -164,7 +168,8 @@ func portray(c *cli.Context, out inspected, options []kconfig.Option, lock *pins
 		return nil
 	}
 	p := imagepage.Image{
-		App: out.App, Version: version, BzImage: out.BzImage, Calls: out.Program.Kernel, Source: out.Source, Patches: out.Patches,
+		App: out.App, Version: version, BzImage: out.BzImage, Calls: out.Program.Kernel, Source: out.Source,
+		Patches: out.Patches,
 		Config:  options,
 		Pins:    slices.DeleteFunc(lock.All(), func(p pins.Pin) bool { return slices.Equal(p.Groups, []string{"qemu"}) }),
 		Kernel:  imagepage.Program{File: out.Kernel.File},
@@ -260,7 +265,8 @@ func (t *tool) sbomCommand() *cli.Command {
 		UsageText:   "ukl sbom [--format FORMAT] [APP|DIR|PROGRAM]",
 		Description: "JSON in either format. Builds what is missing; equal images have equal lists.",
 		Flags: []cli.Flag{
-			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{Name: "format", Value: spdx, Usage: "SPDX 2.3 or CycloneDX 1.6: `spdx|cyclonedx`"}},
+			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{Name: "format", Value: spdx,
+				Usage: "SPDX 2.3 or CycloneDX 1.6: `spdx|cyclonedx`"}},
 		},
 		BashComplete: t.completes(target, nil),
 		Action:       t.sbom,

@@ -27,14 +27,17 @@ import (
 
 // kernelCommand is for those who work on the kernel series.
 func (t *tool) kernelCommand() *cli.Command {
-	tree := &ofKind{directory, &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".", Usage: "use the work tree that `DIR` is in"}}
-	jobs := &cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "compile `N` files at a time; by default one for each CPU"}
+	tree := &ofKind{directory, &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".",
+		Usage: "use the work tree that `DIR` is in"}}
+	jobs := &cli.IntFlag{Name: "jobs", Aliases: []string{"j"},
+		Usage: "compile `N` files at a time; by default one for each CPU"}
 	return &cli.Command{
 		Name:  "kernel",
 		Usage: "work on the kernel series: a git work tree, incremental builds, patches",
 		Subcommands: []*cli.Command{
 			{
-				Name: "init", Usage: "make a git work tree of the pinned source, with a commit for each patch of the series", ArgsUsage: "[DIR]",
+				Name: "init", Usage: "make a git work tree of the pinned source, with a commit for each patch of the series",
+				ArgsUsage: "[DIR]",
 				Description: `DIR is linux by default. The series is that of the checkout that holds the current directory, or else the one inside ukl.
 If a patch does not apply, init stops there, as git am does.`,
 				Flags: []cli.Flag{
@@ -44,7 +47,8 @@ If a patch does not apply, init stops there, as git am does.`,
 				Action:       t.kernelInit,
 			},
 			{
-				Name: "build", Usage: "compile what has changed in the work tree, with the compiler and flags of an image's kernel", ArgsUsage: "[TARGET...]",
+				Name: "build", Usage: "compile what has changed in the work tree, with the compiler and flags of an image's kernel",
+				ArgsUsage: "[TARGET...]",
 				Description: `TARGET is a target of the kernel's makefile, like init/ring0.o or arch/x86/entry/. Without one, build makes everything that
 applications are linked with. Shows the compilers' messages. Prints the files that you asked for.`,
 				Flags: []cli.Flag{
@@ -60,10 +64,12 @@ applications are linked with. Shows the compilers' messages. Prints the files th
 				UsageText: "ukl kernel run [OPTIONS] APP|DIR|PROGRAM [-- ARGUMENTS]",
 				Flags: slices.Concat([]cli.Flag{tree, jobs, portFlag()}, guestFlags(), []cli.Flag{
 					&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-					&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
+					&cli.DurationFlag{Name: "patience", Value: 20 * time.Second,
+						Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
 					accelFlag(accel.Auto),
 					debugKernel(),
-					&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` of 127.0.0.1"},
+					&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` " +
+						"of 127.0.0.1"},
 					&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 					&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
 				}),
@@ -81,13 +87,15 @@ applications are linked with. Shows the compilers' messages. Prints the files th
 				Action: t.kernelExport,
 			},
 			{
-				Name: "check", Usage: "check that each patch builds on those before it without a warning, and passes checkpatch.pl", ArgsUsage: "[FIRST[-LAST]]",
+				Name: "check", Usage: "check that each patch builds on those before it without a warning, and passes checkpatch.pl",
+				ArgsUsage: "[FIRST[-LAST]]",
 				Description: `FIRST and LAST are numbers of patches. Prints one line for each patch (TAP). Exits with 1 if one fails. Builds a small
 configuration, with and without the symbols that the series adds; the first time takes as long as compiling a kernel.
 Checks commits only, and changes nothing in the work tree.`,
 				Flags: []cli.Flag{
 					tree, jobs,
-					&ofKind{oneOf("style", "build"), &cli.StringFlag{Name: "only", Usage: "do only half of the checks: `style|build`"}},
+					&ofKind{oneOf("style", "build"), &cli.StringFlag{Name: "only",
+						Usage: "do only half of the checks: `style|build`"}},
 				},
 				Action: t.kernelCheck,
 			},
@@ -95,7 +103,8 @@ Checks commits only, and changes nothing in the work tree.`,
 	}
 }
 
-// workshop is the builder of kernels, which shows its progress and what compilers say on stderr, and what ends the showing.
+// workshop is the builder of kernels, which shows its progress and what compilers say on stderr, and what ends the
+// showing.
 func (t *tool) workshop(c *cli.Context) (*worktree.Workshop, func()) {
 	d := progress.New(t.stderr, t.display(c))
 	context.AfterFunc(c.Context, d.Close)
@@ -158,7 +167,8 @@ func (t *tool) kernelInit(c *cli.Context) error {
 	return nil
 }
 
-// makeTree makes the work tree beside its place and moves it there when it is done, or waits for somebody to make a patch apply.
+// makeTree makes the work tree beside its place and moves it there when it is done, or waits for somebody to make a
+// patch apply.
 func (t *tool) makeTree(c *cli.Context, dir string, o series.Origin, list []series.Patch) error {
 	parent := filepath.Dir(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -185,8 +195,8 @@ func (t *tool) makeTree(c *cli.Context, dir string, o series.Origin, list []seri
 // patchesDir is where a checkout has the series.
 const patchesDir = "nixexprs/linux/patches"
 
-// seriesOf reads the series of a directory; of "" that of the checkout that we are in, or the one that came along. It returns the
-// directory as an absolute path, too; "" for the last.
+// seriesOf reads the series of a directory; of "" that of the checkout that we are in, or the one that came along. It
+// returns the directory as an absolute path, too; "" for the last.
 func seriesOf(dir string) ([]series.Patch, string, error) {
 	if dir == "" {
 		dir = checkoutSeries()

@@ -28,8 +28,8 @@ examples:
 	}
 }
 
-// The library's printer makes pages from these templates, as it makes help. Its own ToMan makes one page of all commands,
-// with options by name and without exit codes.
+// The library's printer makes pages from these templates, as it makes help. Its own ToMan makes one page of all
+// commands, with options by name and without exit codes.
 
 // pageParts are what the pages have in common.
 const pageParts = `{{define "head"}}.TH "{{page .HelpName | upper | text}}" 1 "" "{{text source}}" ""

@@ -25,26 +25,38 @@ import (
 
 // pinsCommand is the lock and its seeds.
 func (t *tool) pinsCommand() *cli.Command {
-	goOnly := &cli.BoolFlag{Name: "go-only", Usage: "keep the packages; update only the hashes that depend on Go files and go.sum"}
+	goOnly := &cli.BoolFlag{Name: "go-only",
+		Usage: "keep the packages; update only the hashes that depend on Go files and go.sum"}
 	withApps := &cli.BoolFlag{Name: "apps", Usage: "include the packages of all applications that come with ukl"}
 	return &cli.Command{
 		Name:  "pins",
 		Usage: "manage the lock of external inputs, and fetch what it names",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "print every pin", Action: pinsList},
-			{Name: "fetch", Usage: "fetch everything that a build needs into the store, with the packages of the named applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch, BashComplete: t.completes(project, project)},
+			{Name: "fetch", Usage: "fetch everything that a build needs into the store, with the packages of the named " +
+				"applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch,
+				BashComplete: t.completes(project, project)},
 			{Name: "verify", Usage: "compare every pin in the store with its hash", Action: pinsVerify},
-			{Name: "outdated", Usage: "compare the lock, or the packages of the named applications, with Debian's newest", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsOutdated, BashComplete: t.completes(project, project)},
-			{Name: "update", Usage: "move the lock of a checkout to the newest packages of the release and its security archive", ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate, BashComplete: t.completes(directory, nil)},
-			{Name: "add", Usage: "pin Debian packages, with their dependencies, for the application in this directory", ArgsUsage: "[PACKAGE...]", Action: pinsAdd, BashComplete: t.completes(pinnedPackage, pinnedPackage)},
-			{Name: "export", Usage: "write the pins, with those of the named applications, to a folder or file for --seeds", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport, BashComplete: t.completes(file, project)},
-			{Name: "import", Usage: "put the pins of such a folder or file into the store", ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport, BashComplete: t.completes(file, project)},
+			{Name: "outdated", Usage: "compare the lock, or the packages of the named applications, with Debian's newest",
+				ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsOutdated,
+				BashComplete: t.completes(project, project)},
+			{Name: "update", Usage: "move the lock of a checkout to the newest packages of the release and its security archive",
+				ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate, BashComplete: t.completes(directory, nil)},
+			{Name: "add", Usage: "pin Debian packages, with their dependencies, for the application in this directory",
+				ArgsUsage: "[PACKAGE...]", Action: pinsAdd, BashComplete: t.completes(pinnedPackage, pinnedPackage)},
+			{Name: "export", Usage: "write the pins, with those of the named applications, to a folder or file for --seeds",
+				ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport,
+				BashComplete: t.completes(file, project)},
+			{Name: "import", Usage: "put the pins of such a folder or file into the store",
+				ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport,
+				BashComplete: t.completes(file, project)},
 		},
 	}
 }
 
 func pinOptions(c *cli.Context) pins.Options {
-	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv), Agent: "ukl/" + version}
+	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv),
+		Agent: "ukl/" + version}
 }
 
 func openPins() (*pins.Lock, *nix.Client, error) {
@@ -93,8 +105,8 @@ func fetchPins(c *cli.Context, n *nix.Client, missing []pins.Pin, o pins.Options
 	return pins.Fetch(c.Context, n, missing, o, d.Fetch)
 }
 
-// ownPins are the pins that the named applications have themselves, each once, without those of the lock; with --apps also those of
-// the applications that come along.
+// ownPins are the pins that the named applications have themselves, each once, without those of the lock; with --apps
+// also those of the applications that come along.
 func ownPins(c *cli.Context, l *pins.Lock, words []string) ([]pins.Pin, error) {
 	if c.Bool("apps") {
 		all, err := apps.New(nixexprs.FS).List()
@@ -137,7 +149,8 @@ func absent(c *cli.Context, n *nix.Client, all []pins.Pin) ([]pins.Pin, error) {
 		paths = append(paths, p.StorePath())
 	}
 	invalid, err := n.Invalid(c.Context, paths)
-	return slices.DeleteFunc(slices.Clone(all), func(p pins.Pin) bool { return !slices.Contains(invalid, p.StorePath()) }), err
+	return slices.DeleteFunc(slices.Clone(all),
+		func(p pins.Pin) bool { return !slices.Contains(invalid, p.StorePath()) }), err
 }
 
 // wanting are the pins that must be fetched before everything of the lock and of these applications can be built.
@@ -231,7 +244,8 @@ func pinsVerify(c *cli.Context) error {
 	if c.Bool("json") {
 		err = printJSON(c.App.Writer, verifiedPins{len(present), len(invalid), append([]string{}, bad...)})
 	} else {
-		_, err = fmt.Fprintf(c.App.Writer, "%d in the store, %d with the right hash, %d not in the store\n", len(present), len(present)-len(bad), len(invalid))
+		_, err = fmt.Fprintf(c.App.Writer, "%d in the store, %d with the right hash, %d not in the store\n", len(present),
+			len(present)-len(bad), len(invalid))
 	}
 	if len(bad) > 0 {
 		return wrongPins(bad)
@@ -281,7 +295,8 @@ type outdatedPins struct {
 	Behind []pins.Behind `json:"behind"` // the others are the newest
 }
 
-// pinsOutdated compares the lock, or with arguments the packages of applications. Its exit code says whether any is behind.
+// pinsOutdated compares the lock, or with arguments the packages of applications. Its exit code says whether any is
+// behind.
 func pinsOutdated(c *cli.Context) error {
 	l, err := pins.Load(nixexprs.FS)
 	if err != nil {
@@ -347,7 +362,8 @@ func pinsAdd(c *cli.Context) error {
 		}
 	}
 	if len(wanted) == 0 {
-		return exit.Errorf(exit.Usage, "there is no package to pin").WithHint("ukl pins add PACKAGE, or packages = [\"PACKAGE\"] in ukl.toml")
+		return exit.Errorf(exit.Usage, "there is no package to pin").
+			WithHint("ukl pins add PACKAGE, or packages = [\"PACKAGE\"] in ukl.toml")
 	}
 	edited := string(text)
 	if len(wanted) > len(m.Packages) {
@@ -359,7 +375,8 @@ func pinsAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if old, err := pins.LoadOwn(os.DirFS(dir), dir, m.Packages, nil); err == nil && old.Snapshot != "" && maps.Equal(old.Packages, own.Packages) {
+	if old, err := pins.LoadOwn(os.DirFS(dir), dir, m.Packages, nil); err == nil && old.Snapshot != "" &&
+		maps.Equal(old.Packages, own.Packages) {
 		own.Snapshot = old.Snapshot // nothing moved, so the file stays as it is
 	}
 	if err := own.Write(dir); err != nil {
@@ -384,7 +401,8 @@ func pinsAdd(c *cli.Context) error {
 // folderFirst returns the command's first argument.
 func folderFirst(c *cli.Context) (string, error) {
 	if c.NArg() == 0 {
-		return "", exit.Errorf(exit.Usage, "a folder or a file is needed: ukl pins %s FOLDER|FILE.tar [APP|DIR...]", c.Command.Name)
+		return "", exit.Errorf(exit.Usage, "a folder or a file is needed: ukl pins %s FOLDER|FILE.tar [APP|DIR...]",
+			c.Command.Name)
 	}
 	return filepath.Abs(c.Args().First())
 }

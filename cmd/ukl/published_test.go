@@ -29,7 +29,8 @@ func published(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cache, err := os.UserCacheDir()
 	ts.Check(err)
-	archive, err := toolchaintest.Archive(filepath.Join(cache, "ukl/go-archive"), nix.Physical(lock.GoPath()), lock.Go.Version, lock.Go.Archive)
+	archive, err := toolchaintest.Archive(filepath.Join(cache, "ukl/go-archive"), nix.Physical(lock.GoPath()),
+		lock.Go.Version, lock.Go.Archive)
 	if errors.Is(err, toolchaintest.ErrNoRelease) {
 		ts.Logf("%v: Nix will download its archive", err)
 	} else {

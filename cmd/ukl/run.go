@@ -39,17 +39,22 @@ examples:
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),
-			&ofKind{oneOf("user"), &cli.StringFlag{Name: "net", Value: "user", Usage: "connect the guest to QEMU's user network or to a tap interface of the host: `user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"}},
+			&ofKind{oneOf("user"), &cli.StringFlag{Name: "net", Value: "user",
+				Usage: "connect the guest to QEMU's user network or to a tap interface of the host: " +
+					"`user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"}},
 			&cli.BoolFlag{Name: "ipv6", Usage: "give the guest an IPv6 address, too"},
 		}, guestFlags(), []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second, Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "run the guest in the background and print its name: see ps, logs, stop"},
+			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second,
+				Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"},
+				Usage: "run the guest in the background and print its name: see ps, logs, stop"},
 			&cli.StringFlag{Name: "name", Usage: "name of the guest in the background, instead of its application's: `NAME`"},
 			accelFlag(accel.Auto),
 			modeFlag(),
 			debugKernel(),
-			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` of 127.0.0.1"},
+			&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` of " +
+				"127.0.0.1"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the QEMU command instead of running it"},
 		}, machineFlags()),
 		BashComplete: t.completes(target, nil),
@@ -57,34 +62,45 @@ examples:
 	}
 }
 
-// portFlag, guestFlags, accelFlag, modeFlag and machineFlags are options of commands that start a guest as the command line says.
+// portFlag, guestFlags, accelFlag, modeFlag and machineFlags are options of commands that start a guest as the command
+// line says.
 func portFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "port", Aliases: []string{"p"}, Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"}
+	return &cli.StringSliceFlag{Name: "port", Aliases: []string{"p"},
+		Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"}
 }
 
 // guestFlags are what the guest has.
 func guestFlags() []cli.Flag {
 	return []cli.Flag{
-		&listOfKind{variableHere, &cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable"}},
-		&listOfKind{file, &cli.StringSliceFlag{Name: "volume", Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: `HOST:GUEST[:ro]`; repeatable"}},
-		&cli.StringFlag{Name: "memory", Aliases: []string{"m"}, Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`"},
+		&listOfKind{variableHere, &cli.StringSliceFlag{Name: "env", Aliases: []string{"e"},
+			Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable"}},
+		&listOfKind{file, &cli.StringSliceFlag{Name: "volume",
+			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: " +
+				"`HOST:GUEST[:ro]`; repeatable"}},
+		&cli.StringFlag{Name: "memory", Aliases: []string{"m"},
+			Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`"},
 		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
 	}
 }
 
 func accelFlag(missing accel.Choice) cli.Flag {
-	return &ofKind{oneOf(accel.Choices()...), &cli.StringFlag{Name: "accel", Value: string(missing), Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}}
+	return &ofKind{oneOf(accel.Choices()...),
+		&cli.StringFlag{Name: "accel", Value: string(missing),
+			Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}}
 }
 
 func modeFlag() cli.Flag {
-	return &ofKind{oneOf(unikernel, process), &cli.StringFlag{Name: "mode", Value: unikernel, Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}}
+	return &ofKind{oneOf(unikernel, process),
+		&cli.StringFlag{Name: "mode", Value: unikernel,
+			Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}}
 }
 
 // machineFlags are for those who know QEMU, or make kernels.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
-		&ofKind{file, &cli.StringFlag{Name: "kernel", Hidden: true, Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"}},
+		&ofKind{file, &cli.StringFlag{Name: "kernel", Hidden: true,
+			Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"}},
 	}
 }
 
@@ -133,7 +149,8 @@ func (t *tool) run(c *cli.Context) error {
 		return err
 	case v.Signal != 0:
 		if v.Memory && v.Signal == int(syscall.SIGKILL) {
-			fmt.Fprintf(t.stderr, "ukl: the application was killed for lack of memory: it and the kernel have %d MiB\nukl: hint: %s\n",
+			fmt.Fprintf(t.stderr, "ukl: the application was killed for lack of memory: it and the kernel have %d MiB\n"+
+				"ukl: hint: %s\n",
 				o.Machine.Memory, guest.MoreMemory(o.Machine.Memory))
 		}
 		if lines := t.backtrace(c, a, o, v); lines != nil {
@@ -209,8 +226,10 @@ func (t *tool) reserve(c *cli.Context, m *qemu.Machine) error {
 // appToRun returns the application of the command line. With --kernel it needs no manifest: the word is only its name.
 func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 	if words := c.Args().Slice(); len(words) > 1 {
-		right := slices.Concat(strings.Fields(c.Command.HelpName), t.line.options, words[:1], []string{"--"}, words[1:], t.line.rest)
-		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application come after --").WithHint("%s", quoted(right))
+		right := slices.Concat(strings.Fields(c.Command.HelpName), t.line.options, words[:1], []string{"--"}, words[1:],
+			t.line.rest)
+		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application come after --").
+			WithHint("%s", quoted(right))
 	}
 	if c.IsSet("kernel") && c.String("mode") != process {
 		name := c.Args().First()
@@ -240,11 +259,12 @@ func flavoured(c *cli.Context, a apps.App) apps.App {
 const debugMemory = 512
 
 func debugKernel() cli.Flag {
-	return &cli.BoolFlag{Name: "debug-kernel", Usage: "use a kernel that checks itself (lockdep, KASAN): slow, and compiled separately"}
+	return &cli.BoolFlag{Name: "debug-kernel",
+		Usage: "use a kernel that checks itself (lockdep, KASAN): slow, and compiled separately"}
 }
 
-// options are the run as the command line and the manifest describe it. What needs a build or a look at the machine is not
-// in them yet.
+// options are the run as the command line and the manifest describe it. What needs a build or a look at the machine is
+// not in them yet.
 func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	o := guest.Options{
 		Argv:  append([]string{a.Name}, a.Args...),
@@ -310,7 +330,8 @@ func network(c *cli.Context, m *qemu.Machine) error {
 		}
 		if m.Network = n; n.Tap != "" {
 			if c.IsSet("port") || c.Bool("ipv6") {
-				return exit.Errorf(exit.Usage, "--net tap takes no --port and no --ipv6: the guest has its own address, %s", n.Address.Addr())
+				return exit.Errorf(exit.Usage, "--net tap takes no --port and no --ipv6: the guest has its own address, %s",
+					n.Address.Addr())
 			}
 			m.Forwards = nil
 		}
@@ -322,8 +343,8 @@ func network(c *cli.Context, m *qemu.Machine) error {
 	return nil
 }
 
-// volumes are the directories and disk images that the guest sees: those of the manifest, relative to its directory, and of the command
-// line.
+// volumes are the directories and disk images that the guest sees: those of the manifest, relative to its directory,
+// and of the command line.
 func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 	var all []qemu.Volume
 	for _, v := range a.Volumes {
@@ -366,7 +387,8 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 	return all, nil
 }
 
-// fileSystem looks into the image of a disk. The guest's kernel has additions to its configuration, or else is one that ukl does not know.
+// fileSystem looks into the image of a disk. The guest's kernel has additions to its configuration, or else is one that
+// ukl does not know.
 func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error) {
 	mode := os.O_RDWR
 	if v.ReadOnly {
@@ -374,7 +396,8 @@ func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error)
 	}
 	f, err := os.OpenFile(v.Host, mode, 0)
 	if errors.Is(err, fs.ErrPermission) && !v.ReadOnly {
-		return "", exit.Errorf(exit.NoInput, "volume %s: %v", v, err).WithHint("to keep the guest from writing to it: --volume %s:ro", v)
+		return "", exit.Errorf(exit.NoInput, "volume %s: %v", v, err).
+			WithHint("to keep the guest from writing to it: --volume %s:ro", v)
 	}
 	if err != nil {
 		return "", err
@@ -466,7 +489,8 @@ func environment(list []string, lookup func(string) (string, bool)) ([]string, e
 		if !given {
 			value, ok := lookup(name)
 			if !ok {
-				return nil, exit.Errorf(exit.Usage, "--env %s: the variable is not set here", name).WithHint("-e %s= sets it to nothing", name)
+				return nil, exit.Errorf(exit.Usage, "--env %s: the variable is not set here", name).
+					WithHint("-e %s= sets it to nothing", name)
 			}
 			s = name + "=" + value
 		}

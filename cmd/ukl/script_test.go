@@ -28,8 +28,8 @@ import (
 // scripts is where all testscript files are. Those that begin with boot_ build images and boot them.
 const scripts = "../../testdata"
 
-// BootEnv switches real boots off with "off". They are on otherwise, and fail where they cannot run: a promise that was not
-// tested must not look kept.
+// BootEnv switches real boots off with "off". They are on otherwise, and fail where they cannot run: a promise that was
+// not tested must not look kept.
 const bootEnv = "UKL_TEST_BOOT"
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs everything that needs no image: QEMU is a fake whose kernel is a list of things to do (see fakeqemu_test.go).
+// TestScripts runs everything that needs no image: QEMU is a fake whose kernel is a list of things to do (see
+// fakeqemu_test.go).
 func TestScripts(t *testing.T) {
 	files := scriptFiles(t, func(name string) bool { return !strings.HasPrefix(name, "boot_") })
 	t.Logf("%d scripts", len(files))
@@ -131,7 +132,8 @@ func home(e *testscript.Env, cache string) {
 	e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
 	e.Setenv("XDG_CACHE_HOME", cache)
 	e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
-	for _, name := range []string{"NO_COLOR", "TERM", "UKL_SEEDS", "UKL_MIRROR", "NIX_REMOTE", "NIX_CONFIG", "NIX_SSL_CERT_FILE"} {
+	for _, name := range []string{"NO_COLOR", "TERM", "UKL_SEEDS", "UKL_MIRROR", "NIX_REMOTE", "NIX_CONFIG",
+		"NIX_SSL_CERT_FILE"} {
 		if v, ok := os.LookupEnv(name); ok {
 			e.Setenv(name, v)
 		}
@@ -144,8 +146,8 @@ const kernelEnv = "UKL_TEST_KERNEL"
 // distributionsEnv switches on what begins with an empty store, with "on". Package launcher has the rest of it.
 const distributionsEnv = "UKL_TEST_DISTRIBUTIONS"
 
-// condition is true for [exists:FILE] if the file exists, for [root] if it is root who tests, for [kernel] if whole kernels are to
-// be compiled, and for [distributions] if an empty store is to be filled.
+// condition is true for [exists:FILE] if the file exists, for [root] if it is root who tests, for [kernel] if whole
+// kernels are to be compiled, and for [distributions] if an empty store is to be filled.
 func condition(c string) (bool, error) {
 	switch c {
 	case "root":
@@ -187,7 +189,8 @@ func verbs(boots *atomic.Int64) map[string]verb {
 	}
 }
 
-// exits CODE COMMAND ARGS... runs a command and demands its exit code. testscript itself cannot tell one failure from another.
+// exits CODE COMMAND ARGS... runs a command and demands its exit code. testscript itself cannot tell one failure from
+// another.
 func exits(boots *atomic.Int64) verb {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < 2 {
@@ -240,7 +243,8 @@ func command(ts *testscript.TestScript, args []string) (*exec.Cmd, *bufio.Reader
 	ts.Check(err)
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
+	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"),
+		"XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
 	if q := ts.Getenv(qemu.Env); q != "" {
 		cmd.Env = append(cmd.Env, qemu.Env+"="+q)
 	}
@@ -256,14 +260,15 @@ func command(ts *testscript.TestScript, args []string) (*exec.Cmd, *bufio.Reader
 // patience of verbs with a process that ought to end.
 const patience = 60 * time.Second
 
-// signals NAME CODE COMMAND ARGS... waits for the command's first line on stdout, sends it the signal, and demands its exit code
-// and that it ends within 5 seconds.
+// signals NAME CODE COMMAND ARGS... waits for the command's first line on stdout, sends it the signal, and demands its
+// exit code and that it ends within 5 seconds.
 func signals(boots *atomic.Int64) verb {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < 3 {
 			ts.Fatalf("usage: signals NAME CODE COMMAND ARGS...")
 		}
-		sig, ok := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[args[0]]
+		sig, ok := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP,
+			"KILL": syscall.SIGKILL}[args[0]]
 		if !ok {
 			ts.Fatalf("unknown signal %q", args[0])
 		}
@@ -289,8 +294,8 @@ func signals(boots *atomic.Int64) verb {
 	}
 }
 
-// machine ARGS... runs the pinned QEMU until it ends, on a machine that ukl knows nothing of, with its first serial port on stdout. @FILE
-// is what is in the file.
+// machine ARGS... runs the pinned QEMU until it ends, on a machine that ukl knows nothing of, with its first serial
+// port on stdout. @FILE is what is in the file.
 func machine(boots *atomic.Int64) verb {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) == 0 {
@@ -304,8 +309,11 @@ func machine(boots *atomic.Int64) verb {
 			k, v, _ := strings.Cut(kv, "=")
 			ts.Setenv(k, v)
 		}
-		words := append(append([]string{"300"}, p.Argv...), "-no-user-config", "-nodefaults", "-no-reboot", "-display", "none",
-			"-accel", "tcg", "-m", "64", "-serial", "stdio", "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile=") // its boot ROM is not pinned
+		words := append(append([]string{"300"}, p.Argv...), "-no-user-config", "-nodefaults", "-no-reboot", "-display",
+			"none",
+			// its boot ROM is not pinned
+			"-accel", "tcg", "-m", "64", "-serial", "stdio", "-netdev", "user,id=net0",
+			"-device", "virtio-net-pci,netdev=net0,romfile=")
 		for _, a := range args {
 			if file, ok := strings.CutPrefix(a, "@"); ok {
 				a = strings.TrimSpace(ts.ReadFile(file))
@@ -328,7 +336,8 @@ func closes(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(path, args[2:]...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"), "XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"),
+		"XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
 	if q := ts.Getenv(qemu.Env); q != "" {
 		cmd.Env = append(cmd.Env, qemu.Env+"="+q)
 	}

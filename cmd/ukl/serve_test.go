@@ -8,8 +8,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// serve NAME DIR serves a folder on loopback until the script ends, and sets NAME to its address. Below /page there is nothing
-// but a page that asks for a password, as some networks have it.
+// serve NAME DIR serves a folder on loopback until the script ends, and sets NAME to its address. Below /page there is
+// nothing but a page that asks for a password, as some networks have it.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: serve NAME DIR")

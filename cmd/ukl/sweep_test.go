@@ -22,10 +22,11 @@ import (
 // An unmapped hole between the kernel's direct map and its vmalloc area (Documentation/x86/x86_64/mm.rst).
 const hole = 0xffffc80000001000
 
-// sweep SYSTEM.MAP FUNCTION COUNT COMMAND... runs COMMAND, which must start a guest that waits for gdb at $GDB and takes QMP at
-// the socket $QMP. When the guest first comes to the kernel's FUNCTION, an NMI is injected there and at each of the next COUNT
-// instructions, so that no window between two of them is left out; and each of those NMIs takes a page fault, as one whose handler
-// touches what is absent. The application must end with code 0 and have seen as many NMIs (`NMIs: N' on its stdout).
+// sweep SYSTEM.MAP FUNCTION COUNT COMMAND... runs COMMAND, which must start a guest that waits for gdb at $GDB and
+// takes QMP at the socket $QMP. When the guest first comes to the kernel's FUNCTION, an NMI is injected there and at
+// each of the next COUNT instructions, so that no window between two of them is left out; and each of those NMIs takes
+// a page fault, as one whose handler touches what is absent. The application must end with code 0 and have seen as many
+// NMIs (`NMIs: N' on its stdout).
 func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: sweep SYSTEM.MAP FUNCTION COUNT COMMAND...")
@@ -62,7 +63,8 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the application did not say how many NMIs there were:\n%s", &stdout)
 	}
 	seen, _ := strconv.Atoi(string(m[1]))
-	ts.Logf("%s: %d NMIs, each with a page fault, between %d instructions; %d of them kernel code on the process's stack", args[1], seen, s.places, s.gaps)
+	ts.Logf("%s: %d NMIs, each with a page fault, between %d instructions; %d of them kernel code on the process's stack",
+		args[1], seen, s.places, s.gaps)
 	if seen < count || s.gaps == 0 && strings.Contains(args[1], "ring0") {
 		ts.Fatalf("that is too few")
 	}
@@ -122,8 +124,8 @@ func sweepOver(gdb, qmp string, symbols map[string]uint64, entry uint64, count i
 	return s, g.Detach()
 }
 
-// faultingNMI injects an NMI where the guest stands. Its handler is made to call a function that takes a page fault. The guest
-// must come back to where it stood with the same registers.
+// faultingNMI injects an NMI where the guest stands. Its handler is made to call a function that takes a page fault.
+// The guest must come back to where it stood with the same registers.
 func faultingNMI(g *gdbstub.Conn, nmi *injector, symbols map[string]uint64, here gdbstub.Registers) error {
 	handler, faults := symbols["default_do_nmi"], symbols["copy_from_kernel_nofault"]
 	pc := here.Get(gdbstub.RIP)

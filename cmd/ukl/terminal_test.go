@@ -93,7 +93,8 @@ func (tty *terminal) shell(guest, script string) *exec.Cmd {
 	}
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TERM=xterm", "HOME="+dir, "XDG_STATE_HOME="+dir+"/state", "XDG_CACHE_HOME="+dir+"/cache", qemu.Env+"=fake-qemu")
+	cmd.Env = append(os.Environ(), "TERM=xterm", "HOME="+dir, "XDG_STATE_HOME="+dir+"/state",
+		"XDG_CACHE_HOME="+dir+"/cache", qemu.Env+"=fake-qemu")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty.slave, tty.slave, tty.slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -111,22 +112,26 @@ func TestTerminalIsLeftAlone(t *testing.T) {
 		name, guest, script string
 		act                 func(*terminal, *exec.Cmd)
 	}{
-		{"Ctrl-C", serves, `trap : INT; ukl run --accel tcg --kernel guest; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
-			tty.await("ready")
-			io.WriteString(tty.master, "\x03")
-			tty.await("code 130")
-		}},
-		{"killed", serves, `ukl run --accel tcg --kernel guest & p=$!; sleep 1; kill -KILL $p; wait $p; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
-			tty.await("code 137")
-		}},
-		{"panic", "log Kernel panic - not syncing: x\n", `ukl run --accel tcg --kernel guest; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
-			tty.await("code 70")
-		}},
-		{"end", "cat\nlog ukl: app exited with status 3\n", `ukl run --accel tcg --kernel guest; echo "code $?"`, func(tty *terminal, _ *exec.Cmd) {
-			io.WriteString(tty.master, "typed\n\x04") // Ctrl-D is the end of stdin
-			tty.await("6 bytes, <nil>")
-			tty.await("code 3")
-		}},
+		{"Ctrl-C", serves, `trap : INT; ukl run --accel tcg --kernel guest; echo "code $?"`,
+			func(tty *terminal, _ *exec.Cmd) {
+				tty.await("ready")
+				io.WriteString(tty.master, "\x03")
+				tty.await("code 130")
+			}},
+		{"killed", serves, `ukl run --accel tcg --kernel guest & p=$!; sleep 1; kill -KILL $p; wait $p; echo "code $?"`,
+			func(tty *terminal, _ *exec.Cmd) {
+				tty.await("code 137")
+			}},
+		{"panic", "log Kernel panic - not syncing: x\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
+			func(tty *terminal, _ *exec.Cmd) {
+				tty.await("code 70")
+			}},
+		{"end", "cat\nlog ukl: app exited with status 3\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
+			func(tty *terminal, _ *exec.Cmd) {
+				io.WriteString(tty.master, "typed\n\x04") // Ctrl-D is the end of stdin
+				tty.await("6 bytes, <nil>")
+				tty.await("code 3")
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tty := openTerminal(t)
@@ -164,7 +169,8 @@ func TestBackground(t *testing.T) {
 	cmd := tty.shell(serves, `set -m; ukl run --accel tcg --kernel guest & sleep 1; jobs; kill %1; wait %1; echo "code $?"`)
 	tty.await("code 143")
 	cmd.Wait()
-	if strings.Contains(tty.text(), "Stopped") || !strings.Contains(tty.text(), "Running") || !strings.Contains(tty.text(), "ready") {
+	if strings.Contains(tty.text(), "Stopped") || !strings.Contains(tty.text(), "Running") ||
+		!strings.Contains(tty.text(), "ready") {
 		t.Errorf("shown:\n%s", tty.text())
 	}
 }
@@ -202,8 +208,8 @@ echo 'name = "own"' >own/ukl.toml
 export PATH=$PWD/bin:$PATH NIX_REMOTE="local?root=$PWD/store"
 `
 
-// On a terminal a line shows what is being built and for how long, in bold when it is done; NO_COLOR takes the colour away, and
-// what is no terminal gets neither.
+// On a terminal a line shows what is being built and for how long, in bold when it is done; NO_COLOR takes the colour
+// away, and what is no terminal gets neither.
 func TestProgressOnTerminal(t *testing.T) {
 	for _, c := range []struct {
 		name, command       string

@@ -124,5 +124,6 @@ func chosen(a apps.App, names []string) ([]manifest.Test, error) {
 		}
 		return nil, err.WithHint("its tests: %s", strings.Join(all, ", "))
 	}
-	return slices.DeleteFunc(slices.Clone(a.Tests), func(t manifest.Test) bool { return len(names) > 0 && !slices.Contains(names, t.Name) }), nil
+	return slices.DeleteFunc(slices.Clone(a.Tests),
+		func(t manifest.Test) bool { return len(names) > 0 && !slices.Contains(names, t.Name) }), nil
 }

@@ -28,7 +28,8 @@ func catalogue() Catalogue {
 func TestFind(t *testing.T) {
 	c := catalogue()
 	for word, want := range map[string]string{
-		"multithreaded": "multithreaded", "multithreaded-tcp-server": "multithreaded", "printing": "printing", "printer": "printing",
+		"multithreaded": "multithreaded", "multithreaded-tcp-server": "multithreaded", "printing": "printing",
+		"printer": "printing",
 	} {
 		a, err := c.Find(word)
 		if err != nil || a.Short != want || !a.Bundled {
@@ -100,7 +101,8 @@ func TestFindProgram(t *testing.T) {
 	copy(elf[52:], []byte{64, 0, 56, 0, 1})
 	copy(elf[64:], []byte{1})
 	for file, text := range map[string]string{
-		"my server!": string(elf), "printing": string(elf), "script": "#!/bin/sh", "d/" + manifest.File: "prebuilt = 'bin'", "d/bin": string(elf),
+		"my server!": string(elf), "printing": string(elf), "script": "#!/bin/sh", "d/" + manifest.File: "prebuilt = 'bin'",
+		"d/bin":                string(elf),
 		"bad/" + manifest.File: "prebuilt = 'bin'", "bad/bin": "x",
 	} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -118,7 +120,8 @@ func TestFindProgram(t *testing.T) {
 			t.Errorf("Find(%q) = %+v, %v", word, a.Manifest, err)
 		}
 	}
-	if a, err := c.Find("d/"); err != nil || a.Program != filepath.Join(here, "d/bin") || a.Dir != filepath.Join(here, "d") {
+	if a, err := c.Find("d/"); err != nil || a.Program != filepath.Join(here, "d/bin") ||
+		a.Dir != filepath.Join(here, "d") {
 		t.Errorf("Find(d/) = %+v, %v", a, err)
 	}
 	if a, _ := c.Find("printing"); !a.Bundled {
@@ -148,7 +151,8 @@ func TestBundled(t *testing.T) {
 		}
 	}
 	for alias, short := range map[string]string{
-		"multithreaded-tcp-server": "multithreaded", "singlethreaded-tcp-server": "singlethreaded", "multithreaded-printing": "printing",
+		"multithreaded-tcp-server": "multithreaded", "singlethreaded-tcp-server": "singlethreaded",
+		"multithreaded-printing": "printing",
 	} {
 		if a, err := c.Find(alias); err != nil || a.Short != short {
 			t.Errorf("Find(%q) = %q, %v", alias, a.Short, err)

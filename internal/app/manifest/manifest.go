@@ -328,7 +328,8 @@ func (r *reader) copied(key string, dir fs.FS) []Copied {
 		case !filepath.IsAbs(guest) || strings.ContainsAny(guest, "\x00\n"):
 			t.fault(guest, "%q is not an absolute path in the guest", guest)
 			continue
-		case c.Guest == "/" || slices.ContainsFunc(reserved(), func(p string) bool { return c.Guest == p || strings.HasPrefix(c.Guest, p+"/") }):
+		case c.Guest == "/" || slices.ContainsFunc(reserved(),
+			func(p string) bool { return c.Guest == p || strings.HasPrefix(c.Guest, p+"/") }):
 			t.fault(guest, "%s is reserved for the kernel and ukl", guest)
 			continue
 		case slices.ContainsFunc(all, func(other Copied) bool { return other.Guest == c.Guest }):
@@ -398,7 +399,8 @@ func (r *reader) prebuilt(file string, dir fs.FS) {
 		}
 	}
 	r.without("a prebuilt program is neither compiled nor linked",
-		"build", "program", "objects", "packages", "source", "sources", "include", "cflags", "cxxflags", "ldflags", "libs", "unikernel")
+		"build", "program", "objects", "packages", "source", "sources", "include",
+		"cflags", "cxxflags", "ldflags", "libs", "unikernel")
 }
 
 // commands checks an application that builds itself.
@@ -411,7 +413,8 @@ func (r *reader) commands(m *Manifest) {
 		r.inside("objects", m.Objects)
 		for _, o := range m.Objects {
 			if filepath.Ext(o) != ".o" {
-				r.fault("objects", "%q does not name relocatable files, which end in .o; ld -r --whole-archive makes one from an archive", o)
+				r.fault("objects", "%q does not name relocatable files, which end in .o; ld -r --whole-archive makes one from "+
+					"an archive", o)
 			}
 		}
 		if len(m.Objects) == 0 {

@@ -91,14 +91,16 @@ func TestErrors(t *testing.T) {
 		{"env = { A = 1 }", "ukl.toml:1:7: A: want a string, not a number", ""},
 		{"env = 3", "ukl.toml:1:7: env: want a table, not a number", ""},
 		{"unikernel.calls = 'x'", `ukl.toml:1:19: calls: want gate or bypass, not "x"`, ""},
-		{"[[test]]\nsend = 'a'\nexpect='b'\n[[test]]\nexpekt = 'a'", `ukl.toml:4:1: the test checks nothing: add expect or status`, ""},
+		{"[[test]]\nsend = 'a'\nexpect='b'\n[[test]]\nexpekt = 'a'",
+			`ukl.toml:4:1: the test checks nothing: add expect or status`, ""},
 		{"test = 3", "ukl.toml:1:8: test: want [[test]], not a number", ""},
 		{"x = 1\nx = 2", "ukl.toml:2:1: Key 'x' has already been defined.", ""},
 		{"name = 'a/b'", `ukl.toml:1:8: "a/b" cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit`, ""},
 		{"sources = []", "ukl.toml:1:11: an application needs at least one source file", ""},
 		{"sources = ['../x.c']", `ukl.toml:1:11: "../x.c" leaves the application's directory`, ""},
 		{"include = ['/usr/include']", `ukl.toml:1:11: "/usr/include" leaves the application's directory`, ""},
-		{"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:1:10: cflags: an item cannot hold a line break", ""},
+		{"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:1:10: cflags: an item cannot hold a line break",
+			""},
 		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: want at least 16", ""},
 		{"cpus = 1000", "ukl.toml:1:8: cpus: want 1 to 64, not 1000", ""},
 		{"ports = [true]", `ukl.toml:1:9: want ports such as 5555 or "8080:80", not true or false`, ""},
@@ -116,7 +118,8 @@ func TestErrors(t *testing.T) {
 			t.Errorf("Parse(%q) = %q, hint %q\nwant %q, hint %q", c.text, es[0], es[0].Hint, c.want, c.hint)
 		}
 	}
-	if _, err := Parse(nil, place("readme")); err == nil || !strings.Contains(err.Error(), "there is no source file here") {
+	if _, err := Parse(nil, place("readme")); err == nil ||
+		!strings.Contains(err.Error(), "there is no source file here") {
 		t.Errorf("without sources: %v", err)
 	}
 	if _, err := Load(t.TempDir()); !errors.As(err, new(*NotFound)) {
@@ -164,7 +167,8 @@ func TestKernelErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.KernelErrors([]string{"no A", "no B"}, "add B"); got.Error() != "dir/ukl.toml:3:10: no A" || got.Hint() != "add B" ||
+	if got := m.KernelErrors([]string{"no A", "no B"}, "add B"); got.Error() != "dir/ukl.toml:3:10: no A" ||
+		got.Hint() != "add B" ||
 		!slices.Equal(got.Details(), []string{"dir/ukl.toml:3:10: no B"}) {
 		t.Errorf("%q, %q, %q", got.Error(), got.Hint(), got.Details())
 	}

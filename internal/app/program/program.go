@@ -57,7 +57,8 @@ func Check(file string) error {
 		if b := make([]byte, 2); reads(f, b) && string(b) == "#!" {
 			what = "a script, whose interpreter is not in the image"
 		}
-		return unfit("name a static x86-64 ELF program, or a directory with sources and a ukl.toml, which `ukl init` writes", "%s", what)
+		return unfit("name a static x86-64 ELF program, or a directory with sources and a ukl.toml, which `ukl init` writes",
+			"%s", what)
 	}
 	e, err := elf.NewFile(f)
 	if err != nil {
@@ -65,7 +66,8 @@ func Check(file string) error {
 	}
 	switch {
 	case e.Machine != elf.EM_X86_64:
-		return unfit("compile it for x86-64", "for another machine: %s", strings.ToLower(strings.TrimPrefix(e.Machine.String(), "EM_")))
+		return unfit("compile it for x86-64", "for another machine: %s",
+			strings.ToLower(strings.TrimPrefix(e.Machine.String(), "EM_")))
 	case e.Class != elf.ELFCLASS64 || e.Data != elf.ELFDATA2LSB:
 		return unfit("compile it for x86-64", "not a 64-bit program")
 	case e.Type == elf.ET_REL:

@@ -26,7 +26,8 @@ func header(class, machine byte, kind uint16, entry uint64, interp bool) []byte 
 	}
 	put(kind, uint16(machine), uint32(1))
 	if class == 1 {
-		put(uint32(entry), uint32(52), uint32(0), uint32(0), uint16(52), uint16(32), segments, uint16(0), uint16(0), uint16(0))
+		put(uint32(entry), uint32(52), uint32(0), uint32(0), uint16(52), uint16(32), segments, uint16(0), uint16(0),
+			uint16(0))
 		b.Write(make([]byte, 64))
 		return b.Bytes()
 	}
@@ -78,7 +79,8 @@ func TestCheck(t *testing.T) {
 	}
 	// A real one, whatever it is linked with.
 	var u *Unfit
-	if err := Check("/bin/sh"); !errors.As(err, &u) || !strings.Contains(u.Reason, "needs libc.so") || !strings.Contains(u.Hint(), "-static") {
+	if err := Check("/bin/sh"); !errors.As(err, &u) || !strings.Contains(u.Reason, "needs libc.so") ||
+		!strings.Contains(u.Hint(), "-static") {
 		t.Logf("this machine's shell: %v", err)
 	}
 }

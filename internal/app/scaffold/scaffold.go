@@ -72,7 +72,8 @@ func Write(dir, language string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		to := filepath.Join(dir, strings.TrimSuffix(e.Name(), ".txt")) // the go command would take the names without it for its own
+		// the go command would take the names without it for its own
+		to := filepath.Join(dir, strings.TrimSuffix(e.Name(), ".txt"))
 		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 			return nil, &There{to}
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// Nearest returns the candidate that is at most a few keystrokes away from word, or of which word is the beginning; "" if
-// there is none. Of several the nearest wins, then the first.
+// Nearest returns the candidate that is at most a few keystrokes away from word, or of which word is the beginning; ""
+// if there is none. Of several the nearest wins, then the first.
 func Nearest(word string, candidates []string) string {
 	limit := min(2, len([]rune(word))/2)
 	best, at := "", limit+1
@@ -27,8 +27,8 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions and replacements of bytes that make b out of a. One swap of neighbours counts
-// as one, too, which the library does not know.
+// distance counts the insertions, deletions and replacements of bytes that make b out of a. One swap of neighbours
+// counts as one, too, which the library does not know.
 func distance(a, b string) int {
 	best := smetrics.WagnerFischer(a, b, 1, 1, 1)
 	for i := range len(a) - 1 {

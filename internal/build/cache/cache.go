@@ -48,7 +48,8 @@ func Push(ctx context.Context, s Store, url string, pieces []Piece) ([]Piece, er
 		return nil, err
 	}
 	_, lacking := split(here, func(p string) bool { return slices.Contains(there, p) })
-	return transfer(missing, "the store", lacking, func(paths []string) error { return s.Copy(ctx, "", url, false, paths) })
+	return transfer(missing, "the store", lacking,
+		func(paths []string) error { return s.Copy(ctx, "", url, false, paths) })
 }
 
 // Pull copies pieces from the cache at url and returns those that were not here. unsigned is as for nix.Client.Copy.

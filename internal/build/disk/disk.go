@@ -100,8 +100,9 @@ func partition(d []byte) {
 	sum := sha256.Sum256(d)
 	copy(d[signatureAt:], sum[:4])
 	p := d[partitionAt:]
-	p[0] = 0x80                                                  // active
-	copy(p[1:], []byte{0, 1, 0, 0x96, 0xfe, 0xff, 0xff})         // ISO 9660, from the first sector to beyond what CHS can say
+	p[0] = 0x80 // active
+	// ISO 9660, from the first sector to beyond what CHS can say
+	copy(p[1:], []byte{0, 1, 0, 0x96, 0xfe, 0xff, 0xff})
 	binary.LittleEndian.PutUint32(p[8:], 0)                      // first sector
 	binary.LittleEndian.PutUint32(p[12:], uint32(len(d)/sector)) // sectors
 }

@@ -68,7 +68,8 @@ func prepare(bzImage []byte, initrd int, cmdline string) (kernel, error) {
 	}
 
 	// The kernel unpacks itself between pref_address and pref_address+init_size, and lies packed from 1 MB on.
-	at := max(le.Uint64(bzImage[hdrPrefAddress:])+uint64(le.Uint32(bzImage[hdrInitSize:])), kernelAddress+uint64(len(bzImage)))
+	at := max(le.Uint64(bzImage[hdrPrefAddress:])+uint64(le.Uint32(bzImage[hdrInitSize:])),
+		kernelAddress+uint64(len(bzImage)))
 	at = (at + 0xfff) &^ 0xfff
 	if at+uint64(initrd) > uint64(le.Uint32(bzImage[hdrRamdiskMax:])) {
 		return kernel{}, fmt.Errorf("the initramfs of %d bytes ends above the memory that the kernel may use for it", initrd)

@@ -23,7 +23,8 @@ import (
 func contents(t *testing.T) Contents {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"config": "CONFIG_X=y\n", "nixexprs/pins.json": "{}\n", "nixexprs/linux/patches/0001.patch": "patch\n", "objects/main.c.o": "object\n"} {
+	for name, text := range map[string]string{"config": "CONFIG_X=y\n", "nixexprs/pins.json": "{}\n",
+		"nixexprs/linux/patches/0001.patch": "patch\n", "objects/main.c.o": "object\n"} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -33,8 +34,10 @@ func contents(t *testing.T) Contents {
 		}
 	}
 	return Contents{
-		App:         apps.App{Manifest: &manifest.Manifest{Name: "own"}, Short: "own", Dir: dir, Files: fstest.MapFS{"main.c": {Data: []byte("int main;\n")}}},
-		List:        sbom.Image{Name: "own", SHA256: strings.Repeat("ab", 32), Version: "1", LinkKnown: true, Components: []sbom.Component{{Name: "own", Role: sbom.Program}}},
+		App: apps.App{Manifest: &manifest.Manifest{Name: "own"}, Short: "own", Dir: dir,
+			Files: fstest.MapFS{"main.c": {Data: []byte("int main;\n")}}},
+		List: sbom.Image{Name: "own", SHA256: strings.Repeat("ab", 32), Version: "1", LinkKnown: true,
+			Components: []sbom.Component{{Name: "own", Role: sbom.Program}}},
 		Config:      filepath.Join(dir, "config"),
 		Expressions: filepath.Join(dir, "nixexprs"),
 		Objects:     filepath.Join(dir, "objects"),
@@ -85,7 +88,8 @@ func TestWrite(t *testing.T) {
 		t.Errorf("%d sums, %+v", lines, r)
 	}
 	text := read(t, dir, "README")
-	for _, want := range []string{"image own", "expressions 0123", "objects/ ", "ukl source --with-app adds them", "ukl source --tools adds them", "ukl build DIR"} {
+	for _, want := range []string{"image own", "expressions 0123", "objects/ ", "ukl source --with-app adds them",
+		"ukl source --tools adds them", "ukl build DIR"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the README does not say %q:\n%s", want, text)
 		}
@@ -108,7 +112,8 @@ func TestWriteMore(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	text := read(t, dir, "README")
-	for _, want := range []string{"app/ ", "ukl build ./app", "neither the program nor a linker's map names them", "module example.org/m v1", "ukl did not link its program"} {
+	for _, want := range []string{"app/ ", "ukl build ./app", "neither the program nor a linker's map names them",
+		"module example.org/m v1", "ukl did not link its program"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the README does not say %q:\n%s", want, text)
 		}
@@ -132,7 +137,8 @@ func TestWriteArchive(t *testing.T) {
 	c.App.Files = fstest.MapFS{"patches/fix.patch": {Data: []byte("a patch")}}
 	c.Pins = own.All()
 	c.List.Components = append(c.List.Components, sbom.Component{
-		Name: "x-1.0.tar.gz", SHA256: own.Archive.SHA256, Role: sbom.Source, Patches: []sbom.Patch{{File: "patches/fix.patch"}},
+		Name: "x-1.0.tar.gz", SHA256: own.Archive.SHA256, Role: sbom.Source,
+		Patches: []sbom.Patch{{File: "patches/fix.patch"}},
 	})
 	dir, r := written(t, c)
 	want := []string{"archives/x-1.0.tar.gz", "archives/patches/fix.patch"}

@@ -52,7 +52,8 @@ func Built(drv string) bool {
 	return true
 }
 
-// parseDerivation reads the text form: Derive(outputs, inputs, sources, system, builder, args, env) of lists, tuples and strings.
+// parseDerivation reads the text form: Derive(outputs, inputs, sources, system, builder, args, env) of lists, tuples
+// and strings.
 func parseDerivation(text string) (d *Derivation, err error) {
 	body, ok := strings.CutPrefix(text, "Derive")
 	if !ok {

@@ -1,6 +1,6 @@
-// Package image turns an application into a bootable image: it brings missing pins into the store, has Nix build what is
-// missing, and remembers the result. When nothing has changed since, it starts no process and only looks whether the files are
-// still there.
+// Package image turns an application into a bootable image: it brings missing pins into the store, has Nix build what
+// is missing, and remembers the result. When nothing has changed since, it starts no process and only looks whether the
+// files are still there.
 package image
 
 import (
@@ -107,7 +107,8 @@ func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
 	return i, nil
 }
 
-// Kernel returns the vmlinux of an application: the same as in its image, but there sooner, since nothing is compressed.
+// Kernel returns the vmlinux of an application: the same as in its image, but there sooner, since nothing is
+// compressed.
 func (b *Builder) Kernel(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "vmlinux", attrLink, attrImage)
 }
@@ -178,14 +179,15 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// kept are the stages that every application's build and run needs. What they are made from is not: it can be had again.
+// kept are the stages that every application's build and run needs. What they are made from is not: it can be had
+// again.
 func kept() []string {
 	return []string{"stage0", "tools", attrQEMU, "linux-source", attrObjects, "glibc"}
 }
 
-// keep makes roots for the shared stages, and for the kernel of an application that has one of its own: no image refers to them, and a
-// garbage collection would cost minutes. Nix is asked for their paths once for each version of what they are made from. It is best
-// effort: nothing depends on it.
+// keep makes roots for the shared stages, and for the kernel of an application that has one of its own: no image refers
+// to them, and a garbage collection would cost minutes. Nix is asked for their paths once for each version of what they
+// are made from. It is best effort: nothing depends on it.
 func (b *Builder) keep(ctx context.Context, a apps.App) {
 	dir := filepath.Join(b.Cache, stages)
 	if os.MkdirAll(dir, 0o755) != nil {
@@ -334,8 +336,8 @@ func (e *Differs) Hint() string {
 	return fmt.Sprintf("diff -r %s %s", e.First, e.Second)
 }
 
-// Check builds stages once more and compares: the application's own, or all whose content the lock does not fix. It ends with the
-// first that differs, as a *Differs.
+// Check builds stages once more and compares: the application's own, or all whose content the lock does not fix. It
+// ends with the first that differs, as a *Differs.
 func (b *Builder) Check(ctx context.Context, a apps.App, all bool) ([]string, error) {
 	var checked []string
 	for _, s := range stage.All {
@@ -425,8 +427,8 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	return path, inManifest(a, err)
 }
 
-// inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel]. Other errors
-// stay as they are.
+// inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel].
+// Other errors stay as they are.
 func inManifest(a apps.App, err error) error {
 	failed := (*nix.BuildError)(nil)
 	if a.Manifest == nil || !errors.As(err, &failed) {

@@ -334,7 +334,8 @@ func TestPieces(t *testing.T) {
 func TestKconfigSays(t *testing.T) {
 	b, f, a := setup(t)
 	f.build = &nix.BuildError{Stage: "linux-config", Code: 100, Lines: []string{
-		"error: CONFIG_A=y: it needs CONFIG_B=y", "error: CONFIG_C=y: it needs CONFIG_B=y", "error: these lines help: CONFIG_B=y",
+		"error: CONFIG_A=y: it needs CONFIG_B=y", "error: CONFIG_C=y: it needs CONFIG_B=y",
+		"error: these lines help: CONFIG_B=y",
 	}}
 	_, err := b.Build(context.Background(), a)
 	var faults manifest.Errors
@@ -406,7 +407,8 @@ func TestCheck(t *testing.T) {
 func TestCheckAll(t *testing.T) {
 	b, f, a := setup(t)
 	got, err := b.Check(context.Background(), a, true)
-	if want := "Linux source, Linux objects, glibc source, glibc, app, link, image"; err != nil || strings.Join(got, ", ") != want {
+	if want := "Linux source, Linux objects, glibc source, glibc, app, link, image"; err != nil ||
+		strings.Join(got, ", ") != want {
 		t.Errorf("Check = %q, %v\nwant %s", got, err, want)
 	}
 	f.check = errors.New("no")
@@ -419,7 +421,8 @@ func TestMissing(t *testing.T) {
 	b, f, a := setup(t)
 	p := "/nix/store/00000000000000000000000000000000-"
 	f.plan = []string{p + "image-x.drv", p + "gcc_12.deb.drv", p + "glibc.drv", p + "linux-objects.drv"}
-	if got, err := b.Missing(context.Background(), a); err != nil || strings.Join(got, ", ") != "Linux objects, glibc, image" {
+	if got, err := b.Missing(context.Background(), a); err != nil ||
+		strings.Join(got, ", ") != "Linux objects, glibc, image" {
 		t.Errorf("Missing = %q, %v", got, err)
 	}
 }
@@ -438,7 +441,8 @@ func TestDerivation(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(d, want) {
 		t.Errorf("parseDerivation = %+v, %v", d, err)
 	}
-	for _, s := range []string{"", "Derive", "Derive(", "Derive()", drv[:len(drv)-1], drv[:50], `Derive("\`, "Derive" + strings.Repeat("[", 100)} {
+	for _, s := range []string{"", "Derive", "Derive(", "Derive()", drv[:len(drv)-1], drv[:50], `Derive("\`,
+		"Derive" + strings.Repeat("[", 100)} {
 		if d, err := parseDerivation(s); err == nil {
 			t.Errorf("parseDerivation(%q) = %+v", s, d)
 		}

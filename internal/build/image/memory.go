@@ -20,7 +20,8 @@ import (
 	"ukl/nixexprs"
 )
 
-// memo is the last result of one attribute for one application. Only the last is kept: Nix finds older ones itself, a little later.
+// memo is the last result of one attribute for one application. Only the last is kept: Nix finds older ones itself, a
+// little later.
 type memo struct{ Key, Path string }
 
 // folder is what belongs to one application, named after its place.
@@ -79,8 +80,8 @@ func (b *Builder) remember(a apps.App, attr, key, path string) {
 // placeFile is the file with the path of an application that did not come along.
 const placeFile = "place"
 
-// Forget drops what is remembered of applications that are not there any more, and returns their names; of all, and the shared
-// stages, if all is set. What they were built from and into is then for Nix to collect. pretend drops nothing.
+// Forget drops what is remembered of applications that are not there any more, and returns their names; of all, and the
+// shared stages, if all is set. What they were built from and into is then for Nix to collect. pretend drops nothing.
 func (b *Builder) Forget(all, pretend bool) ([]string, error) {
 	folders, err := filepath.Glob(filepath.Join(b.Cache, "images", "*"))
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 // recipeSuffix tells what belongs to an attribute's recipe from what belongs to its result.
 const recipeSuffix = "-recipe"
 
-// Recipe returns what Nix would do for an attribute. All that its builder reads is in the store then, but for what the attributes in
-// without make: the caller has that elsewhere. When nothing has changed since the last call, no Nix is started.
+// Recipe returns what Nix would do for an attribute. All that its builder reads is in the store then, but for what the
+// attributes in without make: the caller has that elsewhere. When nothing has changed since the last call, no Nix is
+// started.
 func (b *Builder) Recipe(ctx context.Context, a apps.App, attr string, without ...string) (*Derivation, error) {
 	root, key := filepath.Join(b.Cache, stages, attr+recipeSuffix), nixexprs.Hash()+" "+stage.Builder()
 	if a.Manifest != nil {
@@ -53,7 +54,8 @@ func (b *Builder) Recipe(ctx context.Context, a apps.App, attr string, without .
 	return d, nil
 }
 
-// absentInputs are the derivations whose outputs a builder reads and that are not in the store, without those of some attributes.
+// absentInputs are the derivations whose outputs a builder reads and that are not in the store, without those of some
+// attributes.
 func absentInputs(d *Derivation, without []string) []string {
 	var absent []string
 	for drv := range d.Inputs {
@@ -61,7 +63,8 @@ func absentInputs(d *Derivation, without []string) []string {
 			continue
 		}
 		in, err := ReadDerivation(drv)
-		if err != nil || slices.ContainsFunc(d.Inputs[drv], func(output string) bool { return !exists(nix.Physical(in.Outputs[output])) }) {
+		if err != nil || slices.ContainsFunc(d.Inputs[drv],
+			func(output string) bool { return !exists(nix.Physical(in.Outputs[output])) }) {
 			absent = append(absent, drv)
 		}
 	}

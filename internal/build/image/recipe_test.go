@@ -66,7 +66,8 @@ func TestRecipe(t *testing.T) {
 	}
 	f.calls = nil
 	derive("linux-source-x")
-	if _, err := b.Recipe(context.Background(), apps.App{}, "linux-source"); err != nil || count("instantiate linux-source") < 1 {
+	if _, err := b.Recipe(context.Background(), apps.App{}, "linux-source"); err != nil ||
+		count("instantiate linux-source") < 1 {
 		t.Errorf("a shared stage: %v, calls %q", err, f.calls)
 	}
 	f.calls = nil

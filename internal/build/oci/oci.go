@@ -39,7 +39,8 @@ const kernelPath = "unikernel/vmlinux"
 type Unsayable struct{ What, Text string }
 
 func (e *Unsayable) Error() string {
-	return fmt.Sprintf("%s %q does not fit into an OCI image: its kernel's command line takes no white space, no quotes, and at most %d words", e.What, e.Text, mostWords)
+	return fmt.Sprintf("%s %q does not fit into an OCI image: its kernel's command line takes no white space, no "+
+		"quotes, and at most %d words", e.What, e.Text, mostWords)
 }
 
 // ExitCode is the code of a command that this ends.
@@ -226,7 +227,8 @@ func archive(members []member) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, m := range members {
-		h := tar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.data)), ModTime: epoch, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
+		h := tar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.data)), ModTime: epoch, Typeflag: tar.TypeReg,
+			Format: tar.FormatUSTAR}
 		if strings.HasSuffix(m.name, "/") {
 			h.Mode, h.Typeflag = 0o755, tar.TypeDir
 		}

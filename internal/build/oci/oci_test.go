@@ -35,7 +35,8 @@ func files(t *testing.T, archive []byte) map[string][]byte {
 }
 
 func TestArchive(t *testing.T) {
-	c := Contents{Name: "app", Kernel: []byte("kernel"), Args: []string{"-p", "80"}, Env: []string{"A=b"}, Ports: []string{"80/tcp"}}
+	c := Contents{Name: "app", Kernel: []byte("kernel"), Args: []string{"-p", "80"}, Env: []string{"A=b"},
+		Ports: []string{"80/tcp"}}
 	a, err := Archive(c)
 	if err != nil {
 		t.Fatal(err)
@@ -88,8 +89,9 @@ func TestArchive(t *testing.T) {
 	var urunc map[string]string
 	decode(root["urunc.json"], &urunc)
 	for k, want := range map[string]string{
-		"com.urunc.unikernel.binary": "/unikernel/vmlinux", "com.urunc.unikernel.unikernelType": "linux", "com.urunc.unikernel.hypervisor": "qemu",
-		"com.urunc.unikernel.cmdline": "/app -p 80",
+		"com.urunc.unikernel.binary": "/unikernel/vmlinux", "com.urunc.unikernel.unikernelType": "linux",
+		"com.urunc.unikernel.hypervisor": "qemu",
+		"com.urunc.unikernel.cmdline":    "/app -p 80",
 	} {
 		plain, err := base64.StdEncoding.DecodeString(urunc[k])
 		if err != nil || string(plain) != want || manifest.Annotations[k] != want || config.Config.Labels[k] != want {
@@ -99,7 +101,8 @@ func TestArchive(t *testing.T) {
 	if string(root["unikernel/vmlinux"]) != "kernel" {
 		t.Error("no kernel")
 	}
-	if cc := config.Config; config.OS != "linux" || strings.Join(cc.Entrypoint, " ") != "/app" || strings.Join(cc.Cmd, " ") != "-p 80" ||
+	if cc := config.Config; config.OS != "linux" || strings.Join(cc.Entrypoint, " ") != "/app" ||
+		strings.Join(cc.Cmd, " ") != "-p 80" ||
 		strings.Join(cc.Env, " ") != "A=b" || len(cc.ExposedPorts) != 1 {
 		t.Errorf("config %+v", config)
 	}

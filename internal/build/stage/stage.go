@@ -18,7 +18,8 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
-	Aside bool   // not every image needs it: process mode; packages, third-party source and lines of configuration of an app
+	// not every image needs it: process mode; packages, third-party source and lines of configuration of an app
+	Aside bool
 }
 
 // All are the stages in the order in which data passes through them.

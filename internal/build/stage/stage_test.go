@@ -16,7 +16,8 @@ import (
 
 func TestOf(t *testing.T) {
 	for name, title := range map[string]string{
-		"tree-tools": "build tools", "linux-objects": "Linux objects", "glibc": "glibc", "image-hello": "image", "app-a-b": "app",
+		"tree-tools": "build tools", "linux-objects": "Linux objects", "glibc": "glibc", "image-hello": "image",
+		"app-a-b": "app",
 	} {
 		if s, ok := Of(name); !ok || s.Title != title {
 			t.Errorf("%s is %q %v, want %q", name, s.Title, ok, title)
@@ -67,7 +68,8 @@ func TestProgramAndCheckoutAgree(t *testing.T) {
 	}
 	app := filepath.Join(t.TempDir(), "some")
 	os.Mkdir(app, 0o755)
-	os.WriteFile(filepath.Join(app, "ukl.toml"), []byte("name = \"some\"\nargs = [\"x\"]\n[kernel]\nconfig = [\"CONFIG_NLS=y\"]\n[source]\nurl = \"file:///x\"\nsha256 = \""+strings.Repeat("ab", 32)+"\"\n"), 0o644)
+	os.WriteFile(filepath.Join(app, "ukl.toml"),
+		[]byte("name = \"some\"\nargs = [\"x\"]\n[kernel]\nconfig = [\"CONFIG_NLS=y\"]\n[source]\nurl = \"file:///x\"\nsha256 = \""+strings.Repeat("ab", 32)+"\"\n"), 0o644)
 	os.WriteFile(filepath.Join(app, "main.c"), []byte("int main(void) { return 0; }\n"), 0o644)
 	expr, err := nixexprs.Extract(t.TempDir())
 	if err != nil {
@@ -112,7 +114,8 @@ func TestRunFieldsDoNotReachTheBuild(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		drv, err := c.Instantiate(context.Background(), nix.Request{Expr: expr, Attr: "image", Args: map[string]string{"app": app}})
+		drv, err := c.Instantiate(context.Background(),
+			nix.Request{Expr: expr, Attr: "image", Args: map[string]string{"app": app}})
 		if err != nil {
 			t.Fatal(err)
 		}

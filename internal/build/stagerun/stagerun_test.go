@@ -37,7 +37,8 @@ func TestArgv(t *testing.T) {
 	t.Setenv("NIX_REMOTE", "")
 	s := Step{Recipe: recipe(t, "/s.sh"), Binds: map[string]string{"/build/obj": "/o", "/build/in": "/i"}}
 	argv, err := s.Argv()
-	if want := []string{s.Recipe.Builder, "enter", "-bind", "/i:/build/in", "-bind", "/o:/build/obj", "/tree", "/s.sh"}; err != nil || !slices.Equal(argv, want) {
+	if want := []string{s.Recipe.Builder, "enter", "-bind", "/i:/build/in", "-bind", "/o:/build/obj", "/tree",
+		"/s.sh"}; err != nil || !slices.Equal(argv, want) {
 		t.Errorf("%q, %v", argv, err)
 	}
 	s.Script, s.Args = "/build/in/mine.sh", []string{"x"}
@@ -102,7 +103,8 @@ func TestCancel(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// A process that ends has closed its streams, which is what Run waits for, a little before it is gone.
-	for deadline := time.Now().Add(20 * time.Second); pid != 0 && syscall.Kill(pid, 0) == nil && !zombie(pid); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); pid != 0 && syscall.Kill(pid, 0) == nil &&
+		!zombie(pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("process %d is left", pid)
 		}

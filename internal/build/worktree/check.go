@@ -128,7 +128,8 @@ type remark struct{ kind, text string }
 var remarkRE = regexp.MustCompile(`^` + insidePatches + `/([^:]+):(\d+): [A-Z]+:([A-Z0-9_]+): (.*)$`)
 
 // style runs checkpatch over patches.
-func (w *Workshop) style(ctx context.Context, recipe *image.Derivation, t *series.Tree, list []series.Patch) (map[string][]remark, error) {
+func (w *Workshop) style(ctx context.Context, recipe *image.Derivation, t *series.Tree,
+	list []series.Patch) (map[string][]remark, error) {
 	scripts, err := w.Builder.Expressions()
 	if err != nil {
 		return nil, err
@@ -193,13 +194,15 @@ func excuse(f *Finding, subject string, remarks []remark, exceptions []Exception
 		if excused[kind] {
 			f.Excused = append(f.Excused, kind)
 		} else {
-			f.Problems = append(f.Problems, fmt.Sprintf("checkpatch no longer says %s, which nixexprs/%s excuses", kind, exceptionsFile))
+			f.Problems = append(f.Problems, fmt.Sprintf("checkpatch no longer says %s, which nixexprs/%s excuses", kind,
+				exceptionsFile))
 		}
 	}
 }
 
 // prefix compiles the series up to a commit, without and with what it adds. recipe is that of linux-objects.
-func (w *Workshop) prefix(ctx context.Context, recipe *image.Derivation, t *series.Tree, commit string) ([]string, error) {
+func (w *Workshop) prefix(ctx context.Context, recipe *image.Derivation, t *series.Tree,
+	commit string) ([]string, error) {
 	dir := filepath.Join(t.Git, "ukl", "check")
 	source := filepath.Join(dir, "source")
 	if err := t.Checkout(ctx, commit, source, filepath.Join(dir, "index")); err != nil {

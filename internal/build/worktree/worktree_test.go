@@ -12,13 +12,15 @@ import (
 func TestExcuse(t *testing.T) {
 	exceptions := []Exception{{"*", "MISSING_SIGN_OFF", "x"}, {"x86: A", "SPACING", "x"}, {"x86: B", "BIT_MACRO", "x"}}
 	f := Finding{}
-	excuse(&f, "x86: A", []remark{{"SPACING", "line 1"}, {"SPACING", "line 2"}, {"MISSING_SIGN_OFF", "line 3"}}, exceptions)
+	excuse(&f, "x86: A", []remark{{"SPACING", "line 1"}, {"SPACING", "line 2"}, {"MISSING_SIGN_OFF", "line 3"}},
+		exceptions)
 	if len(f.Problems) != 0 || !slices.Equal(f.Excused, []string{"MISSING_SIGN_OFF", "SPACING"}) {
 		t.Errorf("all excused: %+v", f)
 	}
 	f = Finding{}
 	excuse(&f, "x86: B", []remark{{"SPACING", "line 1: SPACING: space"}, {"MISSING_SIGN_OFF", "line 3"}}, exceptions)
-	if len(f.Problems) != 2 || f.Problems[0] != "checkpatch: line 1: SPACING: space" || !strings.Contains(f.Problems[1], "no longer says BIT_MACRO") {
+	if len(f.Problems) != 2 || f.Problems[0] != "checkpatch: line 1: SPACING: space" ||
+		!strings.Contains(f.Problems[1], "no longer says BIT_MACRO") {
 		t.Errorf("another patch's exception, and one that nothing needs: %+v", f)
 	}
 }
@@ -58,7 +60,8 @@ func TestCurrent(t *testing.T) {
 		t.Error(err)
 	}
 	var stale *Stale
-	if err := Current(&series.Tree{Dir: "/w", Origin: series.Origin{Source: "old 1", SHA256: "x"}}); !errors.As(err, &stale) || err.Error() != "/w has the source old 1, and the pinned one is "+name {
+	if err := Current(&series.Tree{Dir: "/w", Origin: series.Origin{Source: "old 1", SHA256: "x"}}); !errors.As(err,
+		&stale) || err.Error() != "/w has the source old 1, and the pinned one is "+name {
 		t.Errorf("%v", err)
 	}
 }

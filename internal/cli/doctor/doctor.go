@@ -293,7 +293,8 @@ func (d *doctor) disk(context.Context) Finding {
 		need = roomToBuild
 	}
 	if have < need {
-		return fail("nix-collect-garbage, or a larger disk for /nix", "%d MB are free for the Nix store; %d MB are needed", have/1e6, need/1e6)
+		return fail("nix-collect-garbage, or a larger disk for /nix", "%d MB are free for the Nix store; %d MB are needed",
+			have/1e6, need/1e6)
 	}
 	return ok("%d GB are free for the Nix store", have/1e9)
 }

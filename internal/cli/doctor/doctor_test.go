@@ -55,7 +55,8 @@ func TestRun(t *testing.T) {
 			t.Errorf("without Nix: well %v, %+v", well, f)
 		}
 	}
-	for name, want := range map[string]Status{"disk": OK, "folders": OK, "kvm": Warn, "clock": OK, "ports": OK, "settings": Warn, "sources": Warn} {
+	for name, want := range map[string]Status{"disk": OK, "folders": OK, "kvm": Warn, "clock": OK, "ports": OK,
+		"settings": Warn, "sources": Warn} {
 		if f := found[name]; f.Status != want {
 			t.Errorf("%s: %+v; want %s", name, f, want)
 		}
@@ -87,7 +88,8 @@ func TestFailures(t *testing.T) {
 	defer l.Close()
 	taken := qemu.Forward{Addr: "127.0.0.1", Host: l.Addr().(*net.TCPAddr).Port, Guest: 80}
 	found, _ := examine(t, func(h *Host) { h.Ports = []qemu.Forward{taken} })
-	if f := found["ports"]; f.Status != Warn || !strings.Contains(f.Text, taken.HostPort()+" is taken by ") || !strings.Contains(f.Remedy, "-p ") {
+	if f := found["ports"]; f.Status != Warn || !strings.Contains(f.Text, taken.HostPort()+" is taken by ") ||
+		!strings.Contains(f.Remedy, "-p ") {
 		t.Errorf("a taken port: %+v", f)
 	}
 	found, _ = examine(t, func(h *Host) { h.Free = func() (uint64, error) { return 0, errors.New("no idea") } })
@@ -113,13 +115,17 @@ func TestJudge(t *testing.T) {
 		want Status
 		text string
 	}{
-		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}}, false, "", OK, "builds run on this machine only, no cache is asked"},
-		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"}, false, "ssh://a\n", OK, "builds may also run on other machines"},
-		{nix.Settings{Sandbox: "true", Builders: "ssh://a", Substituters: []string{usual, "file:///x"}}, false, "", OK, "caches: file:///x"},
+		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}}, false, "", OK,
+			"builds run on this machine only, no cache is asked"},
+		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"}, false, "ssh://a\n", OK,
+			"builds may also run on other machines"},
+		{nix.Settings{Sandbox: "true", Builders: "ssh://a", Substituters: []string{usual, "file:///x"}}, false, "", OK,
+			"caches: file:///x"},
 		{nix.Settings{Sandbox: "relaxed"}, false, "", Warn, "sandbox = relaxed"},
 		{nix.Settings{Sandbox: "false"}, true, "", OK, "on this machine only"}, // ukl's own setting wins
 	} {
-		if f := judge(c.s, c.root, machines(c.file)); f.Status != c.want || !strings.Contains(f.Text, c.text) || (f.Remedy == "") != (c.want == OK) {
+		if f := judge(c.s, c.root, machines(c.file)); f.Status != c.want || !strings.Contains(f.Text, c.text) ||
+			(f.Remedy == "") != (c.want == OK) {
 			t.Errorf("%+v: %+v", c.s, f)
 		}
 	}

@@ -46,7 +46,8 @@ func TestOf(t *testing.T) {
 		{Status(7), 7, "", 0},
 	} {
 		e := Of(fmt.Errorf("around: %w", c.err))
-		if e.Code != c.code || !strings.HasPrefix(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") || len(e.Lines) != c.lines {
+		if e.Code != c.code || !strings.HasPrefix(e.Hint, c.hint) || (c.hint == "") != (e.Hint == "") ||
+			len(e.Lines) != c.lines {
 			t.Errorf("%#v: %+v; want %d, %q, %d lines", c.err, e, c.code, c.hint, c.lines)
 		}
 	}

@@ -287,7 +287,8 @@ func TestNixIsMissing(t *testing.T) {
 		{"ID=fedora\n", "1000", "sudo dnf install nix    # or: https://nixos.org/download"},
 		{"ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "0", "dnf install nix    # or: https://nixos.org/download"},
 		{"ID=arch\n", "1000", "sudo pacman -S nix"},
-		{"ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n", "1000", "sudo zypper install nix    # or: https://nixos.org/download"},
+		{"ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n", "1000",
+			"sudo zypper install nix    # or: https://nixos.org/download"},
 		{"ID=alpine\n", "0", "apk add nix"},
 		{"ID=gentoo\n", "0", "https://nixos.org/download"},
 		{"", "1000", "https://nixos.org/download"},
@@ -529,7 +530,8 @@ func TestToolchain(t *testing.T) {
 		m.empty()
 		_, stderr, code := m.run(c.env, "list")
 		calls := m.calls()
-		if code != 7 || strings.Contains(stderr, fromArchive) != c.builds || strings.Contains(calls, "--attr go ") != c.builds ||
+		if code != 7 || strings.Contains(stderr, fromArchive) != c.builds ||
+			strings.Contains(calls, "--attr go ") != c.builds ||
 			strings.Contains(calls, "module cache") {
 			t.Errorf("%s: exit %d: %s\n%s", c.name, code, stderr, calls)
 		}

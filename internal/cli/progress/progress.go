@@ -246,7 +246,8 @@ func (d *Display) status() string {
 	now := d.o.Now()
 	if d.fetch != nil {
 		p := d.fetch.last
-		s := fmt.Sprintf("[pins] %s %d of %d files, %s of %s", bar(p.Bytes, p.AllBytes), p.Files, p.AllFiles, size(p.Bytes), size(p.AllBytes))
+		s := fmt.Sprintf("[pins] %s %d of %d files, %s of %s", bar(p.Bytes, p.AllBytes), p.Files, p.AllFiles, size(p.Bytes),
+			size(p.AllBytes))
 		if p.Source != "" {
 			s += ", " + p.Source
 		}

@@ -122,7 +122,8 @@ func (c *Client) Realise(ctx context.Context, drv, root string, events func(Even
 // second build made is then at Again(path).
 func (c *Client) Check(ctx context.Context, drv string, events func(Event)) error {
 	// A hook is what Nix keeps it for. An empty one is not run, and --keep-failed would keep the build directory, too.
-	_, err := c.realise(ctx, drv, []string{"--check", "--option", "run-diff-hook", "true", "--option", "diff-hook", ""}, "", events)
+	_, err := c.realise(ctx, drv, []string{"--check", "--option", "run-diff-hook", "true", "--option", "diff-hook", ""},
+		"", events)
 	return err
 }
 
@@ -130,11 +131,13 @@ func (c *Client) Check(ctx context.Context, drv string, events func(Event)) erro
 // database.
 func Again(path string) string { return path + ".check" }
 
-func (c *Client) realise(ctx context.Context, drv string, extra []string, root string, events func(Event)) (string, error) {
+func (c *Client) realise(ctx context.Context, drv string, extra []string, root string,
+	events func(Event)) (string, error) {
 	if events == nil {
 		events = func(Event) {}
 	}
-	cmd := c.command(ctx, "nix-store", slices.Concat([]string{"--realise", drv, "--log-format", "internal-json"}, extra, c.settings(), c.subs())...)
+	cmd := c.command(ctx, "nix-store", slices.Concat([]string{"--realise", drv, "--log-format", "internal-json"}, extra,
+		c.settings(), c.subs())...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return "", err
@@ -332,7 +335,8 @@ func (l *log) failure(cmd *exec.Cmd, err error) error {
 		}
 	}
 	for _, msg := range all {
-		if m := drvRE().FindStringSubmatch(msg); m != nil && (code == TimedOut || code == HashMismatch || code == NotDeterministic) {
+		if m := drvRE().FindStringSubmatch(msg); m != nil &&
+			(code == TimedOut || code == HashMismatch || code == NotDeterministic) {
 			return l.buildError(m[1], oneLine(msg), code)
 		}
 	}
@@ -427,8 +431,10 @@ func (t *tail) before(line string) []string {
 
 // harmless are lines about errors that are none: file names such as error.o, options such as -Werror.
 func harmless(line string) bool {
-	if strings.Contains(strings.ToLower(line), "error:") || strings.HasPrefix(line, "CMake Error ") || strings.Contains(line, "***") || strings.Contains(line, "undefined reference") ||
-		strings.Contains(line, "multiple definition") || strings.HasPrefix(line, "stage0: ") || strings.HasSuffix(line, ": not found") {
+	if strings.Contains(strings.ToLower(line), "error:") || strings.HasPrefix(line, "CMake Error ") ||
+		strings.Contains(line, "***") || strings.Contains(line, "undefined reference") ||
+		strings.Contains(line, "multiple definition") || strings.HasPrefix(line, "stage0: ") ||
+		strings.HasSuffix(line, ": not found") {
 		return false
 	}
 	return true

@@ -169,7 +169,8 @@ type Settings struct {
 
 // Settings asks Nix what is configured, without what ukl adds.
 func (c *Client) Settings() (Settings, error) {
-	out, err := c.command(context.Background(), "nix", slices.Concat(newCommands, c.showConfig(), []string{"--json"})...).Output()
+	out, err := c.command(context.Background(), "nix", slices.Concat(newCommands, c.showConfig(), []string{"--json"})...).
+		Output()
 	if err != nil {
 		return Settings{}, err
 	}
@@ -224,7 +225,8 @@ func (c *Client) substituters() []string {
 
 // Own are the caches without Nix's built-in one.
 func Own(substituters []string) []string {
-	return slices.DeleteFunc(slices.Clone(substituters), func(s string) bool { return strings.TrimSuffix(s, "/") == "https://cache.nixos.org" })
+	return slices.DeleteFunc(slices.Clone(substituters),
+		func(s string) bool { return strings.TrimSuffix(s, "/") == "https://cache.nixos.org" })
 }
 
 // Request is one attribute of the expressions in the directory Expr.
@@ -350,7 +352,8 @@ func (e *CommandError) Details() []string {
 func (c *Client) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.tool(name), args...)
 	// NIX_PATH could give <nixpkgs> a meaning; LANG translates messages that are parsed here.
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NIX_PATH=") }), "LC_ALL=C")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NIX_PATH=") }),
+		"LC_ALL=C")
 	if r := remote(); r != os.Getenv("NIX_REMOTE") {
 		cmd.Env = append(cmd.Env, "NIX_REMOTE="+r)
 	}

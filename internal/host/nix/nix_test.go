@@ -80,7 +80,8 @@ func TestLogOfAFailure(t *testing.T) {
 		mismatch = `^hash mismatch in fixed-output derivation '/nix/store/\w{32}-hash\.drv': specified: sha256-A+= got: ` +
 			`sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=$`
 	)
-	compiler := []string{"x.c: In function 'main':", "x.c:3:1: error: 'y' undeclared (first use in this function)", "    3 | y = 1;"}
+	compiler := []string{"x.c: In function 'main':", "x.c:3:1: error: 'y' undeclared (first use in this function)",
+		"    3 | y = 1;"}
 	for _, c := range []struct {
 		name   string
 		stage  string
@@ -95,7 +96,8 @@ func TestLogOfAFailure(t *testing.T) {
 		{"long", "long", Failed, `^failed with exit code 2$`, compiler, ""},
 		{"silent", "silent", Failed, `^failed with exit code 3$`, nil, ""},
 		{"killed", "killed", Failed, `^failed due to signal 9 \(Killed\)$`, []string{"before"}, ""},
-		{"nobuilder", "nobuilder", Failed, `^failed with exit code 1$`, []string{"error: executing '/none': No such file or directory"}, ""},
+		{"nobuilder", "nobuilder", Failed, `^failed with exit code 1$`,
+			[]string{"error: executing '/none': No such file or directory"}, ""},
 		{"nooutput", "nooutput", Failed, `^failed to produce output path for output 'out'$`, []string{"done"}, ""},
 		{"hash", "hash", HashMismatch, mismatch, nil, hello},
 		{"abovehash", "hash", HashMismatch, mismatch, nil, hello},
@@ -113,7 +115,8 @@ func TestLogOfAFailure(t *testing.T) {
 				t.Errorf("%s: %T %v", file, err, err)
 				continue
 			}
-			if b.Stage != c.stage || b.Code != c.code || b.Got != c.got || !strings.HasSuffix(b.LogCommand, "nix-store --read-log "+b.Drv) {
+			if b.Stage != c.stage || b.Code != c.code || b.Got != c.got ||
+				!strings.HasSuffix(b.LogCommand, "nix-store --read-log "+b.Drv) {
 				t.Errorf("%s: %+v", file, b)
 			}
 			if !regexp.MustCompile(c.reason).MatchString(b.Reason) {
@@ -153,7 +156,8 @@ func TestLogWithColours(t *testing.T) {
 	if !errors.As(err, &b) {
 		t.Fatalf("got %T %v", err, err)
 	}
-	if len(b.Lines) == 0 || b.Lines[0] != "a.c: In function 'main':" || !strings.HasPrefix(b.Lines[1], "a.c:1:20: error: 'x' undeclared") {
+	if len(b.Lines) == 0 || b.Lines[0] != "a.c: In function 'main':" ||
+		!strings.HasPrefix(b.Lines[1], "a.c:1:20: error: 'x' undeclared") {
 		t.Errorf("the first error is not first: %q", b.Lines)
 	}
 	if got, want := err.Error(), "building bad: failed with exit code 1"; got != want {
@@ -187,14 +191,20 @@ func TestTail(t *testing.T) {
 		{"silent", []string{"a", "b"}, "a"},
 		{
 			"linker",
-			[]string{"CXX a.o", "/usr/bin/ld: a.o: warning: getpwnam", "/usr/bin/ld: attempted static link of dynamic object `libx.so'", "collect2: error: ld returned 1 exit status"},
+			[]string{"CXX a.o", "/usr/bin/ld: a.o: warning: getpwnam",
+				"/usr/bin/ld: attempted static link of dynamic object `libx.so'", "collect2: error: ld returned 1 exit status"},
 			"/usr/bin/ld: attempted static link of dynamic object `libx.so'",
 		},
-		{"warned", []string{"gcc -o a", "/usr/bin/ld: a.o: warning: getpwnam", "collect2: error: ld returned 1 exit status"}, "collect2: error: ld returned 1 exit status"},
-		{"cmake", []string{"-- Detecting", "CMake Error at CMakeLists.txt:4 (find_package):", "  By not providing"}, "CMake Error at CMakeLists.txt:4 (find_package):"},
-		{"meson", []string{"Run-time dependency x found: NO", "meson.build:3:0: ERROR: Dependency \"x\" not found"}, "meson.build:3:0: ERROR: Dependency \"x\" not found"},
-		{"compiler", []string{"  CC      drivers/base/error.o", "gcc -Werror x.c", "x.c:1:1: error: no", "more"}, "x.c:1:1: error: no"},
-		{"linker", []string{"  LD      app", "ld: a.o: in function `f':", "a.c:3: undefined reference to `g'"}, "a.c:3: undefined reference to `g'"},
+		{"warned", []string{"gcc -o a", "/usr/bin/ld: a.o: warning: getpwnam", "collect2: error: ld returned 1 exit status"},
+			"collect2: error: ld returned 1 exit status"},
+		{"cmake", []string{"-- Detecting", "CMake Error at CMakeLists.txt:4 (find_package):", "  By not providing"},
+			"CMake Error at CMakeLists.txt:4 (find_package):"},
+		{"meson", []string{"Run-time dependency x found: NO", "meson.build:3:0: ERROR: Dependency \"x\" not found"},
+			"meson.build:3:0: ERROR: Dependency \"x\" not found"},
+		{"compiler", []string{"  CC      drivers/base/error.o", "gcc -Werror x.c", "x.c:1:1: error: no", "more"},
+			"x.c:1:1: error: no"},
+		{"linker", []string{"  LD      app", "ld: a.o: in function `f':", "a.c:3: undefined reference to `g'"},
+			"a.c:3: undefined reference to `g'"},
 		{"configure", []string{"checking for x... no", "configure: error: x is needed"}, "configure: error: x is needed"},
 		{"make alone", []string{"  GEN     x", "make: *** [Makefile:7: x] Error 2"}, "make: *** [Makefile:7: x] Error 2"},
 		{"shell", []string{"/nix/store/s.sh: 3: rsync: not found"}, "/nix/store/s.sh: 3: rsync: not found"},
@@ -270,7 +280,8 @@ func TestEveryCallIsSandboxed(t *testing.T) {
 	}
 	_, rerr := c.Realise(context.Background(), "/nix/store/x.drv", "", nil)
 	for _, text := range []string{ce.Text, rerr.Error()} {
-		for _, want := range []string{"--option sandbox true", "--option sandbox-fallback false", "--option extra-sandbox-paths "} {
+		for _, want := range []string{"--option sandbox true", "--option sandbox-fallback false",
+			"--option extra-sandbox-paths "} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in %q", want, text)
 			}
@@ -311,7 +322,8 @@ func TestLastError(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	if got, want := quote([]string{"nix-store", "--option", "x", "", "it's"}), `nix-store --option x '' "it's"`; got != want {
+	if got, want := quote([]string{"nix-store", "--option", "x", "",
+		"it's"}), `nix-store --option x '' "it's"`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -400,7 +412,8 @@ func TestPlanAndInstantiate(t *testing.T) {
 	if err != nil || !slices.Equal(plan, []string{drv}) {
 		t.Errorf("%v %v", plan, err)
 	}
-	if _, err := c.Instantiate(ctx, Request{Expr: dir, Attr: "broken", Args: map[string]string{"word": "luck"}}); err == nil || err.Error() != "no luck" {
+	if _, err := c.Instantiate(ctx, Request{Expr: dir, Attr: "broken",
+		Args: map[string]string{"word": "luck"}}); err == nil || err.Error() != "no luck" {
 		t.Errorf("got %v", err)
 	}
 	_, err = c.Realise(ctx, drv, "", nil)
@@ -484,7 +497,8 @@ func TestBuildersPass(t *testing.T) {
 
 func TestParseSettings(t *testing.T) {
 	s, err := parseSettings([]byte(`{"sandbox":{"value":true},"builders":{"value":"@/etc/nix/machines"},"substituters":{"value":["https://cache.nixos.org/","file:///x"]},"cores":{"value":2}}`))
-	if err != nil || s.Sandbox != "true" || s.Builders != "@/etc/nix/machines" || !slices.Equal(Own(s.Substituters), []string{"file:///x"}) {
+	if err != nil || s.Sandbox != "true" || s.Builders != "@/etc/nix/machines" ||
+		!slices.Equal(Own(s.Substituters), []string{"file:///x"}) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if s, err := parseSettings([]byte(`{"sandbox":{"value":"relaxed"}}`)); err != nil || s.Sandbox != "relaxed" {

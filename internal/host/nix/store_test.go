@@ -36,7 +36,8 @@ func TestStoreElsewhere(t *testing.T) {
 		t.Setenv("NIX_REMOTE", "nonsense")
 		err := failure(exec.Command("nix-store"), errors.New("exit"), text)
 		var none *NoStore
-		if !errors.As(err, &none) || err.Error() != "NIX_REMOTE=nonsense does not name a store in which Nix can build" || none.Hint() != "unset NIX_REMOTE" {
+		if !errors.As(err, &none) || err.Error() != "NIX_REMOTE=nonsense does not name a store in which Nix can build" ||
+			none.Hint() != "unset NIX_REMOTE" {
 			t.Errorf("%q: %v", text, err)
 		}
 		for _, other := range []string{"", "local?root=/x"} {
@@ -53,14 +54,20 @@ func TestNoStore(t *testing.T) {
 	t.Setenv("HOME", "/h")
 	t.Setenv("XDG_DATA_HOME", "")
 	for _, c := range []struct{ text, want, hint string }{
-		{"error: opening lock file '/nix/var/nix/db/big-lock': Permission denied", "cannot write to Nix's store", "'local?root=/h/.local/share/nix/root'"},
+		{"error: opening lock file '/nix/var/nix/db/big-lock': Permission denied", "cannot write to Nix's store",
+			"'local?root=/h/.local/share/nix/root'"},
 		{"error:\n       … This command may have been run as non-root in a single-user Nix installation,\n\n" +
-			"       error: opening lock file \"/nix/var/nix/db/big-lock\": Permission denied", "cannot write to Nix's store", "export NIX_REMOTE="},
-		{"error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted", "cannot write to Nix's store", "export NIX_REMOTE="},
+			"       error: opening lock file \"/nix/var/nix/db/big-lock\": Permission denied", "cannot write to Nix's store",
+			"export NIX_REMOTE="},
+		{"error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted",
+			"cannot write to Nix's store", "export NIX_REMOTE="},
 		{"error: creating directory '/nix': Permission denied", "cannot write to Nix's store", "export NIX_REMOTE="},
-		{"error: getting status of /nix/var/nix/daemon-socket/socket: Permission denied", "does not serve this user", "usermod -aG "},
-		{"error: getting status of \"/nix/var/nix/daemon-socket/socket\": Permission denied", "does not serve this user", "log in again"},
-		{"error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory", "does not run", "systemctl start nix-daemon"},
+		{"error: getting status of /nix/var/nix/daemon-socket/socket: Permission denied", "does not serve this user",
+			"usermod -aG "},
+		{"error: getting status of \"/nix/var/nix/daemon-socket/socket\": Permission denied", "does not serve this user",
+			"log in again"},
+		{"error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory", "does not run",
+			"systemctl start nix-daemon"},
 	} {
 		err := failure(exec.Command("nix-store"), errors.New("exit"), c.text)
 		var none *NoStore
@@ -68,7 +75,8 @@ func TestNoStore(t *testing.T) {
 			t.Errorf("%q: %T %v", c.text, err, err)
 			continue
 		}
-		if !strings.Contains(none.Error(), c.want) || !strings.Contains(none.Hint(), c.hint) || !strings.Contains(c.text, none.Details()[0]) {
+		if !strings.Contains(none.Error(), c.want) || !strings.Contains(none.Hint(), c.hint) ||
+			!strings.Contains(c.text, none.Details()[0]) {
 			t.Errorf("%q: %v; hint %s; lines %q", c.text, none, none.Hint(), none.Details())
 		}
 	}
@@ -99,7 +107,8 @@ func TestInstallHint(t *testing.T) {
 }
 
 func TestBefore(t *testing.T) {
-	for version, want := range map[string]bool{"2.8.0": true, "2.19.3": true, "2.20.0": false, "2.34.8": false, "3.0pre1": false} {
+	for version, want := range map[string]bool{"2.8.0": true, "2.19.3": true, "2.20.0": false, "2.34.8": false,
+		"3.0pre1": false} {
 		if got := (&Client{Version: version}).before(2, 20); got != want {
 			t.Errorf("%s: %v", version, got)
 		}

@@ -66,7 +66,8 @@ index 0000000..5a8015c
 `
 
 func two() []Patch {
-	return []Patch{{"0001-x86-entry-Say-two-in-a-subject-that-is-so-long-that-.patch", []byte(patch)}, {"0002-Kconfig-Add-a-symbol.patch", []byte(second)}}
+	return []Patch{{"0001-x86-entry-Say-two-in-a-subject-that-is-so-long-that-.patch", []byte(patch)},
+		{"0002-Kconfig-Add-a-symbol.patch", []byte(second)}}
 }
 
 // needsGit skips a test where there is no git, as in the build tools' tree.
@@ -88,7 +89,8 @@ func tree(t *testing.T, list []Patch) (*Tree, error) {
 	t.Setenv("HOME", home)
 	t.Setenv("GIT_DIR", "/nowhere")
 	write(t, dir, map[string]string{"init/main.c": "one\n", ".gitignore": "*.o\n", "kept.o": "in the archive\n"})
-	err := Create(context.Background(), dir, Origin{Source: "source 1", SHA256: "abc", Dir: "/series", Series: Hash(list)}, list)
+	err := Create(context.Background(), dir, Origin{Source: "source 1", SHA256: "abc", Dir: "/series", Series: Hash(list)},
+		list)
 	tr, oerr := Open(context.Background(), filepath.Join(dir, "init"))
 	if oerr != nil {
 		t.Fatal(oerr, err)
@@ -171,7 +173,8 @@ func TestCheckout(t *testing.T) {
 		t.Fatal(err)
 	}
 	after, _ := os.Stat(filepath.Join(source, "init/main.c"))
-	if _, err := os.Stat(filepath.Join(source, "Kconfig")); err != nil || !os.SameFile(before, after) || before.ModTime() != after.ModTime() {
+	if _, err := os.Stat(filepath.Join(source, "Kconfig")); err != nil || !os.SameFile(before, after) ||
+		before.ModTime() != after.ModTime() {
 		t.Errorf("%v; %v, %v", err, before.ModTime(), after.ModTime())
 	}
 	if err := tr.Clean(ctx); err != nil {
@@ -186,11 +189,13 @@ func TestStops(t *testing.T) {
 	list[0].Text = []byte(strings.Replace(patch, "-one", "-eleven", 1))
 	tr, err := tree(t, list)
 	var stops *Stops
-	if !errors.As(err, &stops) || stops.Patch != list[0].Name || stops.Error() != list[0].Name+" does not apply to source 1" || len(stops.Lines) == 0 {
+	if !errors.As(err, &stops) || stops.Patch != list[0].Name ||
+		stops.Error() != list[0].Name+" does not apply to source 1" || len(stops.Lines) == 0 {
 		t.Fatalf("%v", err)
 	}
 	var unfinished *Unfinished
-	if _, err := tr.Patches(ctx); !errors.As(err, &unfinished) || !strings.Contains(err.Error(), "git am or rebase is not finished") {
+	if _, err := tr.Patches(ctx); !errors.As(err, &unfinished) ||
+		!strings.Contains(err.Error(), "git am or rebase is not finished") {
 		t.Errorf("Patches: %v", err)
 	}
 	write(t, tr.Dir, map[string]string{"init/main.c": "two\n"})
@@ -209,8 +214,10 @@ func TestUnfinished(t *testing.T) {
 		do   func(tr *Tree)
 		want string
 	}{
-		"a changed file": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"init/main.c": "three\n"}) }, "a file is not committed"},
-		"new files":      {func(tr *Tree) { write(t, tr.Dir, map[string]string{"a.c": "", "b.c": ""}) }, "2 files are not committed"},
+		"a changed file": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"init/main.c": "three\n"}) },
+			"a file is not committed"},
+		"new files": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"a.c": "", "b.c": ""}) },
+			"2 files are not committed"},
 		"an ignored one": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"b.o": ""}) }, ""},
 		"an empty commit": {
 			func(tr *Tree) { commit(t, tr, "commit", "-q", "--allow-empty", "-m", "nothing") },
@@ -280,7 +287,8 @@ func TestWrite(t *testing.T) {
 		t.Error("a refused series was written")
 	}
 	changes, err = Write(dir, list, Hash(old))
-	if want := []Change{{"0001-a.patch", Changed}, {"0002-b.patch", Removed}, {"0002-c.patch", Added}}; err != nil || !slices.Equal(changes, want) {
+	if want := []Change{{"0001-a.patch", Changed}, {"0002-b.patch", Removed}, {"0002-c.patch", Added}}; err != nil ||
+		!slices.Equal(changes, want) {
 		t.Errorf("%v, %v", changes, err)
 	}
 	if got, _ := Read(os.DirFS(dir), dir); Hash(got) != Hash(list) {

@@ -111,7 +111,8 @@ func git(ctx context.Context, dir string, more []string, args ...string) (string
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
-	cmd.Env = append(cmd.Env, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
+	cmd.Env = append(cmd.Env, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
 	cmd.Env = append(cmd.Env, more...)
 	// A killed git leaves the lock of an index behind.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -181,7 +182,8 @@ func Create(ctx context.Context, dir string, o Origin, list []Patch) error {
 	if _, err := run("tag", "base"); err != nil {
 		return err
 	}
-	settings := [][2]string{{keyBase, strings.TrimSpace(base)}, {keySource, o.Source}, {keySHA256, o.SHA256}, {keySeries, o.Series}}
+	settings := [][2]string{{keyBase, strings.TrimSpace(base)}, {keySource, o.Source}, {keySHA256, o.SHA256},
+		{keySeries, o.Series}}
 	if o.Dir != "" {
 		settings = append(settings, [2]string{keyDir, o.Dir})
 	}
@@ -199,7 +201,8 @@ func apply(ctx context.Context, dir string, o Origin, list []Patch) error {
 		return err
 	}
 	defer os.RemoveAll(box)
-	args := []string{"-c", "gc.auto=0", "am", "-q", "--committer-date-is-author-date", "--no-gpg-sign", "--keep-non-patch", "--keep-cr", "--whitespace=nowarn"}
+	args := []string{"-c", "gc.auto=0", "am", "-q", "--committer-date-is-author-date", "--no-gpg-sign", "--keep-non-patch",
+		"--keep-cr", "--whitespace=nowarn"}
 	for _, p := range list {
 		file := filepath.Join(box, p.Name)
 		if err := os.WriteFile(file, p.Text, 0o600); err != nil {
@@ -222,7 +225,8 @@ func apply(ctx context.Context, dir string, o Origin, list []Patch) error {
 }
 
 func lines(text string) []string {
-	return slices.DeleteFunc(strings.Split(strings.TrimSpace(text), "\n"), func(l string) bool { return l == "" || strings.HasPrefix(l, "hint: ") })
+	return slices.DeleteFunc(strings.Split(strings.TrimSpace(text), "\n"),
+		func(l string) bool { return l == "" || strings.HasPrefix(l, "hint: ") })
 }
 
 // Open finds the work tree that a directory is in.
@@ -240,7 +244,8 @@ func Open(ctx context.Context, dir string) (*Tree, error) {
 	}
 	t := &Tree{}
 	t.Dir, t.Git, _ = strings.Cut(strings.TrimSpace(out), "\n")
-	for key, to := range map[string]*string{keyBase: &t.Base, keySource: &t.Source, keySHA256: &t.SHA256, keyDir: &t.Origin.Dir, keySeries: &t.Series} {
+	for key, to := range map[string]*string{keyBase: &t.Base, keySource: &t.Source, keySHA256: &t.SHA256,
+		keyDir: &t.Origin.Dir, keySeries: &t.Series} {
 		out, err := git(ctx, dir, nil, "config", "--local", key)
 		if err != nil && !errors.As(err, &failed) {
 			return nil, err
@@ -263,15 +268,18 @@ func (t *Tree) git(ctx context.Context, args ...string) (string, error) {
 // with a change, and nothing begun and not finished.
 func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 	for name, what := range map[string]string{
-		"rebase-merge": "rebase", "rebase-apply": "git am or rebase", "MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert",
+		"rebase-merge": "rebase", "rebase-apply": "git am or rebase", "MERGE_HEAD": "merge",
+		"CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert",
 	} {
 		if _, err := os.Stat(filepath.Join(t.Git, name)); err == nil {
-			return nil, &Unfinished{What: fmt.Sprintf("%s: a %s is not finished", t.Dir, what), Help: "git status says how to finish or abort it"}
+			return nil, &Unfinished{What: fmt.Sprintf("%s: a %s is not finished", t.Dir, what),
+				Help: "git status says how to finish or abort it"}
 		}
 	}
 	var failed *gitError
 	if _, err := t.git(ctx, "merge-base", "--is-ancestor", t.Base, "HEAD"); errors.As(err, &failed) {
-		return nil, &Unfinished{What: fmt.Sprintf("%s: HEAD is not based on %.12s, the source without patches", t.Dir, t.Base), Help: "git checkout ukl"}
+		return nil, &Unfinished{What: fmt.Sprintf("%s: HEAD is not based on %.12s, the source without patches", t.Dir,
+			t.Base), Help: "git checkout ukl"}
 	} else if err != nil {
 		return nil, err
 	}
@@ -280,7 +288,8 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if merges != "" {
-		return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s is a merge, which a series cannot have", t.Dir, merges), Help: "git rebase " + t.Base[:12]}
+		return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s is a merge, which a series cannot have", t.Dir, merges),
+			Help: "git rebase " + t.Base[:12]}
 	}
 	list, err := t.git(ctx, "log", "--reverse", "--format=%H %T", t.Base+"..HEAD")
 	if err != nil {
@@ -294,7 +303,8 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 	for line := range strings.Lines(list) {
 		commit, tree, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if tree == before {
-			return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s changes nothing, so it is not a patch", t.Dir, commit), Help: "git rebase --interactive " + t.Base[:12]}
+			return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s changes nothing, so it is not a patch", t.Dir, commit),
+				Help: "git rebase --interactive " + t.Base[:12]}
 		}
 		commits, before = append(commits, commit), tree
 	}
@@ -311,7 +321,8 @@ func (t *Tree) Clean(ctx context.Context) error {
 		return err
 	}
 	list := strings.Split(status, "\n")
-	e := &Unfinished{What: fmt.Sprintf("%s: %d files are not committed", t.Dir, len(list)), Lines: list, Help: "git commit, git commit --fixup, or git stash"}
+	e := &Unfinished{What: fmt.Sprintf("%s: %d files are not committed", t.Dir, len(list)), Lines: list,
+		Help: "git commit, git commit --fixup, or git stash"}
 	if len(list) == 1 {
 		e.What = fmt.Sprintf("%s: a file is not committed", t.Dir)
 	}
@@ -332,9 +343,12 @@ func (t *Tree) Patches(ctx context.Context) ([]Patch, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(box)
-	if _, err := t.git(ctx, "format-patch", "--quiet", "--output-directory", box, "--zero-commit", "--no-signature", "--no-numbered", "--no-stat",
-		"--no-cover-letter", "--no-attach", "--no-thread", "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1", "--no-color", "--no-ext-diff",
-		"--no-textconv", "--diff-algorithm=myers", "--unified=3", "--find-renames", "--src-prefix=a/", "--dst-prefix=b/", "--abbrev=7",
+	if _, err := t.git(ctx, "format-patch", "--quiet", "--output-directory", box, "--zero-commit", "--no-signature",
+		"--no-numbered", "--no-stat",
+		"--no-cover-letter", "--no-attach", "--no-thread", "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
+		"--no-color", "--no-ext-diff",
+		"--no-textconv", "--diff-algorithm=myers", "--unified=3", "--find-renames", "--src-prefix=a/", "--dst-prefix=b/",
+		"--abbrev=7",
 		t.Base+"..HEAD"); err != nil {
 		return nil, err
 	}
@@ -368,7 +382,8 @@ func (t *Tree) Checkout(ctx context.Context, commit, dir, index string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	_, err := git(ctx, dir, []string{"GIT_DIR=" + t.Git, "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + index}, "read-tree", "--reset", "-u", commit)
+	_, err := git(ctx, dir, []string{"GIT_DIR=" + t.Git, "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + index}, "read-tree",
+		"--reset", "-u", commit)
 	return err
 }
 
@@ -383,7 +398,8 @@ var symbolRE = regexp.MustCompile(`(?m)^\+config ([A-Z0-9_]+)$`)
 
 // AddedSymbols are the configuration symbols that the series adds up to a commit, in the order of their files.
 func (t *Tree) AddedSymbols(ctx context.Context, commit string) ([]string, error) {
-	out, err := t.git(ctx, "diff", "--no-color", "--no-ext-diff", "--no-textconv", t.Base, commit, "--", ":(glob)**/Kconfig*")
+	out, err := t.git(ctx, "diff", "--no-color", "--no-ext-diff", "--no-textconv", t.Base, commit, "--",
+		":(glob)**/Kconfig*")
 	var names []string
 	for _, m := range symbolRE.FindAllStringSubmatch(out, -1) {
 		names = append(names, m[1])

@@ -117,7 +117,8 @@ func TestSuites(t *testing.T) {
 		var again []string
 		for name, r := range got {
 			row := table[name]
-			if r.Verdict != Pass && r.Verdict != "skip" && r.Verdict != Died && row.Reason == "" && (row.Verdict(mode) == Pass || passes(results, name)) {
+			if r.Verdict != Pass && r.Verdict != "skip" && r.Verdict != Died && row.Reason == "" &&
+				(row.Verdict(mode) == Pass || passes(results, name)) {
 				again = append(again, name)
 			}
 		}
@@ -261,7 +262,9 @@ func build(t *testing.T, mode string, cases []string) built {
 	ctx := context.Background()
 	roots := t.TempDir()
 	realise := func(attr string) string {
-		r := nix.Request{Expr: expr, Attr: attr, Args: map[string]string{"cases": strings.Join(cases, "\n"), "leave": leave, "calls": calls}, Root: filepath.Join(roots, attr)}
+		r := nix.Request{Expr: expr, Attr: attr,
+			Args: map[string]string{"cases": strings.Join(cases, "\n"), "leave": leave,
+				"calls": calls}, Root: filepath.Join(roots, attr)}
 		drv, err := n.Instantiate(ctx, r)
 		if err != nil {
 			t.Fatal(err)
@@ -270,7 +273,8 @@ func build(t *testing.T, mode string, cases []string) built {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := pins.Fetch(ctx, n, lock.InPlan(plan), pins.Options{Seeds: os.Getenv("UKL_SEEDS"), Mirror: os.Getenv("UKL_MIRROR")}, nil); err != nil {
+		if err := pins.Fetch(ctx, n, lock.InPlan(plan),
+			pins.Options{Seeds: os.Getenv("UKL_SEEDS"), Mirror: os.Getenv("UKL_MIRROR")}, nil); err != nil {
 			t.Fatal(err)
 		}
 		path, err := n.Realise(ctx, drv, r.Root, nil)

@@ -174,7 +174,8 @@ func (t Table) Compare(mode string, results map[string]Result) []string {
 		case row.Verdict(mode) == Pass:
 			worse = append(worse, fmt.Sprintf("%s: %s in mode %s, recorded as passing", name, got, mode))
 		case row.Verdict(Process) == Pass:
-			worse = append(worse, fmt.Sprintf("%s: %s in mode %s, passes as a process, and no reason is recorded", name, got, mode))
+			worse = append(worse, fmt.Sprintf("%s: %s in mode %s, passes as a process, and no reason is recorded", name, got,
+				mode))
 		}
 	}
 	return worse
@@ -225,7 +226,8 @@ func (t Table) Summary() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "| directory | cases | pass as a process | of these in ring 0, gate | bypass |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "| directory | cases | pass as a process | of these in ring 0, gate | bypass "+
+		"|\n|---|---|---|---|---|\n")
 	for _, d := range append(dirs, "all") {
 		c := counts[d]
 		bypass := NotRun

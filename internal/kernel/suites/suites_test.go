@@ -11,7 +11,8 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := l.Ended["a/b"]
-	if l.Ring != "ring0" || l.Done || len(l.Running) != 1 || l.Running[0] != "a/d" || len(l.Ended) != 2 || b.Verdict != "exit-1" || b.Millis != 12 || strings.Join(b.Output, "/") != "expected 3/ 4" {
+	if l.Ring != "ring0" || l.Done || len(l.Running) != 1 || l.Running[0] != "a/d" || len(l.Ended) != 2 ||
+		b.Verdict != "exit-1" || b.Millis != 12 || strings.Join(b.Output, "/") != "expected 3/ 4" {
 		t.Errorf("got %+v", l)
 	}
 	if l, err = Parse(strings.NewReader("runs in ring3\nstart a\nend a pass 7\ndone\n")); err != nil || !l.Done {
@@ -58,7 +59,8 @@ func TestTable(t *testing.T) {
 		}
 	}
 	tab.Record(Bypass, map[string]Result{"a/both": {Verdict: "skip"}, "a/new": {Verdict: Pass}})
-	if tab["a/both"].Verdict(Bypass) != "skip" || tab["a/both"].Verdict(Gate) != Pass || tab["a/new"].Verdict(Bypass) != Pass || tab["a/new"].Verdict(Gate) != NotRun {
+	if tab["a/both"].Verdict(Bypass) != "skip" || tab["a/both"].Verdict(Gate) != Pass ||
+		tab["a/new"].Verdict(Bypass) != Pass || tab["a/new"].Verdict(Gate) != NotRun {
 		t.Errorf("recorded:\n%s", tab.Write())
 	}
 }
@@ -79,7 +81,8 @@ func TestCompare(t *testing.T) {
 		t.Errorf("what is known is worse: %q", worse)
 	}
 	if worse := tab.Compare(Gate, result(Died, "a/both", "a/open", "a/new")); len(worse) != 3 ||
-		!strings.Contains(worse[0], "recorded as passing") || !strings.Contains(worse[1], "not in the table") || !strings.Contains(worse[2], "no reason") {
+		!strings.Contains(worse[0], "recorded as passing") || !strings.Contains(worse[1], "not in the table") ||
+		!strings.Contains(worse[2], "no reason") {
 		t.Errorf("got %q", worse)
 	}
 	if worse := tab.Compare(Process, result("timeout", "a/both", "a/neither")); len(worse) != 1 {
@@ -89,7 +92,8 @@ func TestCompare(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	s := read(t, table).Summary()
-	for _, want := range []string{"| a | 4 | 3 | 1 | 1 |", "| a/known | pass | signal-11 | - | GS is the kernel's |", "| a/open | pass | exit-3 | - | **not explained** |"} {
+	for _, want := range []string{"| a | 4 | 3 | 1 | 1 |", "| a/known | pass | signal-11 | - | GS is the kernel's |",
+		"| a/open | pass | exit-3 | - | **not explained** |"} {
 		if !strings.Contains(s, want+"\n") {
 			t.Errorf("no %q in\n%s", want, s)
 		}

@@ -75,7 +75,8 @@ func TestDecide(t *testing.T) {
 			Verdict{KVM: true, CPU: "host,-arch-capabilities"},
 			"", 2,
 		},
-		{"aborts", "echo 'qemu: failed to set MSR 0x10a' >&2; kill -ABRT $$", Verdict{}, "KVM cannot run the probe: qemu: failed to set MSR 0x10a", 2},
+		{"aborts", "echo 'qemu: failed to set MSR 0x10a' >&2; kill -ABRT $$", Verdict{},
+			"KVM cannot run the probe: qemu: failed to set MSR 0x10a", 2},
 		{"refuses", "echo 'qemu: no' >&2; echo more >&2; exit 1", Verdict{}, "KVM cannot run the probe: qemu: no", 2},
 		{"triple fault", "exit 0", Verdict{}, "QEMU ended with status 0", 2},
 		{"interprets", "sleep 2.2; exit 11", Verdict{}, "as if it interpreted it", 1},
@@ -104,7 +105,8 @@ func TestHangIsNotKVM(t *testing.T) {
 	}
 	p, _ := script(t, "exec sleep 60")
 	began := time.Now()
-	if v := host(t, true, "svm", "1").Decide(context.Background(), p); v.KVM || !strings.Contains(v.Reason, "no end after") {
+	if v := host(t, true, "svm", "1").Decide(context.Background(), p); v.KVM ||
+		!strings.Contains(v.Reason, "no end after") {
 		t.Errorf("verdict %+v", v)
 	}
 	if took := time.Since(began); took > 3*probeTime {

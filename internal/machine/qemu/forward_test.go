@@ -54,7 +54,8 @@ func TestReserve(t *testing.T) {
 	defer l.Close()
 	n := l.Addr().(*net.TCPAddr).Port
 	var taken *Taken
-	if _, err := Reserve([]Forward{{"127.0.0.1", n, 1, false}}); !errors.As(err, &taken) || taken.PID != os.Getpid() || taken.Program == "" {
+	if _, err := Reserve([]Forward{{"127.0.0.1", n, 1, false}}); !errors.As(err, &taken) || taken.PID != os.Getpid() ||
+		taken.Program == "" {
 		t.Errorf("a taken port: %v (%+v)", err, taken)
 	}
 	if _, err := Reserve([]Forward{{"0.0.0.0", n, 1, false}}); !errors.As(err, &taken) || taken.PID != os.Getpid() {

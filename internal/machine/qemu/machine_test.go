@@ -84,7 +84,8 @@ func TestArgsKVM(t *testing.T) {
 		t.Errorf("KVM without a model: %s", s)
 	}
 	m.CPU, m.Initrd = "host,-arch-capabilities", ""
-	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "-cpu host,-arch-capabilities ") || strings.Contains(s, "-initrd") {
+	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "-cpu host,-arch-capabilities ") ||
+		strings.Contains(s, "-initrd") {
 		t.Errorf("KVM with a model, no initrd: %s", s)
 	}
 }
@@ -148,7 +149,8 @@ func TestParseMemory(t *testing.T) {
 			t.Errorf("ParseMemory(%q) = %d, %v; want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "9999999999999999999999", "64 k"} {
+	for _, s := range []string{"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "9999999999999999999999",
+		"64 k"} {
 		if got, err := ParseMemory(s); err == nil {
 			t.Errorf("ParseMemory(%q) = %d, without an error", s, got)
 		}

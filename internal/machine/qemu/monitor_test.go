@@ -34,7 +34,8 @@ func TestMonitor(t *testing.T) {
 	}
 	go m.AskRegisters()
 	heard("info registers")
-	say(`{"return": "CPU#0\r\nRAX=0 RBX=1\r\nRIP=ffffffff81000010 RFL=2"}`, `{"event": "VSERPORT_CHANGE", "data": {"open": true, "id": "ukl.stdin"}}`)
+	say(`{"return": "CPU#0\r\nRAX=0 RBX=1\r\nRIP=ffffffff81000010 RFL=2"}`,
+		`{"event": "VSERPORT_CHANGE", "data": {"open": true, "id": "ukl.stdin"}}`)
 	if ip, ok := Instruction(<-m.Registers()); !ok || ip != 0xffffffff81000010 {
 		t.Errorf("Instruction = %#x, %v", ip, ok)
 	}

@@ -37,7 +37,8 @@ func ParseNetwork(s string) (Network, error) {
 	if n := parts[0]; n == "" || len(n) > longest || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\x00") {
 		return bad("the interface has no name")
 	}
-	n := Network{Tap: parts[0], Address: netip.PrefixFrom(netip.MustParseAddr(GuestAddress), userBits), Gateway: netip.MustParseAddr(HostAddress)}
+	n := Network{Tap: parts[0], Address: netip.PrefixFrom(netip.MustParseAddr(GuestAddress), userBits),
+		Gateway: netip.MustParseAddr(HostAddress)}
 	var err error
 	switch {
 	case len(parts) > 3:
@@ -65,7 +66,8 @@ func (n Network) IP() string {
 		return fmt.Sprintf("%s::%s:%s:ukl:eth0:off", GuestAddress, HostAddress, Netmask)
 	}
 	mask := ^uint32(0) << (32 - n.Address.Bits())
-	return fmt.Sprintf("%s::%s:%d.%d.%d.%d:ukl:eth0:off", n.Address.Addr(), n.Gateway, byte(mask>>24), byte(mask>>16), byte(mask>>8), byte(mask))
+	return fmt.Sprintf("%s::%s:%d.%d.%d.%d:ukl:eth0:off", n.Address.Addr(), n.Gateway, byte(mask>>24), byte(mask>>16),
+		byte(mask>>8), byte(mask))
 }
 
 // NoTap is a tap interface that cannot be used.

@@ -23,8 +23,10 @@ func TestParseNetwork(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "none", "tap", "tap:", "tap:abcdefghijklmnop", "tap:a/b", "tap:..", "tap:t,", "tap:t,10.0.0.1", "tap:t,::1/64", "tap:t,10.0.0.1/31",
-		"tap:t,10.0.0.2/24,", "tap:t,10.0.0.2/24,10.0.1.1", "tap:t,10.0.0.2/24,10.0.0.2", "tap:t,10.0.0.1/24", "tap:t,10.0.0.2/24,10.0.0.1,x",
+		"", "none", "tap", "tap:", "tap:abcdefghijklmnop", "tap:a/b", "tap:..", "tap:t,", "tap:t,10.0.0.1", "tap:t,::1/64",
+		"tap:t,10.0.0.1/31",
+		"tap:t,10.0.0.2/24,", "tap:t,10.0.0.2/24,10.0.1.1", "tap:t,10.0.0.2/24,10.0.0.2", "tap:t,10.0.0.1/24",
+		"tap:t,10.0.0.2/24,10.0.0.1,x",
 	} {
 		if n, err := ParseNetwork(s); err == nil {
 			t.Errorf("ParseNetwork(%q) = %+v", s, n)
@@ -60,7 +62,8 @@ func TestNetworkCheck(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(sys, "class/net/tap0/tun_flags"), []byte("0x1002\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for s, want := range map[string]string{"user": "", "tap:tap0": "", "tap:eth0": "is not a tap", "tap:other": "no such interface"} {
+	for s, want := range map[string]string{"user": "", "tap:tap0": "", "tap:eth0": "is not a tap",
+		"tap:other": "no such interface"} {
 		n, err := ParseNetwork(s)
 		if err != nil {
 			t.Fatal(err)

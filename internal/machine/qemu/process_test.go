@@ -96,7 +96,8 @@ func TestFind(t *testing.T) {
 	}
 	for _, c := range [][2]string{{tree, ""}, {"", tree}} {
 		p, err := Find(c[0], c[1])
-		if err != nil || len(p.Argv) != 8 || !strings.HasSuffix(p.Argv[0], "ld-linux-x86-64.so.2") || p.Argv[3] != bin || len(p.Env) != 1 {
+		if err != nil || len(p.Argv) != 8 || !strings.HasSuffix(p.Argv[0], "ld-linux-x86-64.so.2") || p.Argv[3] != bin ||
+			len(p.Env) != 1 {
 			t.Errorf("Find(%q) = %+v, %v", c, p, err)
 		}
 	}
@@ -130,7 +131,8 @@ func TestWiden(t *testing.T) {
 	if _, err := fmt.Fscan(r, &a, &b); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Widen([]Forward{{Addr: "127.0.0.1", Host: a, Guest: 1}, {Addr: "127.0.0.1", Host: b, Guest: 1, UDP: true}}); err != nil {
+	if err := p.Widen([]Forward{{Addr: "127.0.0.1", Host: a, Guest: 1},
+		{Addr: "127.0.0.1", Host: b, Guest: 1, UDP: true}}); err != nil {
 		t.Fatal(err)
 	}
 	connect := func(port int) (n int) {

@@ -177,12 +177,17 @@ func reference(source, name string) string {
 // format, version 1.0, section 7.1.2, and what is on SPDX's list under the same name. GNU's licences are computed.
 var ids = map[string]string{
 	"apache-1.0": "Apache-1.0", "apache-1.1": "Apache-1.1", "apache-2": "Apache-2.0", "apache-2.0": "Apache-2.0",
-	"artistic": "Artistic-1.0-Perl", "artistic-1": "Artistic-1.0", "artistic-2": "Artistic-2.0", "artistic-2.0": "Artistic-2.0",
-	"bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "bsd-4-clause": "BSD-4-Clause", "bsd-4-clause-uc": "BSD-4-Clause-UC",
-	"bsl-1.0": "BSL-1.0", "boost-1.0": "BSL-1.0", "cc0": "CC0-1.0", "cc0-1.0": "CC0-1.0", "curl": "curl", "expat": "MIT", "mit": "MIT",
+	"artistic": "Artistic-1.0-Perl", "artistic-1": "Artistic-1.0", "artistic-2": "Artistic-2.0",
+	"artistic-2.0": "Artistic-2.0",
+	"bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "bsd-4-clause": "BSD-4-Clause",
+	"bsd-4-clause-uc": "BSD-4-Clause-UC",
+	"bsl-1.0":         "BSL-1.0", "boost-1.0": "BSL-1.0", "cc0": "CC0-1.0", "cc0-1.0": "CC0-1.0", "curl": "curl",
+	"expat": "MIT", "mit": "MIT",
 	"fsfap": "FSFAP", "fsful": "FSFUL", "fsfullr": "FSFULLR", "ftl": "FTL", "isc": "ISC", "ijg": "IJG", "hpnd": "HPND",
-	"mpl-1.1": "MPL-1.1", "mpl-2.0": "MPL-2.0", "ntp": "NTP", "ofl-1.1": "OFL-1.1", "openssl": "OpenSSL", "postgresql": "PostgreSQL",
-	"psf-2": "PSF-2.0", "python-2.0": "Python-2.0", "unlicense": "Unlicense", "wtfpl-2": "WTFPL", "x11": "X11", "zlib": "Zlib",
+	"mpl-1.1": "MPL-1.1", "mpl-2.0": "MPL-2.0", "ntp": "NTP", "ofl-1.1": "OFL-1.1", "openssl": "OpenSSL",
+	"postgresql": "PostgreSQL",
+	"psf-2":      "PSF-2.0", "python-2.0": "Python-2.0", "unlicense": "Unlicense", "wtfpl-2": "WTFPL", "x11": "X11",
+	"zlib":    "Zlib",
 	"zpl-2.1": "ZPL-2.1", "cddl-1.0": "CDDL-1.0", "epl-1.0": "EPL-1.0",
 }
 

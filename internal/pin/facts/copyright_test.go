@@ -63,8 +63,10 @@ func TestFreeForm(t *testing.T) {
 func TestGNU(t *testing.T) {
 	for low, want := range map[string]string{
 		"gpl-2": "GPL-2.0-only", "gpl-2.0+": "GPL-2.0-or-later", "lgpl-2.1": "LGPL-2.1-only", "lgpl-2+": "LGPL-2.0-or-later",
-		"agpl-3": "AGPL-3.0-only", "gfdl-1.3+-no-invariant": "GFDL-1.3-no-invariants-or-later", "gpl-4": "", "gpl": "", "lgpl-1": "", "gfdl-niv-1.2": "GFDL-1.2-no-invariants-only",
-		"gfdl-1.2-no-invariants": "GFDL-1.2-no-invariants-only", "gpl-2-only": "GPL-2.0-only", "gpl-3.0-or-later": "GPL-3.0-or-later", "bsd-2": "",
+		"agpl-3": "AGPL-3.0-only", "gfdl-1.3+-no-invariant": "GFDL-1.3-no-invariants-or-later", "gpl-4": "", "gpl": "",
+		"lgpl-1": "", "gfdl-niv-1.2": "GFDL-1.2-no-invariants-only",
+		"gfdl-1.2-no-invariants": "GFDL-1.2-no-invariants-only", "gpl-2-only": "GPL-2.0-only",
+		"gpl-3.0-or-later": "GPL-3.0-or-later", "bsd-2": "",
 	} {
 		if got := gnu(low); got != want {
 			t.Errorf("%s: %q, want %q", low, got, want)

@@ -26,7 +26,8 @@ type Facts struct {
 	SourceVersion string `json:"sourceVersion"`      // and version
 	Maintainer    string `json:"maintainer"`         // as the control file has it: Name <address>
 	Homepage      string `json:"homepage,omitempty"` // upstream's
-	License       string `json:"license,omitempty"`  // an SPDX expression; "" if the copyright file is another package's or none
+	// an SPDX expression; "" if the copyright file is another package's or none
+	License string `json:"license,omitempty"`
 	// Refs are the texts of the licences of the expression that are not on SPDX's list, by their names: keys of
 	// Set.Texts.
 	Refs map[string]string `json:"refs,omitempty"`
@@ -73,7 +74,8 @@ func read(name string, r io.ReadSeeker) (Facts, map[string]string, error) {
 	if err != nil {
 		return Facts{}, nil, err
 	}
-	f := Facts{Source: name, SourceVersion: fields["version"], Maintainer: fields["maintainer"], Homepage: fields["homepage"]}
+	f := Facts{Source: name, SourceVersion: fields["version"], Maintainer: fields["maintainer"],
+		Homepage: fields["homepage"]}
 	// Source: NAME, or NAME (VERSION) where the binary's version is another one.
 	if source, version, _ := strings.Cut(fields["source"], " "); source != "" {
 		f.Source = source

@@ -46,18 +46,23 @@ func tarOf(t *testing.T, entries ...entry) []byte {
 
 func packed(t *testing.T, control string, data ...entry) []byte {
 	t.Helper()
-	return ar(arMember("debian-binary", []byte("2.0\n")), arMember("control.tar", tarOf(t, entry{name: "./md5sums"}, entry{name: "./control", body: control})),
+	return ar(arMember("debian-binary", []byte("2.0\n")),
+		arMember("control.tar", tarOf(t, entry{name: "./md5sums"}, entry{name: "./control", body: control})),
 		arMember("data.tar", tarOf(t, data...)))
 }
 
 const controlFile = "Package: libx-dev\nSource: x (1:1.0-1)\nVersion: 1:1.0-1+b2\nMaintainer: Some Body <body@example.org>\nHomepage: http://x.example.org/\nDescription: x\n"
 
 func TestAdd(t *testing.T) {
-	library := string(ar(arMember("/", []byte("index!")), arMember("//", []byte("names")), arMember("a.o/", []byte("odd")), arMember("b.o/", nil)))
+	library := string(ar(arMember("/", []byte("index!")), arMember("//", []byte("names")), arMember("a.o/", []byte("odd")),
+		arMember("b.o/", nil)))
 	deb := packed(t, controlFile,
-		entry{name: "./usr/share/doc/libx-dev/copyright", body: machine + "Files: *\nLicense: own\n\nLicense: own\n Take it.\n"},
-		entry{name: "./lib/x86_64-linux-gnu/libx.a", body: library}, entry{name: "./usr/lib/libm.a", body: "/* GNU ld script */"},
-		entry{name: "./usr/lib/liby.a", link: "libx.a"}, entry{name: "./usr/lib/crt1.o"}, entry{name: "./usr/include/z.h"}, entry{name: "./usr/include/a.h"},
+		entry{name: "./usr/share/doc/libx-dev/copyright",
+			body: machine + "Files: *\nLicense: own\n\nLicense: own\n Take it.\n"},
+		entry{name: "./lib/x86_64-linux-gnu/libx.a", body: library},
+		entry{name: "./usr/lib/libm.a", body: "/* GNU ld script */"},
+		entry{name: "./usr/lib/liby.a", link: "libx.a"}, entry{name: "./usr/lib/crt1.o"}, entry{name: "./usr/include/z.h"},
+		entry{name: "./usr/include/a.h"},
 		entry{name: "./usr/bin/tool"})
 	s := NewSet()
 	if err := s.Add("libx-dev", "sum", bytes.NewReader(deb)); err != nil {
@@ -121,7 +126,8 @@ func TestBroken(t *testing.T) {
 		"empty":      {nil, "not an ar archive"},
 		"no control": {ar(arMember("debian-binary", []byte("2.0\n")), arMember("data.tar", nil)), "no control member"},
 		"no version": {packed(t, "Package: x\n"), "no version"},
-		"cut archive": {packed(t, controlFile, entry{name: "./usr/lib/libx.a", body: string(ar(arMember("a.o/", []byte("body"))))[:40]}),
+		"cut archive": {packed(t, controlFile,
+			entry{name: "./usr/lib/libx.a", body: string(ar(arMember("a.o/", []byte("body"))))[:40]}),
 			"ends inside a header"},
 	} {
 		if err := NewSet().Add("x", "sum", bytes.NewReader(c.deb)); err == nil || !strings.Contains(err.Error(), c.why) {

@@ -120,7 +120,8 @@ func (a *apt) configure(installed []Pin) error {
 	var status strings.Builder
 	for _, p := range installed {
 		arch := strings.TrimSuffix(p.Path[strings.LastIndexByte(p.Path, '_')+1:], ".deb")
-		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\nMaintainer: x\nDescription: x\n\n",
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\nMaintainer: "+
+			"x\nDescription: x\n\n",
 			p.Name, arch, p.Version)
 	}
 	preferences := ""

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Archive is third-party source of an application: a file that its ukl.toml names. Its hash decides; where it is from does not
-// matter.
+// Archive is third-party source of an application: a file that its ukl.toml names. Its hash decides; where it is from
+// does not matter.
 type Archive struct {
 	URL    string // http:, https: or file:, or a path in a Debian pool
 	SHA256 string
@@ -17,7 +17,8 @@ type Archive struct {
 // CheckURL tells what is wrong with the address of an archive; nil is nothing.
 func CheckURL(address string) error {
 	if strings.HasPrefix(address, "pool/") {
-		if !only(address, lower+upper+digits+".+~_/-") || path.Clean(address) != address || path.Base(path.Dir(address)) == "." {
+		if !only(address, lower+upper+digits+".+~_/-") || path.Clean(address) != address ||
+			path.Base(path.Dir(address)) == "." {
 			return fmt.Errorf("%q is not a path in a Debian pool", address)
 		}
 		return nil
@@ -27,10 +28,12 @@ func CheckURL(address string) error {
 	case err != nil || strings.ContainsAny(address, " \x00\n"):
 	case u.User != nil:
 		return fmt.Errorf("%q contains a password, which would get into the build", address)
-	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && len(u.Path) > 1, u.Scheme == "file" && u.Host == "" && len(u.Path) > 1:
+	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && len(u.Path) > 1, u.Scheme == "file" &&
+		u.Host == "" && len(u.Path) > 1:
 		return nil
 	}
-	return fmt.Errorf("%q is not the address of an archive: want https://HOST/FILE, http://, file:///FILE, or pool/... of a Debian mirror", address)
+	return fmt.Errorf("%q is not the address of an archive: want https://HOST/FILE, http://, file:///FILE, or pool/... "+
+		"of a Debian mirror", address)
 }
 
 // CheckHash tells whether s can be a SHA-256.
@@ -41,7 +44,8 @@ func CheckHash(s string) error {
 	return nil
 }
 
-// pin is the archive as a pin. Only its hash is in the name that it has in the store: the same file has one place there.
+// pin is the archive as a pin. Only its hash is in the name that it has in the store: the same file has one place
+// there.
 func (a Archive) pin() Pin {
 	p := Pin{Name: path.Base(a.URL), URL: a.URL, SHA256: a.SHA256, Groups: []string{"source"}}
 	if strings.HasPrefix(a.URL, "pool/") {
@@ -72,7 +76,8 @@ func (p Pin) file() (string, bool) {
 	return u.Path, true
 }
 
-// Address is where anybody can fetch an archive; "" is not known: a pool has many mirrors, and a file of this machine is nobody's.
+// Address is where anybody can fetch an archive; "" is not known: a pool has many mirrors, and a file of this machine
+// is nobody's.
 func (p Pin) Address() string {
 	if strings.HasPrefix(p.URL, "http:") || strings.HasPrefix(p.URL, "https:") {
 		return p.URL

@@ -14,15 +14,18 @@ import (
 
 func TestCheckURL(t *testing.T) {
 	for _, good := range []string{
-		"https://example.org/a-1.0.tar.xz", "http://127.0.0.1:80/a?x=y", "file:///a/b.tar", "pool/main/l/lighttpd/lighttpd_1.4.69.orig.tar.xz",
+		"https://example.org/a-1.0.tar.xz", "http://127.0.0.1:80/a?x=y", "file:///a/b.tar",
+		"pool/main/l/lighttpd/lighttpd_1.4.69.orig.tar.xz",
 	} {
 		if err := CheckURL(good); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, bad := range []string{
-		"", "a.tar", "/a.tar", "ftp://example.org/a", "https://", "https://example.org", "https://example.org/", "file://host/a", "file:a", "file:///",
-		"https://me:secret@example.org/a", "https://example.org/a b", "pool/../a", "pool/", "pool/a.tar\nb", "pool//a/b", "%zz",
+		"", "a.tar", "/a.tar", "ftp://example.org/a", "https://", "https://example.org", "https://example.org/",
+		"file://host/a", "file:a", "file:///",
+		"https://me:secret@example.org/a", "https://example.org/a b", "pool/../a", "pool/", "pool/a.tar\nb", "pool//a/b",
+		"%zz",
 	} {
 		if CheckURL(bad) == nil {
 			t.Errorf("%q is an address", bad)
@@ -38,15 +41,18 @@ func TestArchivePin(t *testing.T) {
 		"file:///home/a%20b.tar":               {"a b.tar", "", ""},
 	} {
 		p := Archive{address, sum}.pin()
-		if p.String() != want.name || p.Path != want.path || p.Address() != want.public || p.FileName() != "archive-abababababab" {
+		if p.String() != want.name || p.Path != want.path || p.Address() != want.public ||
+			p.FileName() != "archive-abababababab" {
 			t.Errorf("%s: %+v", address, p)
 		}
-		if !IsArchive(p.FileName()) || !IsArchive(p.FileName()+".drv") || IsArchive("archive-notes") || IsArchive("abababababab") {
+		if !IsArchive(p.FileName()) || !IsArchive(p.FileName()+".drv") || IsArchive("archive-notes") ||
+			IsArchive("abababababab") {
 			t.Error("IsArchive")
 		}
 	}
 	own, err := LoadOwn(fstest.MapFS{}, "", nil, &Archive{"file:///a", sum})
-	if err != nil || len(own.All()) != 1 || len(own.InPlan([]string{"/nix/store/x-archive-abababababab.drv"})) != 1 || len(own.InPlan([]string{"/nix/store/x-archive-cdcdcdcdcdcd.drv"})) != 0 {
+	if err != nil || len(own.All()) != 1 || len(own.InPlan([]string{"/nix/store/x-archive-abababababab.drv"})) != 1 ||
+		len(own.InPlan([]string{"/nix/store/x-archive-cdcdcdcdcdcd.drv"})) != 0 {
 		t.Errorf("%+v %v", own, err)
 	}
 }
@@ -88,7 +94,8 @@ func TestFetchArchive(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 		var wrong *Mismatch
-		if err := fetch(address, digest(nil), nil); !errors.As(err, &wrong) || wrong.Got != digest(b) || strings.Contains(err.Error(), "(0 bytes)") {
+		if err := fetch(address, digest(nil), nil); !errors.As(err, &wrong) || wrong.Got != digest(b) ||
+			strings.Contains(err.Error(), "(0 bytes)") {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

@@ -23,9 +23,9 @@ func (l *Lock) nars() map[string]string {
 	}
 }
 
-// Export writes every pin of the lock and of own, the locks of applications, to the folder to as sha256/<hex>, and the Go
-// toolchain, the Go modules and stage0, if the store has them, as NAR files beside them. If to ends in seeds.Ending, it becomes one
-// archive of them. It returns the number of files. Both are what Options.Seeds takes.
+// Export writes every pin of the lock and of own, the locks of applications, to the folder to as sha256/<hex>, and the
+// Go toolchain, the Go modules and stage0, if the store has them, as NAR files beside them. If to ends in seeds.Ending,
+// it becomes one archive of them. It returns the number of files. Both are what Options.Seeds takes.
 func Export(ctx context.Context, c *nix.Client, l *Lock, own []Pin, to string) (int, error) {
 	out, err := newBundle(to)
 	if err != nil {
@@ -127,8 +127,8 @@ func (a archive) nar(hex string, dump func(string) error) error {
 func (a archive) close() error { return a.w.Close() }
 func (a archive) drop()        { a.w.Drop() }
 
-// ImportNars puts the NAR files of a folder or archive of seeds into the store, where they are missing. Packages come through
-// Fetch.
+// ImportNars puts the NAR files of a folder or archive of seeds into the store, where they are missing. Packages come
+// through Fetch.
 func ImportNars(ctx context.Context, c *nix.Client, l *Lock, from string) error {
 	store, err := seeds.Open(from)
 	if err != nil {

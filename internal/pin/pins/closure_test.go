@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTreesAreClosed looks for programs whose libraries package lists of want.go left out. Modules that nobody loads may lack
-// theirs.
+// TestTreesAreClosed looks for programs whose libraries package lists of want.go left out. Modules that nobody loads
+// may lack theirs.
 func TestTreesAreClosed(t *testing.T) {
 	l, _ := repositoryLock(t)
 	for tree, programs := range map[string][]string{

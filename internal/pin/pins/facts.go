@@ -20,7 +20,8 @@ const factsVersion = "1"
 // Facts returns what packages say of themselves. Those of the tools come along with ukl; others are read, and fetched
 // for it if the store lacks them. What was read is remembered in the folder dir; "" remembers nothing. Pins that are no
 // package have no facts.
-func Facts(ctx context.Context, s Store, pins []Pin, dir string, o Options, progress func(Progress)) (*facts.Set, error) {
+func Facts(ctx context.Context, s Store, pins []Pin, dir string, o Options,
+	progress func(Progress)) (*facts.Set, error) {
 	set := facts.NewSet()
 	set.Merge(facts.Tools())
 	var unread []Pin
@@ -61,7 +62,8 @@ func remembered(dir string, p Pin) (*facts.Set, error) {
 	return set, err
 }
 
-func readFacts(ctx context.Context, s Store, pins []Pin, dir string, o Options, progress func(Progress)) (*facts.Set, error) {
+func readFacts(ctx context.Context, s Store, pins []Pin, dir string, o Options,
+	progress func(Progress)) (*facts.Set, error) {
 	set := facts.NewSet()
 	missing := slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool {
 		_, err := os.Stat(nix.Physical(p.StorePath()))
@@ -95,7 +97,8 @@ func readFacts(ctx context.Context, s Store, pins []Pin, dir string, o Options, 
 
 // Texts returns the texts of licences, by their keys in facts. The smallest package that has one is read, and fetched
 // for it if the store lacks it. What was read is remembered in the folder dir.
-func Texts(ctx context.Context, s Store, set *facts.Set, pins []Pin, keys []string, dir string, o Options, progress func(Progress)) (map[string]string, error) {
+func Texts(ctx context.Context, s Store, set *facts.Set, pins []Pin, keys []string, dir string, o Options,
+	progress func(Progress)) (map[string]string, error) {
 	smallest := map[string]Pin{}
 	for _, p := range pins {
 		for _, key := range set.Packages[p.SHA256].Refs {

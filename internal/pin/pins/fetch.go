@@ -100,7 +100,8 @@ func (e *Unavailable) Hint() string {
 	if !slices.ContainsFunc(e.Pins, func(p Pin) bool { return p.Path != "" }) {
 		return "name a folder or archive of seeds that has it (--seeds or " + SeedsEnv + ")"
 	}
-	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder or archive of seeds (--seeds or " + SeedsEnv + ")"
+	return "name a Debian mirror (--mirror or " + MirrorEnv + ") or a folder or archive of seeds (--seeds or " + SeedsEnv +
+		")"
 }
 
 // Missing returns the pins that must be fetched before everything in the lock can be built: the packages of trees that
@@ -130,7 +131,8 @@ func (l *Lock) Missing(ctx context.Context, s Store) ([]Pin, error) {
 		}
 	}
 	return slices.DeleteFunc(all, func(p Pin) bool {
-		return !slices.Contains(invalid, p.StorePath()) || !slices.ContainsFunc(p.Groups, func(g string) bool { return needed[g] })
+		return !slices.Contains(invalid, p.StorePath()) ||
+			!slices.ContainsFunc(p.Groups, func(g string) bool { return needed[g] })
 	}), nil
 }
 

@@ -28,11 +28,14 @@ type hostMirror struct {
 
 // security tells whether the archive is Debian's security archive: its pool holds nothing else.
 func (m hostMirror) security() bool {
-	return slices.ContainsFunc(m.suites, func(s string) bool { return strings.HasSuffix(s, "-security") || strings.HasSuffix(s, "/updates") })
+	return slices.ContainsFunc(m.suites, func(s string) bool {
+		return strings.HasSuffix(s, "-security") ||
+			strings.HasSuffix(s, "/updates")
+	})
 }
 
-// hostMirrors asks the host's apt for its archives: those of the pins' suite come first. Package lists do not matter: `apt-get
-// update --print-uris` names what an update would fetch, and fetches nothing. A host without apt has none.
+// hostMirrors asks the host's apt for its archives: those of the pins' suite come first. Package lists do not matter:
+// `apt-get update --print-uris` names what an update would fetch, and fetches nothing. A host without apt has none.
 func hostMirrors(ctx context.Context) []hostMirror {
 	out, err := aptCommand(ctx, "apt-get", "update", "--print-uris").Output()
 	if err != nil {
@@ -111,7 +114,10 @@ var releases = strings.Fields("bullseye bookworm trixie forky duke sid oldoldsta
 
 // apt downloads what one archive of the host's apt has, by path.
 func (f *fetch) apt(ctx context.Context, m hostMirror) error {
-	pins := slices.DeleteFunc(f.wanted(), func(p Pin) bool { return p.Path == "" || (p.Archive == Security) != m.security() })
+	pins := slices.DeleteFunc(f.wanted(), func(p Pin) bool {
+		return p.Path == "" ||
+			(p.Archive == Security) != m.security()
+	})
 	if len(pins) == 0 {
 		return nil
 	}
@@ -191,8 +197,8 @@ func (f *fetch) helper(ctx context.Context, m hostMirror, pins []Pin) error {
 	return nil
 }
 
-// listen follows what apt-helper says, and stops it at the first file whose failure is the server's. It returns how many files
-// failed otherwise.
+// listen follows what apt-helper says, and stops it at the first file whose failure is the server's. It returns how
+// many files failed otherwise.
 func (f *fetch) listen(m hostMirror, r io.Reader, stop func(error)) (missing int) {
 	sc := bufio.NewScanner(r)
 	for sc.Scan() {
@@ -235,7 +241,8 @@ func (f *fetch) watch(pins []Pin, finished <-chan struct{}) {
 	}
 }
 
-// collect takes the finished files of an apt-helper, and looks at those that it refused. A beginning stays for the next server.
+// collect takes the finished files of an apt-helper, and looks at those that it refused. A beginning stays for the next
+// server.
 func (f *fetch) collect(m hostMirror, pins []Pin) error {
 	for _, p := range pins {
 		refused := f.part(p) + ".FAILED"

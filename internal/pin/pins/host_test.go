@@ -54,8 +54,8 @@ Reading package lists...
 	}
 }
 
-// hostApt makes the host's apt look at archives of ours: ADDRESS SUITE each. lists says what package lists it has: "empty", or
-// "old" ones, which know none of the pins.
+// hostApt makes the host's apt look at archives of ours: ADDRESS SUITE each. lists says what package lists it has:
+// "empty", or "old" ones, which know none of the pins.
 func hostApt(t *testing.T, lists string, archives ...string) {
 	t.Helper()
 	if _, err := exec.LookPath("apt-get"); err != nil {
@@ -78,9 +78,11 @@ func hostApt(t *testing.T, lists string, archives ...string) {
 		fmt.Fprintf(&sources, "deb [trusted=yes] %s %s main\n", address, suite)
 		if lists == "old" {
 			name := "lists/" + strings.NewReplacer("/", "_").Replace(strings.TrimPrefix(address, "http://")) + "_dists_" + suite
-			write(name+"_InRelease", "Origin: Debian\nSuite: oldstable\nCodename: "+suite+"\nDate: Thu, 01 Jan 1998 00:00:00 UTC\n")
-			write(name+"_main_binary-amd64_Packages", "Package: p0\nVersion: 0.1\nArchitecture: all\nFilename: pool/p0_0.1_all.deb\nSize: 1\n"+
-				"SHA256: "+strings.Repeat("0", 64)+"\n\n")
+			write(name+"_InRelease", "Origin: Debian\nSuite: oldstable\nCodename: "+suite+
+				"\nDate: Thu, 01 Jan 1998 00:00:00 UTC\n")
+			write(name+"_main_binary-amd64_Packages",
+				"Package: p0\nVersion: 0.1\nArchitecture: all\nFilename: pool/p0_0.1_all.deb\nSize: 1\n"+
+					"SHA256: "+strings.Repeat("0", 64)+"\n\n")
 		}
 	}
 	write("lists/partial/.keep", "")
@@ -152,7 +154,8 @@ func TestFetchGoesOnAfterAptsMirrors(t *testing.T) {
 	good := newPool(t, 2, nil)
 	o := aptOptions(t)
 	o.Mirror, o.NoPublic = good.base+"/debian", true
-	if notes, err := fetchAll(t, somePins(2), o); err != nil || len(notes) != 1 || !strings.Contains(notes[0], "onnection refused") {
+	if notes, err := fetchAll(t, somePins(2), o); err != nil || len(notes) != 1 ||
+		!strings.Contains(notes[0], "onnection refused") {
 		t.Errorf("%v, %q", err, notes)
 	}
 }
@@ -163,7 +166,8 @@ func TestFetchTellsOfAnotherFileAtThePath(t *testing.T) {
 	hostApt(t, "empty", p.base+"/debian bookworm")
 	_, err := fetchAll(t, somePins(2), aptOptions(t))
 	var wrong *Mismatch
-	if !errors.As(err, &wrong) || wrong.Pin.Name != "p1" || wrong.Source != p.base+"/debian/"+wrong.Pin.Path || wrong.Got == wrong.Pin.SHA256 {
+	if !errors.As(err, &wrong) || wrong.Pin.Name != "p1" || wrong.Source != p.base+"/debian/"+wrong.Pin.Path ||
+		wrong.Got == wrong.Pin.SHA256 {
 		t.Errorf("got %v", err)
 	}
 }

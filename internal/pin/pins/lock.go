@@ -1,6 +1,6 @@
-// Package pins reads and writes the lock of external inputs and puts them into the Nix store. A pin names a file by SHA-256,
-// its archive and its path there, never a host, so any source will do and none is trusted. Writing replaces the lock whole
-// or not at all; a lock of a newer version is refused.
+// Package pins reads and writes the lock of external inputs and puts them into the Nix store. A pin names a file by
+// SHA-256, its archive and its path there, never a host, so any source will do and none is trusted. Writing replaces
+// the lock whole or not at all; a lock of a newer version is refused.
 package pins
 
 import (
@@ -23,12 +23,12 @@ import (
 	"ukl/internal/host/atomicfile"
 )
 
-// Version is the lock format that this package writes. Version 1 knew neither archives nor snapshots; an application's lock
-// of it is still read.
+// Version is the lock format that this package writes. Version 1 knew neither archives nor snapshots; an application's
+// lock of it is still read.
 const Version = 2
 
-// Archives of Debian that a package's path can belong to. Security is an archive of its own; packages of Backports share the
-// pool of Main.
+// Archives of Debian that a package's path can belong to. Security is an archive of its own; packages of Backports
+// share the pool of Main.
 const (
 	Main      = "main"
 	Security  = "security"
@@ -78,7 +78,8 @@ type Modules struct {
 	NarHash string `json:"narHash"`
 }
 
-// Toolchain is the Go toolchain: the module golang.org/toolchain, unpacked. The archive of the same release has all of its files.
+// Toolchain is the Go toolchain: the module golang.org/toolchain, unpacked. The archive of the same release has all of
+// its files.
 type Toolchain struct {
 	Version string `json:"version"`
 	Archive string `json:"archive"` // SHA-256 of go<Version>.linux-amd64.tar.gz, as published
@@ -148,7 +149,8 @@ func Parse(name string, text []byte) (*Lock, error) {
 		return nil, find(name, text, `"version"`, fmt.Sprintf("no version, or not %d", Version))
 	}
 	l := &Lock{
-		Suite: d.Suite, Architecture: d.Architecture, Snapshot: d.Snapshot, Go: d.Go, Modules: d.Modules, Stage0: d.Stage0, Trees: d.Trees,
+		Suite: d.Suite, Architecture: d.Architecture, Snapshot: d.Snapshot, Go: d.Go, Modules: d.Modules, Stage0: d.Stage0,
+		Trees:   d.Trees,
 		Sources: d.Sources, Packages: map[string]Package{},
 	}
 	for n, raw := range d.Packages {
@@ -223,7 +225,8 @@ func (l *Lock) checkEach() *flaw {
 		case !isVersion(p.Version):
 			return &flaw{near, fmt.Sprintf("%s: %q is not a version", n, p.Version)}
 		case p.Archive != Main && p.Archive != Security && p.Archive != Backports:
-			return &flaw{near, fmt.Sprintf("%s: %q is not an archive: want %s, %s or %s", n, p.Archive, Main, Security, Backports)}
+			return &flaw{near, fmt.Sprintf("%s: %q is not an archive: want %s, %s or %s", n, p.Archive, Main, Security,
+				Backports)}
 		case !isPoolPath(p.Path):
 			return &flaw{near, fmt.Sprintf("%s: %q is not a path in a pool", n, p.Path)}
 		case !isHash(p.SHA256):
@@ -271,7 +274,8 @@ func (l *Lock) checkWhole() *flaw {
 }
 
 func newer(name string, text []byte, v int) error {
-	return find(name, text, `"version"`, fmt.Sprintf("lock version %d is newer than this ukl, which reads version %d", v, Version))
+	return find(name, text, `"version"`, fmt.Sprintf("lock version %d is newer than this ukl, which reads version %d", v,
+		Version))
 }
 
 func position(name string, text []byte, offset int64, err error) error {
@@ -310,9 +314,11 @@ func (l *Lock) Format() ([]byte, error) {
 		}
 		return strings.TrimSpace(s.String())
 	}
-	fmt.Fprintf(&b, "{\n  \"version\": %d,\n  \"about\": %s,\n  \"suite\": %s,\n  \"architecture\": %s,\n  \"snapshot\": %s,\n",
+	fmt.Fprintf(&b, "{\n  \"version\": %d,\n  \"about\": %s,\n  \"suite\": %s,\n  \"architecture\": %s,\n  "+
+		"\"snapshot\": %s,\n",
 		Version, str(about), str(l.Suite), str(l.Architecture), str(l.Snapshot))
-	fmt.Fprintf(&b, "  \"go\": %s,\n  \"modules\": %s,\n  \"stage0\": %s,\n  \"trees\": {\n", str(l.Go), str(l.Modules), str(l.Stage0))
+	fmt.Fprintf(&b, "  \"go\": %s,\n  \"modules\": %s,\n  \"stage0\": %s,\n  \"trees\": {\n", str(l.Go), str(l.Modules),
+		str(l.Stage0))
 	trees := slices.Sorted(maps.Keys(l.Trees))
 	for i, n := range trees {
 		fmt.Fprintf(&b, "    %s: {\n      \"narHash\": %s,\n      \"packages\": [\n", str(n), str(l.Trees[n].NarHash))

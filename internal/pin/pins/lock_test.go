@@ -56,7 +56,8 @@ func TestRepositoryLockFitsTheCheckout(t *testing.T) {
 		t.Error("the lock names a host")
 	}
 	for _, p := range l.All() {
-		if want := map[string]string{Main: "pool/main/", Security: "pool/updates/main/"}[p.Archive]; !strings.HasPrefix(p.Path, want) {
+		if want := map[string]string{Main: "pool/main/",
+			Security: "pool/updates/main/"}[p.Archive]; !strings.HasPrefix(p.Path, want) {
 			t.Errorf("%s: %s is not in the archive %s", p, p.Path, p.Archive)
 		}
 		if len(p.Groups) == 0 {
@@ -70,7 +71,8 @@ func TestDefaultMirrorIsTheExpressions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`main = "` + DefaultMirror + `";`, `security = "${main}-security";`, `backports = main;`} {
+	for _, want := range []string{`main = "` + DefaultMirror + `";`, `security = "${main}-security";`,
+		`backports = main;`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("default.nix lacks %s", want)
 		}
@@ -82,11 +84,13 @@ func TestDefaultMirrorIsTheExpressions(t *testing.T) {
 
 // Store paths computed by Nix 2.8 itself: nix-store --print-fixed-path, nix-instantiate.
 func TestStorePaths(t *testing.T) {
-	bash := Pin{Path: "pool/main/b/bash/bash_5.2.15-2+b13_amd64.deb", SHA256: "82130bb6a560cd2a7234d8018baf73f188f5dd56413d5aa0accc987b2197a6a1"}
+	bash := Pin{Path: "pool/main/b/bash/bash_5.2.15-2+b13_amd64.deb",
+		SHA256: "82130bb6a560cd2a7234d8018baf73f188f5dd56413d5aa0accc987b2197a6a1"}
 	if got, want := bash.StorePath(), bashPath; got != want {
 		t.Errorf("flat: %s, want %s", got, want)
 	}
-	if got, want := narPath("sha256-2K2SbG1izp0sk1F0iFm06B9yjumIe1+Ds7UNH1wX00M=", "source"), "/nix/store/mj77c2x82y4gc3kvfp8g7y1xzs12bfl9-source"; got != want {
+	if got, want := narPath("sha256-2K2SbG1izp0sk1F0iFm06B9yjumIe1+Ds7UNH1wX00M=",
+		"source"), "/nix/store/mj77c2x82y4gc3kvfp8g7y1xzs12bfl9-source"; got != want {
 		t.Errorf("nar: %s, want %s", got, want)
 	}
 	tilde := Pin{Path: "pool/main/d/debianutils/debianutils_5.7-0.5~deb12u1_amd64.deb"}
@@ -100,7 +104,8 @@ func TestParseNamesThePlace(t *testing.T) {
 	good := string(text)
 	bash := regexp.MustCompile(`"bash": \{[^}]*\}`).FindString(good)
 	for _, c := range []struct{ name, from, to, want string }{
-		{"newer", `"version": 2,`, `"version": 3,`, `pins.json:2:3: lock version 3 is newer than this ukl, which reads version 2`},
+		{"newer", `"version": 2,`, `"version": 3,`,
+			`pins.json:2:3: lock version 3 is newer than this ukl, which reads version 2`},
 		{"newer with new fields", `"version": 2,`, `"version": 7, "planet": "Mars",`, `lock version 7 is newer`},
 		{"older", `"version": 2,`, `"version": 1,`, `pins.json:2:3: no version, or not 2`},
 		{"no version", `"version": 2,`, `"version": 0,`, `pins.json:2:3: no version`},
@@ -109,9 +114,12 @@ func TestParseNamesThePlace(t *testing.T) {
 		{"cut", good[len(good)/2:], ``, `unexpected EOF`},
 		{"more text", "  }\n}\n", "  }\n}\n{}", `text after the lock's end`},
 		{"hash", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/main/b/bash/b.deb", "sha256": "00", "size": 1}`, `bash: "00" is not a SHA-256`},
-		{"path", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/../../etc/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is not a path in a pool`},
-		{"host", bash, `"bash": {"version": "5", "archive": "main", "path": "https://x/pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is not a path in a pool`},
-		{"option as version", bash, `"bash": {"version": "5 -o x=y", "archive": "main", "path": "pool/x.deb", "sha256": "` + strings.Repeat("0", 64) + `", "size": 1}`, `is not a version`},
+		{"path", bash, `"bash": {"version": "5", "archive": "main", "path": "pool/../../etc/x.deb", "sha256": "` +
+			strings.Repeat("0", 64) + `", "size": 1}`, `is not a path in a pool`},
+		{"host", bash, `"bash": {"version": "5", "archive": "main", "path": "https://x/pool/x.deb", "sha256": "` +
+			strings.Repeat("0", 64) + `", "size": 1}`, `is not a path in a pool`},
+		{"option as version", bash, `"bash": {"version": "5 -o x=y", "archive": "main", "path": "pool/x.deb", "sha256": "` +
+			strings.Repeat("0", 64) + `", "size": 1}`, `is not a version`},
 		{"package gone", bash + ",", ``, `package bash has no pin`},
 	} {
 		text := strings.Replace(good, c.from, c.to, 1)
@@ -188,7 +196,8 @@ func TestPublished(t *testing.T) {
 		{"/other", "1.99.1", "ADDRESS/other: 404 Not Found"},
 	} {
 		got, err := published(t.Context(), server.URL+c.list, c.version)
-		if want := strings.ReplaceAll(c.want, "ADDRESS", server.URL); got != "" || err == nil || !strings.Contains(err.Error(), want) {
+		if want := strings.ReplaceAll(c.want, "ADDRESS", server.URL); got != "" || err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s of %s: %q %v, want %s", c.version, c.list, got, err, want)
 		}
 	}

@@ -116,7 +116,8 @@ func copyFile(from, to string) error {
 // Update makes the lock of a checkout anew: packages from apt, then the hashes of everything that is made from them.
 // With goOnly the packages and their trees stay as they are, and only what depends on Go files is measured. step is
 // told what happens; fetched may be nil.
-func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o Options, step func(string), fetched func(Progress)) (*Lock, error) {
+func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o Options, step func(string),
+	fetched func(Progress)) (*Lock, error) {
 	exprs := filepath.Join(checkout, "nixexprs")
 	old, err := Load(os.DirFS(exprs))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -70,8 +70,8 @@ func redacted(address string) string {
 	return u.Redacted()
 }
 
-// archiveAt is the address of an archive at a mirror: the security archive is beside that of the release, as on Debian's own
-// servers.
+// archiveAt is the address of an archive at a mirror: the security archive is beside that of the release, as on
+// Debian's own servers.
 func archiveAt(base, archive string) string {
 	if archive == Security && strings.HasSuffix(base, "/debian") {
 		return base + "-security"
@@ -79,8 +79,9 @@ func archiveAt(base, archive string) string {
 	return base
 }
 
-// snapshot is a snapshot archive. Its server answers for the newest state that is not younger than the time in the address. A
-// lock may be a little older than the first state that has its newest packages, so the day after is asked as well.
+// snapshot is a snapshot archive. Its server answers for the newest state that is not younger than the time in the
+// address. A lock may be a little older than the first state that has its newest packages, so the day after is asked as
+// well.
 func snapshot(base string) mirror {
 	return mirror{redacted(base), func(p Pin) []string {
 		made, err := time.Parse(stamp, p.snapshot)
@@ -104,8 +105,8 @@ type unfit struct{ reason error }
 
 func (e *unfit) Error() string { return e.reason.Error() }
 
-// mirror downloads what one server has, the largest files first. A server that is down, falls silent, or sends something else
-// than files of a pool is skipped.
+// mirror downloads what one server has, the largest files first. A server that is down, falls silent, or sends
+// something else than files of a pool is skipped.
 func (f *fetch) mirror(ctx context.Context, m mirror) error {
 	pins := slices.DeleteFunc(f.wanted(), func(p Pin) bool { return len(m.addresses(p)) == 0 })
 	if len(pins) == 0 {
@@ -178,8 +179,9 @@ func (f *fetch) local(ctx context.Context, p Pin, file string) error {
 
 // client gives up on a server that does not answer. Silence within a file ends by Options.Stall.
 var client = &http.Client{Transport: &http.Transport{
-	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8,
-	DisableCompression: true, // of a package nothing is left to pack, and bytes are counted
+	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+	MaxIdleConnsPerHost: 8,
+	DisableCompression:  true, // of a package nothing is left to pack, and bytes are counted
 }}
 
 const (
@@ -197,8 +199,8 @@ type absent struct{ status string }
 
 func (e absent) Error() string { return e.status }
 
-// get downloads one pin from the first of its addresses that has it. A pin that is at none of them is no error. Errors are an
-// *unfit server, a *Mismatch, and what goes wrong on this machine.
+// get downloads one pin from the first of its addresses that has it. A pin that is at none of them is no error. Errors
+// are an *unfit server, a *Mismatch, and what goes wrong on this machine.
 func (f *fetch) get(ctx context.Context, name string, addresses []string, p Pin) error {
 	var missing absent
 	for _, address := range addresses {
@@ -242,8 +244,8 @@ func size(file string) int64 {
 	return fi.Size()
 }
 
-// once asks for a file, from the byte on that is not here yet. A file that was made of two answers and is wrong is asked for
-// again as a whole: its beginning may be of another server.
+// once asks for a file, from the byte on that is not here yet. A file that was made of two answers and is wrong is
+// asked for again as a whole: its beginning may be of another server.
 func (f *fetch) once(ctx context.Context, address string, p Pin) error {
 	begin := size(f.part(p))
 	if begin >= p.Size { // nothing more to ask for, or of a size that is not pinned
@@ -310,7 +312,8 @@ func (f *fetch) body(ctx context.Context, address string, p Pin, begin int64) er
 		if n := resp.ContentLength; n >= 0 && p.Size > 0 && n != p.Size {
 			return &unfit{fmt.Errorf("%s has %d bytes there instead of %d (%s)", p, n, p.Size, resp.Header.Get("Content-Type"))}
 		}
-	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusProxyAuthRequired:
+	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests ||
+		resp.StatusCode == http.StatusProxyAuthRequired:
 		return &unfit{errors.New(resp.Status)}
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable || resp.StatusCode < 300:
 		os.Remove(f.part(p))
@@ -333,7 +336,8 @@ func (f *fetch) body(ctx context.Context, address string, p Pin, begin int64) er
 	if p.Size == 0 {
 		limit = largestArchive
 	}
-	in := &counting{r: io.LimitReader(resp.Body, limit), n: begin, tell: func(n int64) { f.grow(p, n) }, alive: func() { alarm.Reset(f.o.Stall) }}
+	in := &counting{r: io.LimitReader(resp.Body, limit), n: begin, tell: func(n int64) { f.grow(p, n) },
+		alive: func() { alarm.Reset(f.o.Stall) }}
 	n, err := io.Copy(w, in)
 	if here := (*fs.PathError)(nil); errors.As(err, &here) {
 		return err

@@ -42,7 +42,8 @@ func TestFetchSkipsAnUnfitServer(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", c.fault, err)
 		}
-		if len(notes) != 1 || !strings.HasPrefix(notes[0], bad.base+"/debian is skipped: ") || !strings.Contains(notes[0], c.note) {
+		if len(notes) != 1 || !strings.HasPrefix(notes[0], bad.base+"/debian is skipped: ") ||
+			!strings.Contains(notes[0], c.note) {
 			t.Errorf("%s: %q", c.fault, notes)
 		}
 	}
@@ -134,7 +135,8 @@ func TestFetchFromASnapshot(t *testing.T) {
 	if notes, err := fetchAll(t, pins, o); err != nil || len(notes) != 0 {
 		t.Fatal(err, notes)
 	}
-	if got, want := archive.requests(), []string{"/archive/debian/20261231T235959Z/" + pins[1].Path}; !slices.Equal(got, want) {
+	if got, want := archive.requests(), []string{"/archive/debian/20261231T235959Z/" + pins[1].Path}; !slices.Equal(got,
+		want) {
 		t.Errorf("the snapshot archive was asked for %q", got)
 	}
 
@@ -143,7 +145,8 @@ func TestFetchFromASnapshot(t *testing.T) {
 	if _, err := fetchAll(t, pins[3:], o); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"/archive/debian-security/20261231T235959Z/" + pins[3].Path, "/archive/debian-security/20270101T235959Z/" + pins[3].Path}
+	want := []string{"/archive/debian-security/20261231T235959Z/" + pins[3].Path,
+		"/archive/debian-security/20270101T235959Z/" + pins[3].Path}
 	if got := archive.requests(); !slices.Equal(got, want) {
 		t.Errorf("the snapshot archive was asked for %q", got)
 	}
@@ -210,7 +213,8 @@ func TestFetchKeepsPasswords(t *testing.T) {
 	o.Mirror = strings.Replace(p.base, "http://", "http://me:s3cret@", 1) + "/debian"
 	_, err := fetchAll(t, somePins(2), o)
 	var wrong *Mismatch
-	if !errors.As(err, &wrong) || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "me:xxxxx@127.0.0.1") {
+	if !errors.As(err, &wrong) || strings.Contains(err.Error(), "s3cret") ||
+		!strings.Contains(err.Error(), "me:xxxxx@127.0.0.1") {
 		t.Errorf("got %v", err)
 	}
 	o = options(t)
@@ -228,7 +232,8 @@ func TestFetchAddsWhatItHas(t *testing.T) {
 	s := newStore()
 	err := Fetch(context.Background(), s, somePins(5), o, nil)
 	var nowhere *Unavailable
-	if !errors.As(err, &nowhere) || len(nowhere.Pins) != 2 || !strings.Contains(err.Error(), `other mirrors: not asked, since --mirror or UKL_MIRROR is "none"`) {
+	if !errors.As(err, &nowhere) || len(nowhere.Pins) != 2 ||
+		!strings.Contains(err.Error(), `other mirrors: not asked, since --mirror or UKL_MIRROR is "none"`) {
 		t.Errorf("got %v", err)
 	}
 	if len(s.has) != 3 {

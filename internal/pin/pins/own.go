@@ -19,8 +19,8 @@ import (
 // OwnFile is the lock of one application's packages, beside its ukl.toml.
 const OwnFile = "ukl.lock"
 
-// Own are the pins of an application: the packages that it names and what these need, without the packages of the tools, and its
-// archive.
+// Own are the pins of an application: the packages that it names and what these need, without the packages of the
+// tools, and its archive.
 type Own struct {
 	Wanted   []string
 	Packages map[string]Package
@@ -51,8 +51,8 @@ func (*Stale) ExitCode() exit.Code { return exit.Input }
 // Hint is the line that helps.
 func (e *Stale) Hint() string { return "cd " + filepath.Dir(e.File) + " && ukl pins add" }
 
-// LoadOwn reads the lock among an application's files, which wants packages; without any there need be no lock. Dir is what
-// messages call the files' directory.
+// LoadOwn reads the lock among an application's files, which wants packages; without any there need be no lock. Dir is
+// what messages call the files' directory.
 func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, error) {
 	o := &Own{Packages: map[string]Package{}, Archive: archive}
 	if len(wanted) == 0 {
@@ -81,7 +81,8 @@ func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, 
 			d.Packages[n] = p
 		}
 	default:
-		return nil, find(file, text, `"version"`, fmt.Sprintf("lock version %d: this ukl reads versions 1 and %d", d.Version, Version))
+		return nil, find(file, text, `"version"`,
+			fmt.Sprintf("lock version %d: this ukl reads versions 1 and %d", d.Version, Version))
 	}
 	if bad := (&Lock{Packages: d.Packages}).checkEach(); bad != nil {
 		return nil, find(file, text, bad.near, bad.text)
@@ -97,7 +98,8 @@ func LoadOwn(files fs.FS, dir string, wanted []string, archive *Archive) (*Own, 
 
 // Write replaces the lock in dir, atomically.
 func (o *Own) Write(dir string) error {
-	text, err := json.MarshalIndent(ownDocument{Version, "Made by: ukl pins add", o.Snapshot, o.Wanted, o.Packages}, "", "  ")
+	text, err := json.MarshalIndent(ownDocument{Version, "Made by: ukl pins add", o.Snapshot, o.Wanted, o.Packages}, "",
+		"  ")
 	if err != nil {
 		return err
 	}
@@ -124,8 +126,8 @@ func (e *NoPackage) Error() string { return fmt.Sprintf("package %s: %s", e.Name
 // ExitCode is the code of a command that this ends.
 func (*NoPackage) ExitCode() exit.Code { return exit.NoInput }
 
-// ResolveOwn asks the host's apt for the newest of packages and of what they need, less what the tools of the lock hold. It
-// fetches package lists of its own.
+// ResolveOwn asks the host's apt for the newest of packages and of what they need, less what the tools of the lock
+// hold. It fetches package lists of its own.
 func ResolveOwn(ctx context.Context, l *Lock, wanted []string, o Options) (*Own, error) {
 	a, err := openApt(ctx, o, nil, true)
 	if err != nil {
@@ -157,4 +159,5 @@ func ResolveOwn(ctx context.Context, l *Lock, wanted []string, o Options) (*Own,
 }
 
 // installed are packages that only an installed, running Debian needs.
-var installed = strings.Fields("adduser base-files base-passwd debconf dpkg init-system-helpers lsb-base passwd sysvinit-utils usrmerge")
+var installed = strings.Fields("adduser base-files base-passwd debconf dpkg init-system-helpers lsb-base passwd " +
+	"sysvinit-utils usrmerge")

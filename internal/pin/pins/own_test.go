@@ -19,7 +19,8 @@ func TestLoadOwn(t *testing.T) {
 	}
 	for name, without := range map[string]fs.FS{"no lock": fstest.MapFS{}, "another package": files} {
 		var stale *Stale
-		if _, err := LoadOwn(without, "/a", []string{"liby-dev"}, nil); !errors.As(err, &stale) || err.Error() != "/a/ukl.lock has no pin of liby-dev" {
+		if _, err := LoadOwn(without, "/a", []string{"liby-dev"}, nil); !errors.As(err, &stale) ||
+			err.Error() != "/a/ukl.lock has no pin of liby-dev" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -32,12 +33,14 @@ func TestLoadOwnOfVersion1(t *testing.T) {
 	for _, c := range []struct{ version, archive, bad string }{
 		{`1`, ``, ``},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "security",`, ``},
-		{`2, "snapshot": "20060102T150405Z"`, ``, `/a/ukl.lock:1:79: xx: "" is not an archive: want main, security or backports`},
+		{`2, "snapshot": "20060102T150405Z"`, ``,
+			`/a/ukl.lock:1:79: xx: "" is not an archive: want main, security or backports`},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "else",`, `"else" is not an archive`},
 		{`2`, `"archive": "main",`, `"" is not the time of a snapshot`},
 		{`3`, `"archive": "main",`, `lock version 3: this ukl reads versions 1 and 2`},
 	} {
-		files := fstest.MapFS{OwnFile: {Data: []byte(strings.NewReplacer("VERSION", c.version, "ARCHIVE", c.archive).Replace(text))}}
+		files := fstest.MapFS{OwnFile: {Data: []byte(strings.NewReplacer("VERSION", c.version, "ARCHIVE",
+			c.archive).Replace(text))}}
 		o, err := LoadOwn(files, "/a", []string{"xx"}, nil)
 		switch {
 		case c.bad != "":

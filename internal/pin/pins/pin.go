@@ -28,8 +28,8 @@ type Pin struct {
 	snapshot string // when the lock was made; see Lock.Snapshot. "" is not known
 }
 
-// FileName is the pin's name in the store and in download folders. Nix allows no "~" in a name. nixexprs/deb.nix computes the
-// same.
+// FileName is the pin's name in the store and in download folders. Nix allows no "~" in a name. nixexprs/deb.nix
+// computes the same.
 func (p Pin) FileName() string {
 	if p.URL != "" {
 		return archivePrefix + p.SHA256[:archiveDigits]
@@ -40,8 +40,8 @@ func (p Pin) FileName() string {
 // StorePath is the output path of the fixed-output derivation in nixexprs/deb.nix, known without Nix.
 func (p Pin) StorePath() string { return fixedPath("flat", p.SHA256, p.FileName()) }
 
-// archiveOf is the archive that a path is in: the pool of the security archive begins with "updates", and no other. At a mirror that
-// keeps both in one place only the path tells them apart.
+// archiveOf is the archive that a path is in: the pool of the security archive begins with "updates", and no other. At
+// a mirror that keeps both in one place only the path tells them apart.
 func archiveOf(path string) string {
 	if strings.HasPrefix(path, "pool/updates/") {
 		return Security
@@ -57,7 +57,8 @@ func (l *Lock) All() []Pin {
 	var out []Pin
 	for _, n := range slices.Sorted(maps.Keys(l.Packages)) {
 		p := l.Packages[n]
-		pin := Pin{Name: n, Version: p.Version, Archive: p.Archive, Path: p.Path, SHA256: p.SHA256, Size: p.Size, snapshot: l.Snapshot}
+		pin := Pin{Name: n, Version: p.Version, Archive: p.Archive, Path: p.Path, SHA256: p.SHA256, Size: p.Size,
+			snapshot: l.Snapshot}
 		for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 			if slices.Contains(l.Trees[t].Packages, n) {
 				pin.Groups = append(pin.Groups, t)

@@ -41,13 +41,15 @@ func (*NoSource) ExitCode() exit.Code { return exit.Pin }
 
 // Hint is the line that helps.
 func (e *NoSource) Hint() string {
-	return "Debian's mirrors keep the newest sources only, and the snapshot archive all: " + SnapshotEnv + " names a copy of that"
+	return "Debian's mirrors keep the newest sources only, and the snapshot archive all: " + SnapshotEnv +
+		" names a copy of that"
 }
 
 // ResolveSources asks the host's apt for the files of source packages: their paths, hashes and sizes, from the signed
 // lists of the suite and its security archive. What a mirror has replaced since is looked for in the lists that the
 // snapshot archive has of the times of locks, 20060102T150405Z. Nothing is fetched but lists, which are kept.
-func ResolveSources(ctx context.Context, packages []SourcePackage, snapshots []string, o Options) ([]SourcePackage, error) {
+func ResolveSources(ctx context.Context, packages []SourcePackage, snapshots []string,
+	o Options) ([]SourcePackage, error) {
 	if len(packages) == 0 {
 		return nil, nil
 	}

@@ -35,7 +35,8 @@ func sourceArchives(t *testing.T, archives map[string][]string) string {
 			}
 			fmt.Fprintf(&b, "Package: %[1]s\nBinary: %[1]s\nArchitecture: any\nFormat: 3.0 (quilt)\nMaintainer: x\nVersion: %[2]s\nDirectory: %[3]s%[1]s\n", name, version, pool)
 			var sums, old strings.Builder
-			for _, file := range []string{name + "_" + inFile + ".dsc", name + "_" + strings.Split(inFile, "-")[0] + ".orig.tar.xz"} {
+			for _, file := range []string{name + "_" + inFile + ".dsc",
+				name + "_" + strings.Split(inFile, "-")[0] + ".orig.tar.xz"} {
 				text := prefix + " " + file
 				files[prefix+"/"+pool+name+"/"+file] = text
 				fmt.Fprintf(&sums, " %s %d %s\n", digest([]byte(text)), len(text), file)
@@ -48,7 +49,8 @@ func sourceArchives(t *testing.T, archives map[string][]string) string {
 		files[base+"/"+index] = b.String()
 		// One that is as old as a snapshot: apt refuses it unless it is told not to.
 		files[base+"/Release"] = fmt.Sprintf("Origin: Debian\nCodename: %s\nArchitectures: amd64\nComponents: main\nDate: %s\nValid-Until: %s\nSHA256:\n %s %d %s\n",
-			suite, time.Now().UTC().AddDate(0, -1, 0).Format(time.RFC1123), validUntil(prefix), digest([]byte(b.String())), b.Len(), index)
+			suite, time.Now().UTC().AddDate(0, -1, 0).
+				Format(time.RFC1123), validUntil(prefix), digest([]byte(b.String())), b.Len(), index)
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, ok := files[r.URL.Path]
@@ -96,7 +98,8 @@ func archivesOfSources() map[string][]string {
 func TestResolveSources(t *testing.T) {
 	base := sourceArchives(t, archivesOfSources())
 	o := Options{Snapshot: base + "/snap", NoPublic: true}
-	ask := []SourcePackage{{Name: "zlib", Version: "1:1.2.13.dfsg-1"}, {Name: "openssl", Version: "3.0.22-1~deb12u2"}, {Name: "moved", Version: "1-1"}}
+	ask := []SourcePackage{{Name: "zlib", Version: "1:1.2.13.dfsg-1"}, {Name: "openssl", Version: "3.0.22-1~deb12u2"},
+		{Name: "moved", Version: "1-1"}}
 	found, err := ResolveSources(context.Background(), ask, []string{lockTime}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +127,8 @@ func TestResolveSources(t *testing.T) {
 	if len(files) != 6 || !slices.Contains(files, filepath.Join(dir, "openssl_3.0.22-1~deb12u2.dsc")) {
 		t.Errorf("%q", files)
 	}
-	if text, err := os.ReadFile(filepath.Join(dir, "moved_1-1.dsc")); err != nil || !strings.HasPrefix(string(text), "/snap/") {
+	if text, err := os.ReadFile(filepath.Join(dir, "moved_1-1.dsc")); err != nil ||
+		!strings.HasPrefix(string(text), "/snap/") {
 		t.Errorf("%s, %v", text, err)
 	}
 	// What is there already is not asked for.
@@ -132,7 +136,8 @@ func TestResolveSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Download(context.Background(), dir, found[0].Files, Options{Mirror: NoMirror, NoApt: true}, nil); err != nil {
+	if err := Download(context.Background(), dir, found[0].Files, Options{Mirror: NoMirror, NoApt: true},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(before.Name()); err == nil && !os.SameFile(before, after) {
@@ -148,8 +153,10 @@ func TestResolveSourcesMissing(t *testing.T) {
 		"20250101T000000Z": {Snapshot: base + "/snap", NoPublic: true},
 	} {
 		var none *NoSource
-		_, err := ResolveSources(context.Background(), []SourcePackage{{Name: "zlib", Version: "1:1.2.13.dfsg-1"}, {Name: "moved", Version: "1-1"}}, []string{snapshot}, o)
-		if !errors.As(err, &none) || len(none.Packages) != 1 || none.Packages[0].Name != "moved" || !strings.Contains(none.Hint(), SnapshotEnv) {
+		_, err := ResolveSources(context.Background(),
+			[]SourcePackage{{Name: "zlib", Version: "1:1.2.13.dfsg-1"}, {Name: "moved", Version: "1-1"}}, []string{snapshot}, o)
+		if !errors.As(err, &none) || len(none.Packages) != 1 || none.Packages[0].Name != "moved" ||
+			!strings.Contains(none.Hint(), SnapshotEnv) {
 			t.Errorf("%s: %v", snapshot, err)
 		}
 	}
@@ -158,7 +165,8 @@ func TestResolveSourcesMissing(t *testing.T) {
 	}
 	t.Setenv("PATH", t.TempDir())
 	var noapt *NoApt
-	if _, err := ResolveSources(context.Background(), []SourcePackage{{Name: "zlib", Version: "1"}}, nil, Options{}); !errors.As(err, &noapt) {
+	if _, err := ResolveSources(context.Background(), []SourcePackage{{Name: "zlib", Version: "1"}}, nil,
+		Options{}); !errors.As(err, &noapt) {
 		t.Errorf("%v", err)
 	}
 }
@@ -166,7 +174,8 @@ func TestResolveSourcesMissing(t *testing.T) {
 // A file with another content than the list says is refused.
 func TestDownloadRefusesAnother(t *testing.T) {
 	sourceArchives(t, archivesOfSources())
-	p := Pin{Name: "x", Archive: Main, Path: "pool/main/zlib/zlib_1.2.13.dfsg-1.dsc", SHA256: strings.Repeat("0", 64), Size: 30}
+	p := Pin{Name: "x", Archive: Main, Path: "pool/main/zlib/zlib_1.2.13.dfsg-1.dsc", SHA256: strings.Repeat("0", 64),
+		Size: 30}
 	dir := t.TempDir()
 	var wrong *Mismatch
 	if err := Download(context.Background(), dir, []Pin{p}, Options{Mirror: NoMirror}, nil); !errors.As(err, &wrong) {

@@ -17,8 +17,8 @@ type Source struct {
 	Err  error  // nil if it has the pin
 }
 
-// Sources asks every source that Fetch would, in the same order, for a pin, until one has it. The file is fetched, compared and
-// thrown away: take a small one.
+// Sources asks every source that Fetch would, in the same order, for a pin, until one has it. The file is fetched,
+// compared and thrown away: take a small one.
 func Sources(ctx context.Context, p Pin, o Options) ([]Source, error) {
 	dir, err := os.MkdirTemp("", "ukl-sources-")
 	if err != nil {

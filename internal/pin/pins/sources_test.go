@@ -35,10 +35,13 @@ func TestSources(t *testing.T) {
 		want string
 	}{
 		{Options{Seeds: seedFolder(t, 1), Mirror: full.base}, "seeds: ok"},
-		{Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"}, "seeds: no file sha256/" + p.SHA256 + " (p0 1), " + full.base + "/debian: ok"},
-		{Options{Seeds: "/none", Mirror: NoMirror}, "seeds: /none: there is no such folder or archive, other mirrors: not asked, since --mirror or UKL_MIRROR is \"none\""},
+		{Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"},
+			"seeds: no file sha256/" + p.SHA256 + " (p0 1), " + full.base + "/debian: ok"},
+		{Options{Seeds: "/none", Mirror: NoMirror},
+			"seeds: /none: there is no such folder or archive, other mirrors: not asked, since --mirror or UKL_MIRROR is \"none\""},
 		{Options{Mirror: none.base}, none.base + ": " + p.Path + ": 404 Not Found"},
-		{Options{Mirror: none.base, Snapshot: full.base + "/archive"}, none.base + ": " + p.Path + ": 404 Not Found, " + full.base + "/archive: ok"},
+		{Options{Mirror: none.base, Snapshot: full.base + "/archive"},
+			none.base + ": " + p.Path + ": 404 Not Found, " + full.base + "/archive: ok"},
 		{Options{Mirror: "http://127.0.0.1:1"}, "http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused"},
 		{Options{}, ""},
 	} {
@@ -77,7 +80,8 @@ func TestUnseeded(t *testing.T) {
 	}
 }
 
-// What lies under a hash and is no regular file is named and left alone; a link to a seed is a seed, and stays the user's.
+// What lies under a hash and is no regular file is named and left alone; a link to a seed is a seed, and stays the
+// user's.
 func TestFetchOfOddSeeds(t *testing.T) {
 	pins := somePins(4)
 	from, links := seedFolder(t, 4), seedFolder(t, 0)

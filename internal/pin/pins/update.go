@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Resolve asks the host's apt for the newest packages of the suite and its security archive that satisfy the wants. It fetches
-// package lists of its own and needs no root; hashes of trees and of Go inputs in the result are those of old, if any, and
-// stale until measured.
+// Resolve asks the host's apt for the newest packages of the suite and its security archive that satisfy the wants. It
+// fetches package lists of its own and needs no root; hashes of trees and of Go inputs in the result are those of old,
+// if any, and stale until measured.
 func Resolve(ctx context.Context, old *Lock, o Options) (*Lock, error) {
 	apt, err := openApt(ctx, o, nil, true)
 	if err != nil {
@@ -84,8 +84,8 @@ type Behind struct {
 	Groups  []string `json:"groups"`  // trees and sources that need the pin
 }
 
-// Outdated compares pins with the newest packages of the suite and its security archive. With refresh it fetches package lists,
-// else it takes those of the last call that did; made is how old they are, zero if there never was one.
+// Outdated compares pins with the newest packages of the suite and its security archive. With refresh it fetches
+// package lists, else it takes those of the last call that did; made is how old they are, zero if there never was one.
 func Outdated(ctx context.Context, pins []Pin, o Options, refresh bool) (behind []Behind, made time.Time, err error) {
 	packages := slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool { return p.URL != "" })
 	a, err := openApt(ctx, o, packages, refresh)

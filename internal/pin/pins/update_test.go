@@ -29,7 +29,8 @@ func release(t *testing.T, packages map[string][]string) string {
 			if f[2] != "-" {
 				fmt.Fprintf(&b, "Depends: %s\n", f[2])
 			}
-			fmt.Fprintf(&b, "Filename: %s%s_%s_amd64.deb\nSize: 7\nSHA256: %s\n\n", pool, f[0], strings.TrimPrefix(f[1], "1:"), digest([]byte(p)))
+			fmt.Fprintf(&b, "Filename: %s%s_%s_amd64.deb\nSize: 7\nSHA256: %s\n\n", pool, f[0], strings.TrimPrefix(f[1], "1:"),
+				digest([]byte(p)))
 		}
 		index := "main/binary-amd64/Packages"
 		lists[base+"/"+index] = b.String()
@@ -77,8 +78,9 @@ func offered(more ...string) []string {
 // The newest of the release and of its security archive is taken, and the lock says of which it is.
 func TestResolveTakesTheNewest(t *testing.T) {
 	release(t, map[string][]string{
-		"bookworm":          offered(),
-		"bookworm-security": {"bash 1:1.0+b1+deb12u1 libx", "dash 1:0.9", "linux-source-6.1 6.1.192-3", "linux-source-6.1 6.1.190-1"},
+		"bookworm": offered(),
+		"bookworm-security": {"bash 1:1.0+b1+deb12u1 libx", "dash 1:0.9", "linux-source-6.1 6.1.192-3",
+			"linux-source-6.1 6.1.190-1"},
 	})
 	o := Options{Mirror: NoMirror}
 	l, err := Resolve(context.Background(), nil, o)
@@ -140,7 +142,8 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
-// A mirror that cannot be asked is an error that says so; package lists of an earlier time are not taken for the newest.
+// A mirror that cannot be asked is an error that says so; package lists of an earlier time are not taken for the
+// newest.
 func TestOutdatedWithoutAMirror(t *testing.T) {
 	release(t, map[string][]string{"bookworm": {"a 2"}, "bookworm-security": nil})
 	pins := []Pin{{Name: "a", Version: "1", Path: "pool/a_amd64.deb"}}
@@ -150,11 +153,13 @@ func TestOutdatedWithoutAMirror(t *testing.T) {
 	}
 	var none *NoApt
 	_, _, err := Outdated(ctx, pins, Options{Mirror: "http://127.0.0.1:1/debian"}, true)
-	if !errors.As(err, &none) || !strings.Contains(err.Error(), "127.0.0.1:1") || !strings.Contains(none.Hint(), "--mirror") {
+	if !errors.As(err, &none) || !strings.Contains(err.Error(), "127.0.0.1:1") ||
+		!strings.Contains(none.Hint(), "--mirror") {
 		t.Errorf("got %v", err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, _, err := Outdated(ctx, pins, Options{}, true); !errors.As(err, &none) || !strings.Contains(none.Hint(), "Debian") {
+	if _, _, err := Outdated(ctx, pins, Options{}, true); !errors.As(err, &none) ||
+		!strings.Contains(none.Hint(), "Debian") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -169,11 +174,13 @@ func TestResolveOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(own.Packages) != 2 || own.Packages["libz"].Archive != Security || own.Packages["libz-dev"].Archive != Main || !isSnapshot(own.Snapshot) {
+	if len(own.Packages) != 2 || own.Packages["libz"].Archive != Security || own.Packages["libz-dev"].Archive != Main ||
+		!isSnapshot(own.Snapshot) {
 		t.Errorf("%+v", own)
 	}
 	var none *NoPackage
-	if _, err := ResolveOwn(context.Background(), l, []string{"liby-dev"}, Options{Mirror: NoMirror}); !errors.As(err, &none) {
+	if _, err := ResolveOwn(context.Background(), l, []string{"liby-dev"}, Options{Mirror: NoMirror}); !errors.As(err,
+		&none) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,12 +19,16 @@ var wants = map[string]want{
 		},
 		without: []string{
 			// What only an installed, running Debian needs.
-			"adduser", "base-files", "base-passwd", "debconf", "dpkg", "init-system-helpers", "libaudit-common", "libaudit1", "libcap-ng0",
-			"libdb5.3", "libfile-find-rule-perl", "libmd0", "libnumber-compare-perl", "libpam-modules", "libpam-modules-bin", "libpam-runtime",
-			"libpam0g", "libsemanage-common", "libsemanage2", "libsepol2", "libtext-glob-perl", "lsb-base", "passwd", "readline-common",
+			"adduser", "base-files", "base-passwd", "debconf", "dpkg", "init-system-helpers", "libaudit-common", "libaudit1",
+			"libcap-ng0",
+			"libdb5.3", "libfile-find-rule-perl", "libmd0", "libnumber-compare-perl", "libpam-modules", "libpam-modules-bin",
+			"libpam-runtime",
+			"libpam0g", "libsemanage-common", "libsemanage2", "libsepol2", "libtext-glob-perl", "lsb-base", "passwd",
+			"readline-common",
 			"sysvinit-utils", "usrmerge",
 			// Sun RPC and NIS, which left glibc's headers long ago.
-			"libcom-err2", "libgssapi-krb5-2", "libk5crypto3", "libkeyutils1", "libkrb5-3", "libkrb5support0", "libnsl-dev", "libnsl2",
+			"libcom-err2", "libgssapi-krb5-2", "libk5crypto3", "libkeyutils1", "libkrb5-3", "libkrb5support0", "libnsl-dev",
+			"libnsl2",
 			"libssl3", "libtirpc-common", "libtirpc-dev", "libtirpc3", "rpcsvc-proto",
 			// Sanitizers, a profiler and gdb's plug-in.
 			"libasan8", "libcc1-0", "libgprofng0", "libhwasan0", "libitm1", "liblsan0", "libquadmath0", "libtsan2", "libubsan1",
@@ -37,7 +41,8 @@ var wants = map[string]want{
 			"adduser", "debconf", "ipxe-qemu", "iso-codes", "libaudit-common", "libaudit1", "libcap2-bin", "libpam-modules",
 			"libpam-modules-bin", "libpam0g", "libsemanage-common", "libsemanage2", "libsepol2", "passwd",
 			// Modules for sound, SPICE, smart cards, Braille and OpenGL stay unloadable.
-			"libasound2", "libasound2-data", "libbrlapi0.8", "libcacard0", "libdrm-common", "libdrm2", "libdw1", "libepoxy0", "libexpat1",
+			"libasound2", "libasound2-data", "libbrlapi0.8", "libcacard0", "libdrm-common", "libdrm2", "libdw1", "libepoxy0",
+			"libexpat1",
 			"libgbm1", "libgstreamer-plugins-base1.0-0", "libgstreamer1.0-0", "libnspr4", "libnss3", "libopus0", "liborc-0.4-0",
 			"libpcsclite1", "libsndio7.0", "libspice-server1", "libsqlite3-0", "libunwind8", "libwayland-server0",
 		},

@@ -53,10 +53,12 @@ func TestLay(t *testing.T) {
 	from, to := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	write(t, from, map[string]string{
 		"VERSION": "v", "api/x": "x", "doc/x": "x", "misc/x": "x", "test/x": "x", "src/go.mod": "m", "src/cmd/go.mod": "c",
-		"src/cmd/doc/main.go": "d", "src/all.bash": "b", "bin/go": "g", "pkg/tool/linux_amd64/vet": "v", "pkg/include/x.h": "h",
+		"src/cmd/doc/main.go": "d", "src/all.bash": "b", "bin/go": "g", "pkg/tool/linux_amd64/vet": "v",
+		"pkg/include/x.h": "h",
 	})
 	want := map[string]string{
-		"VERSION": "v", "src/_go.mod": "m", "src/cmd/_go.mod": "c", "src/cmd/doc/main.go": "d", "src/all.bash": "b", "bin/go": "g*",
+		"VERSION": "v", "src/_go.mod": "m", "src/cmd/_go.mod": "c", "src/cmd/doc/main.go": "d", "src/all.bash": "b",
+		"bin/go":                   "g*",
 		"pkg/tool/linux_amd64/vet": "v*", "pkg/include/x.h": "h",
 	}
 	if err := Lay(from, to); err != nil {

@@ -157,14 +157,16 @@ func Ratio(f map[Mode]Figure, m Mode) float64 {
 
 // Table prints a report for people. Each mode but Process shows its ratio to it.
 func (r *Report) Table(w io.Writer) error {
-	fmt.Fprintf(w, "%s on %s, %s, %d rounds of each mode in turn, kernel configuration %.12s\n", r.Application, r.CPU, r.Accelerator, r.Rounds, r.KernelConfig)
+	fmt.Fprintf(w, "%s on %s, %s, %d rounds of each mode in turn, kernel configuration %.12s\n", r.Application, r.CPU,
+		r.Accelerator, r.Rounds, r.KernelConfig)
 	for _, part := range []struct {
 		title   string
 		figures func(Operation) map[Mode]Figure
 		spread  bool
 	}{
 		{"instructions for one, exact, counted by QEMU", func(o Operation) map[Mode]Figure { return o.Instructions }, false},
-		{"nanoseconds for one: median, and from least to most", func(o Operation) map[Mode]Figure { return o.Nanoseconds }, true},
+		{"nanoseconds for one: median, and from least to most", func(o Operation) map[Mode]Figure { return o.Nanoseconds },
+			true},
 	} {
 		if !slices.ContainsFunc(r.Operations, func(o Operation) bool { return part.figures(o) != nil }) {
 			continue

@@ -40,12 +40,14 @@ func (r *Report) SVG(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", labels+width+60, height)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
-	fmt.Fprintf(&b, `<text x="%d" y="18" font-size="14">%s: %s of an ordinary process, divided by those in ring 0</text>`+"\n", 8, escape(r.Application), what)
+	fmt.Fprintf(&b, `<text x="%d" y="18" font-size="14">%s: %s of an ordinary process, divided by those in ring 0</text>`+
+		"\n", 8, escape(r.Application), what)
 	fmt.Fprintf(&b, `<text x="8" y="34" fill="#555">%s, %s</text>`+"\n", escape(r.CPU), escape(r.Accelerator))
 	at := 8
 	for _, m := range Modes() {
 		if c, ok := colours[m]; ok {
-			fmt.Fprintf(&b, `<rect x="%d" y="42" width="12" height="12" fill="%s"/><text x="%d" y="52">%s</text>`+"\n", at, c, at+16, m)
+			fmt.Fprintf(&b, `<rect x="%d" y="42" width="12" height="12" fill="%s"/><text x="%d" y="52">%s</text>`+"\n", at, c,
+				at+16, m)
 			at += 90
 		}
 	}

@@ -106,10 +106,12 @@ func TestChains(t *testing.T) {
 				end    string
 			}{
 				{"null", 11, "store crash_here handle" + startup, "SIGSEGV (invalid address 0x0, nothing is mapped there)", ""},
-				{"divide", 8, "crash_here handle" + startup, "SIGFPE (division of an integer by zero, or a quotient that does not fit)", ""},
+				{"divide", 8, "crash_here handle" + startup,
+					"SIGFPE (division of an integer by zero, or a quotient that does not fit)", ""},
 				{"illegal", 4, "crash_here handle" + startup, "SIGILL (illegal instruction)", ""},
 				{"call", 11, "0x0 crash_here handle" + startup, "SIGSEGV (invalid address 0x0, nothing is mapped there)", ""},
-				{"kernel", 11, "kernel: some_function crash_here handle" + startup, "SIGSEGV (invalid access to address 0xffffffff81000010, whose mapping does not permit it)", ""},
+				{"kernel", 11, "kernel: some_function crash_here handle" + startup,
+					"SIGSEGV (invalid access to address 0xffffffff81000010, whose mapping does not permit it)", ""},
 				{"smash", 11, "smash", "SIGSEGV (general protection", "there is no code at the return address 0x4141414141414141"},
 			} {
 				got := crashed(t, file, c.what, c.signal)
@@ -149,7 +151,8 @@ func TestFullStack(t *testing.T) {
 			}
 			if what == "calls" {
 				lines := got.Lines()
-				if len(got.Frames) != 1+64*8 || len(lines) != 5 || lines[3] != fmt.Sprintf("      the same %d times more", len(got.Frames)-2) {
+				if len(got.Frames) != 1+64*8 || len(lines) != 5 ||
+					lines[3] != fmt.Sprintf("      the same %d times more", len(got.Frames)-2) {
 					t.Errorf("%s %s: %d frames as %q", flags, what, len(got.Frames), lines)
 				}
 			}
@@ -202,7 +205,8 @@ func TestHandler(t *testing.T) {
 			t.Errorf("%s: frames %q; want %q and what was interrupted", flags, s, begin)
 		}
 		got = crashed(t, file, "signal", 11, "400")
-		if s := chain(got); !strings.HasPrefix(s, begin) || !strings.HasSuffix(s, " raise crash_here handle"+startup) || got.End != "" {
+		if s := chain(got); !strings.HasPrefix(s, begin) || !strings.HasSuffix(s, " raise crash_here handle"+startup) ||
+			got.End != "" {
 			t.Errorf("%s: frames %q, %s", flags, s, got.End)
 		}
 	}
@@ -212,7 +216,8 @@ func TestHandler(t *testing.T) {
 func TestMoving(t *testing.T) {
 	file := build(t, "-static-pie", "-fPIE", "-O2", "-g")
 	for range 10 {
-		for what, want := range map[string]string{"null": "store crash_here handle" + startup, "call": "0x0 crash_here handle" + startup} {
+		for what, want := range map[string]string{"null": "store crash_here handle" + startup,
+			"call": "0x0 crash_here handle" + startup} {
 			got := crashed(t, file, what, 11)
 			if s := chain(got); s != want || got.End != "" {
 				t.Errorf("%s: frames %q, %s; want %q", what, s, got.End, want)
@@ -315,9 +320,11 @@ func tiny() []byte {
 		offsets = append(offsets, at)
 		at += uint64(len(p))
 	}
-	put([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9), uint16(elf.ET_EXEC), uint16(elf.EM_X86_64), uint32(1), uint64(base), uint64(64), at, uint32(0),
+	put([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9), uint16(elf.ET_EXEC), uint16(elf.EM_X86_64), uint32(1),
+		uint64(base), uint64(64), at, uint32(0),
 		uint16(64), uint16(56), uint16(1), uint16(64), uint16(6), uint16(5))
-	put(uint32(elf.PT_LOAD), uint32(5), offsets[0], uint64(base), uint64(base), uint64(len(code)), uint64(len(code)), uint64(1))
+	put(uint32(elf.PT_LOAD), uint32(5), offsets[0], uint64(base), uint64(base), uint64(len(code)), uint64(len(code)),
+		uint64(1))
 	for _, p := range parts {
 		put(p)
 	}
@@ -335,7 +342,8 @@ func tiny() []byte {
 		{".strtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0},
 		{".shstrtab", elf.SHT_STRTAB, 0, 0, 0, 0, 0},
 	} {
-		put(uint32(strings.Index(sections, s.name+"\x00")), uint32(s.kind), s.flags, s.addr, offsets[i], uint64(len(parts[i])), s.link, s.info, uint64(1), s.each)
+		put(uint32(strings.Index(sections, s.name+"\x00")), uint32(s.kind), s.flags, s.addr, offsets[i],
+			uint64(len(parts[i])), s.link, s.info, uint64(1), s.each)
 	}
 	return b
 }

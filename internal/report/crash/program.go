@@ -82,7 +82,10 @@ func functions(f *elf.File) []symbol {
 		}
 		list = append(list, symbol{s.Value, s.Size, s.Name, rank(s)})
 	}
-	slices.SortStableFunc(list, func(a, b symbol) int { return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(a.rank, b.rank)) })
+	slices.SortStableFunc(list, func(a, b symbol) int {
+		return cmp.Or(cmp.Compare(a.addr, b.addr),
+			cmp.Compare(a.rank, b.rank))
+	})
 	return slices.CompactFunc(list, func(a, b symbol) bool { return a.addr == b.addr })
 }
 
@@ -209,7 +212,8 @@ func (p *Program) places(pc uint64) []place {
 		list = append(list, here)
 		here = place{}
 		n, ok := e.Val(dwarf.AttrCallFile).(int64)
-		if line, known := e.Val(dwarf.AttrCallLine).(int64); known && ok && n >= 0 && n < int64(len(files)) && files[n] != nil {
+		if line, known := e.Val(dwarf.AttrCallLine).(int64); known && ok &&
+			n >= 0 && n < int64(len(files)) && files[n] != nil {
 			here.file, here.line = source(files[n].Name, base), int(line)
 		}
 	}

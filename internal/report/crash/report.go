@@ -102,7 +102,8 @@ const largest = 1 << 16
 // push adds a line of the stack if it continues what is there.
 func (r *Report) push(line string) {
 	at, words, _ := strings.Cut(line, ":")
-	if a, err := strconv.ParseUint(at, 16, 64); err != nil || a != r.regs[rsp]+uint64(len(r.stack)) || len(r.stack) >= largest {
+	if a, err := strconv.ParseUint(at, 16, 64); err != nil || a != r.regs[rsp]+uint64(len(r.stack)) ||
+		len(r.stack) >= largest {
 		return
 	}
 	for _, w := range strings.Fields(words) {

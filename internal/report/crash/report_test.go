@@ -15,7 +15,8 @@ const sample = `[    0.531250] ukl: crash signal 11 code 1 address 8 thread 1
 
 func TestParse(t *testing.T) {
 	r, ok := Parse(sample, 11)
-	if !ok || r.Signal != 11 || r.Code != 1 || r.Address != 8 || r.Thread != 1 || r.regs[rip] != 0x401000 || r.regs[rsp] != 0x7ffc00001000 || len(r.stack) != 128 {
+	if !ok || r.Signal != 11 || r.Code != 1 || r.Address != 8 || r.Thread != 1 || r.regs[rip] != 0x401000 ||
+		r.regs[rsp] != 0x7ffc00001000 || len(r.stack) != 128 {
 		t.Fatalf("Parse = %+v, %v", r, ok)
 	}
 	for at, want := range map[uint64]uint64{0x7ffc00001000: 1, 0x7ffc00001078: ^uint64(0), 0x7ffc00001001: 2 << 56} {
@@ -34,7 +35,8 @@ func TestParseAmongOthers(t *testing.T) {
 	lines := strings.SplitAfter(sample, "\n")
 	other := strings.NewReplacer("7ffc00001", "7ffc00002", "thread 1", "thread 5", "401000", "402000")
 	var mixed strings.Builder
-	mixed.WriteString("[    0.5] ukl: crash signal 6 code -6 address 0 thread 9\n") // of another signal, not the one that killed
+	// of another signal, not the one that killed
+	mixed.WriteString("[    0.5] ukl: crash signal 6 code -6 address 0 thread 9\n")
 	for _, l := range lines {
 		mixed.WriteString("[    0.5] a line of another driver\r\n" + l + other.Replace(l))
 	}
@@ -48,7 +50,8 @@ func TestParseRefuses(t *testing.T) {
 	for _, log := range []string{
 		"", "ukl: crash", "ukl: crash signal", strings.Replace(sample, "thread 1", "thread", 1),
 		strings.Replace(sample, "signal 11 code", "signal 15 code", 1),
-		strings.Replace(sample, " flags 10246", "", 1), strings.Replace(sample, "r15", "r16", 1), strings.Replace(sample, "ip 401000", "ip x", 1),
+		strings.Replace(sample, " flags 10246", "", 1), strings.Replace(sample, "r15", "r16", 1),
+		strings.Replace(sample, "ip 401000", "ip x", 1),
 		sample[:100],
 	} {
 		if r, ok := Parse(log, 11); ok {

@@ -174,7 +174,8 @@ func (u *unwinder) byTable(e *entry) (signal, ok bool, end string) {
 	case !e.signal && cfa <= u.regs.value[rsp]:
 		return e.signal, false, endLoop
 	case !e.signal && !u.code(ret-1):
-		return e.signal, false, fmt.Sprintf("there is no code at the return address %#x: something has overwritten the stack", ret)
+		return e.signal, false, fmt.Sprintf("there is no code at the return address %#x: something has overwritten the stack",
+			ret)
 	}
 	caller.set(rip, ret)
 	u.regs, u.exact = caller, e.signal

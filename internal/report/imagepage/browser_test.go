@@ -33,7 +33,8 @@ func rendered(t *testing.T, browser string, page []byte, width int) string {
 	if err := os.WriteFile(file, bytes.Replace(page, []byte("</body>"), []byte(look+"</body>"), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir="+dir+"/profile",
+	cmd := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--user-data-dir="+dir+"/profile",
 		fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+file)
 	cmd.Env = append(os.Environ(), "HOME="+dir)
 	var stderr bytes.Buffer
@@ -65,7 +66,8 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("%d pixels wide: %s", width, got)
 		}
 	}
-	broken := bytes.Replace(page, []byte("<h1>"), []byte(`<p style="width: 2000px">x</p><svg style="width: 9px; height: 9px"><rect x="50" width="5" height="5"/><rect/></svg><h1>`), 1)
+	broken := bytes.Replace(page, []byte("<h1>"),
+		[]byte(`<p style="width: 2000px">x</p><svg style="width: 9px; height: 9px"><rect x="50" width="5" height="5"/><rect/></svg><h1>`), 1)
 	got := rendered(t, browser, broken, 1280)
 	for _, want := range []string{"wider than its window", "outside its drawing: rect", "a rectangle of no size"} {
 		if !strings.Contains(got, want) {

@@ -86,9 +86,11 @@ func (i Image) SVG() []byte {
 		p     Program
 	}{{i.App + ": the application", i.Program}, {"the kernel, with the application in it", i.Kernel}} {
 		y := n * (mapHeight + gap)
-		b.WriteString(`<text x="2" y="` + strconv.Itoa(y+19) + `" class="title">` + escape(part.title) + ", " + thousands(part.p.Bytes()) + " bytes in memory</text>\n")
+		b.WriteString(`<text x="2" y="` + strconv.Itoa(y+19) + `" class="title">` + escape(part.title) + ", " +
+			thousands(part.p.Bytes()) + " bytes in memory</text>\n")
 		inner := treemap(part.title, part.p.Sections)
-		b.WriteString(strings.Replace(inner, "<svg ", `<svg x="0" y="`+strconv.Itoa(y+gap-4)+`" width="1000" height="`+strconv.Itoa(mapHeight)+`" `, 1))
+		b.WriteString(strings.Replace(inner, "<svg ",
+			`<svg x="0" y="`+strconv.Itoa(y+gap-4)+`" width="1000" height="`+strconv.Itoa(mapHeight)+`" `, 1))
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()

@@ -16,8 +16,10 @@ import (
 
 func sections() []sizes.Section {
 	return []sizes.Section{
-		{Part: sizes.Part{Name: ".text", Size: 1 << 20}, Kind: sizes.Code, Symbols: []sizes.Part{{Name: "operator<<(a&)", Size: 600_000}, {Name: "main", Size: 200_000}}},
-		{Part: sizes.Part{Name: ".rodata", Size: 300_000}, Kind: sizes.Constants, Symbols: []sizes.Part{{Name: "table", Size: 300_000}}},
+		{Part: sizes.Part{Name: ".text", Size: 1 << 20}, Kind: sizes.Code,
+			Symbols: []sizes.Part{{Name: "operator<<(a&)", Size: 600_000}, {Name: "main", Size: 200_000}}},
+		{Part: sizes.Part{Name: ".rodata", Size: 300_000}, Kind: sizes.Constants,
+			Symbols: []sizes.Part{{Name: "table", Size: 300_000}}},
 		{Part: sizes.Part{Name: ".data", Size: 4096}, Kind: sizes.Data},
 		{Part: sizes.Part{Name: ".bss", Size: 65_536}, Kind: sizes.Zeros},
 	}
@@ -29,7 +31,8 @@ func image() Image {
 	p := Program{Sections: sections()}
 	p.Size, p.SHA256 = 123_456, "abc"
 	return Image{
-		App: "<b>it's", Version: "1", BzImage: sizes.File{Size: 99}, Kernel: p, Program: p, Calls: []string{"ring0_gate"}, Source: "hash",
+		App: "<b>it's", Version: "1", BzImage: sizes.File{Size: 99}, Kernel: p, Program: p, Calls: []string{"ring0_gate"},
+		Source: "hash",
 		Config: []kconfig.Option{{Line: "CONFIG_X=y", Reason: "because"}}, Patches: []string{"0001-x.patch"},
 		Pins: []pins.Pin{{Name: "gcc-12", Version: "1", Size: 7, SHA256: "def", Groups: []string{"tools"}}},
 		Boot: Moments(log), Log: "a log",
@@ -56,7 +59,8 @@ func parse(t *testing.T, text []byte) (elements map[string]int, titles []string)
 			elements[e.Name.Local]++
 			inTitle = e.Name.Local == "title"
 			for _, a := range e.Attr {
-				if l := strings.ToLower(a.Value); a.Name.Local == "src" || a.Name.Local == "href" || strings.HasPrefix(a.Name.Local, "on") || strings.Contains(l, "url(") {
+				if l := strings.ToLower(a.Value); a.Name.Local == "src" || a.Name.Local == "href" ||
+					strings.HasPrefix(a.Name.Local, "on") || strings.Contains(l, "url(") {
 					t.Errorf("<%s %s=%q>: the page needs something else than itself", e.Name.Local, a.Name.Local, a.Value)
 				}
 			}
@@ -77,16 +81,19 @@ func TestHTML(t *testing.T) {
 	}
 	elements, titles := parse(t, text)
 	// two maps of 4 sections, whose symbols and rests are 3 and 1; two steps of a boot
-	if elements["script"]+elements["link"]+elements["img"] != 0 || elements["svg"] != 3 || elements["rect"] != 2*(4+3+1)+2 {
+	if elements["script"]+elements["link"]+elements["img"] != 0 || elements["svg"] != 3 ||
+		elements["rect"] != 2*(4+3+1)+2 {
 		t.Errorf("elements: %v", elements)
 	}
 	all := strings.Join(titles, "\n")
-	for _, want := range []string{"<b>it's: a unikernel", "operator<<(a&): 600\u202f000 bytes, 57.2 % of .text", ".bss: 65\u202f536 bytes", "240 ms, until at 250 ms: ring0: \"app\"", "without a symbol: 248\u202f576"} {
+	for _, want := range []string{"<b>it's: a unikernel", "operator<<(a&): 600\u202f000 bytes, 57.2 % of .text",
+		".bss: 65\u202f536 bytes", "240 ms, until at 250 ms: ring0: \"app\"", "without a symbol: 248\u202f576"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no title %q in\n%s", want, all)
 		}
 	}
-	for _, want := range []string{"CONFIG_X=y</td><td>because", "0001-x.patch", "gcc-12</td><td>1</td><td>tools", "<code>ring0_gate</code>", "4 steps in a log", "0.250000"} {
+	for _, want := range []string{"CONFIG_X=y</td><td>because", "0001-x.patch", "gcc-12</td><td>1</td><td>tools",
+		"<code>ring0_gate</code>", "4 steps in a log", "0.250000"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q on the page", want)
 		}
@@ -96,7 +103,8 @@ func TestHTML(t *testing.T) {
 	}
 	none := image()
 	none.Boot, none.Calls = nil, nil
-	if text, err := none.HTML(); err != nil || !strings.Contains(string(text), "No boot was recorded") || !strings.Contains(string(text), "<code>syscall</code>") {
+	if text, err := none.HTML(); err != nil || !strings.Contains(string(text), "No boot was recorded") ||
+		!strings.Contains(string(text), "<code>syscall</code>") {
 		t.Errorf("without a boot: %v", err)
 	}
 }
@@ -121,7 +129,8 @@ func TestSquarify(t *testing.T) {
 	area := 0.0
 	for i, b := range boxes {
 		area += b.w * b.h
-		if math.Abs(b.w*b.h-float64(b.size)) > 1e-9 || b.x < 10-1e-9 || b.y < 20-1e-9 || b.x+b.w > 16+1e-9 || b.y+b.h > 24+1e-9 {
+		if math.Abs(b.w*b.h-float64(b.size)) > 1e-9 || b.x < 10-1e-9 || b.y < 20-1e-9 || b.x+b.w > 16+1e-9 ||
+			b.y+b.h > 24+1e-9 {
 			t.Errorf("box %d: %+v", i, b)
 		}
 		if r := max(b.w/b.h, b.h/b.w); r > 3 {
@@ -173,7 +182,8 @@ func FuzzMoments(f *testing.F) {
 }
 
 func TestFamilies(t *testing.T) {
-	got := families([]sizes.Part{{Name: "tcp_a", Size: 5}, {Name: "__tcp_b", Size: 6}, {Name: "udp_a", Size: 7}, {Name: "main", Size: 1}})
+	got := families([]sizes.Part{{Name: "tcp_a", Size: 5}, {Name: "__tcp_b", Size: 6}, {Name: "udp_a", Size: 7},
+		{Name: "main", Size: 1}})
 	want := []sizes.Part{{Name: "tcp_… (2)", Size: 11}, {Name: "udp_… (1)", Size: 7}, {Name: "main_… (1)", Size: 1}}
 	if !slices.Equal(got, want) {
 		t.Errorf("families = %v", got)

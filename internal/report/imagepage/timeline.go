@@ -89,7 +89,8 @@ func timeline(moments []Moment) string {
 			x(at), axis-6, x(at), height, x(at), anchor, seconds(at))
 	}
 	for _, m := range moments {
-		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" class="moment"><title>%s %s</title></line>`+"\n", x(m.At), axis-6, x(m.At), axis-1, seconds(m.At), escape(m.Text))
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" class="moment"><title>%s %s</title></line>`+"\n", x(m.At),
+			axis-6, x(m.At), axis-1, seconds(m.At), escape(m.Text))
 	}
 	for i, s := range list {
 		y := axis + stepHeight*i

@@ -45,7 +45,10 @@ func families(symbols []sizes.Part) []sizes.Part {
 	for family, n := range size {
 		all = append(all, sizes.Part{Name: fmt.Sprintf("%s_… (%d)", family, count[family]), Size: n})
 	}
-	slices.SortFunc(all, func(a, b sizes.Part) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, func(a, b sizes.Part) int {
+		return cmp.Or(cmp.Compare(b.Size, a.Size),
+			cmp.Compare(a.Name, b.Name))
+	})
 	return all
 }
 
@@ -84,7 +87,8 @@ func tiles(sections []sizes.Section) []tile {
 // kinds are what the colours mean.
 func kinds() map[string]string {
 	return map[string]string{
-		sizes.Code: "code", sizes.Constants: "constants", sizes.Data: "data", sizes.Zeros: "zeros: in memory only, not in the file",
+		sizes.Code: "code", sizes.Constants: "constants", sizes.Data: "data",
+		sizes.Zeros: "zeros: in memory only, not in the file",
 	}
 }
 
@@ -148,7 +152,8 @@ const (
 // treemap draws sections and symbols as SVG.
 func treemap(title string, sections []sizes.Section) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s" class="map">`+"\n", mapWidth, mapHeight, escape(title))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s" class="map">`+
+		"\n", mapWidth, mapHeight, escape(title))
 	var total uint64
 	for _, s := range sections {
 		total += s.Size
@@ -172,7 +177,8 @@ func treemap(title string, sections []sizes.Section) string {
 
 func (b box) draw(out *strings.Builder, whole uint64, class string) {
 	fmt.Fprintf(out, `<rect x="%.2f" y="%.2f" width="%.2f" height="%.2f" class="%s %s"><title>%s: %s bytes, %.1f %%%s</title></rect>`+"\n",
-		b.x, b.y, b.w, b.h, class, b.class, escape(b.name), thousands(b.size), 100*float64(b.size)/float64(whole), escape(suffix(b.note)))
+		b.x, b.y, b.w, b.h, class, b.class, escape(b.name), thousands(b.size),
+		100*float64(b.size)/float64(whole), escape(suffix(b.note)))
 }
 
 func suffix(note string) string {

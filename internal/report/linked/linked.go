@@ -20,7 +20,8 @@ import (
 
 // Object is an object file in a program.
 type Object struct {
-	Path   string // of the file, or of the static library; that of a stage begins with the stage's name, all others with a slash
+	// of the file, or of the static library; that of a stage begins with the stage's name, all others with a slash
+	Path   string
 	Member string // of the library; "" is no library
 	Bytes  uint64 // in memory; 0 if the linker took the file and nothing of it is left
 }

@@ -26,7 +26,8 @@ func TestObjects(t *testing.T) {
 		"272 /usr/lib/gcc/x86_64-linux-gnu/12/../../../x86_64-linux-gnu/libz.a(inflate.o)\n5 /build/obj/a (b).o\n")
 	got, known, err := Objects(file)
 	want := []Object{
-		{"app-x/objects/main.c.o", "", 34}, {"glibc/lib/crt1.o", "", 0}, {"/usr/lib/x86_64-linux-gnu/libz.a", "inflate.o", 272},
+		{"app-x/objects/main.c.o", "", 34}, {"glibc/lib/crt1.o", "", 0},
+		{"/usr/lib/x86_64-linux-gnu/libz.a", "inflate.o", 272},
 		{"/build/obj/a (b).o", "", 5},
 	}
 	if err != nil || !known || !reflect.DeepEqual(got, want) {
@@ -47,13 +48,16 @@ func compile(t *testing.T, source string, args ...string) string {
 	if err := os.WriteFile(filepath.Join(dir, "main.c"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "inline.h"), []byte("static int twice(int n) { return 2 * n; }\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "inline.h"), []byte("static int twice(int n) { return 2 * n; }\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "declared.h"), []byte("int abs(int);\ntypedef int number;\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "declared.h"), []byte("int abs(int);\ntypedef int number;\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("gcc", append([]string{"-o", program, "-O0", filepath.Join(dir, "main.c"), "-I" + dir}, args...)...).CombinedOutput()
+	out, err := exec.Command("gcc", append([]string{"-o", program, "-O0", filepath.Join(dir, "main.c"), "-I" + dir},
+		args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("gcc: %v: %s", err, out)
 	}
@@ -86,7 +90,8 @@ func TestInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := Inside(self)
-	if err != nil || !slices.ContainsFunc(c.Modules, func(m Module) bool { return m.Name == "stdlib" && m.Version != "" && m.Public }) {
+	if err != nil || !slices.ContainsFunc(c.Modules,
+		func(m Module) bool { return m.Name == "stdlib" && m.Version != "" && m.Public }) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	program := compile(t, source)
@@ -125,7 +130,8 @@ func TestCrates(t *testing.T) {
 	}
 	got, err := Inside(with(packed(t, list)))
 	want := []Module{
-		{"server", "0.1.0", "", Rust, true, false}, {"libc", "0.2.150", "", Rust, false, true}, {"fork", "1.0.0", "", Rust, false, false},
+		{"server", "0.1.0", "", Rust, true, false}, {"libc", "0.2.150", "", Rust, false, true},
+		{"fork", "1.0.0", "", Rust, false, false},
 	}
 	if err != nil || !reflect.DeepEqual(got.Modules, want) || got.Complete {
 		t.Errorf("%+v, %v", got, err)

@@ -6,11 +6,13 @@ import (
 )
 
 // vendors are the names under which the National Vulnerability Database has the software of Debian's source packages:
-// part, vendor and product of a CPE, as its advisories write them. A package that is not here may be there under any name.
+// part, vendor and product of a CPE, as its advisories write them. A package that is not here may be there under any
+// name.
 var vendors = map[string]string{
 	"bash": "a:gnu:bash", "binutils": "a:gnu:binutils", "bison": "a:gnu:bison",
-	"bzip2": "a:bzip:bzip2", "coreutils": "a:gnu:coreutils", "cpio": "a:gnu:cpio", "curl": "a:haxx:curl", "diffutils": "a:gnu:diffutils",
-	"elfutils": "a:elfutils_project:elfutils", "expat": "a:libexpat_project:libexpat", "file": "a:file_project:file",
+	"bzip2": "a:bzip:bzip2", "coreutils": "a:gnu:coreutils", "cpio": "a:gnu:cpio", "curl": "a:haxx:curl",
+	"diffutils": "a:gnu:diffutils",
+	"elfutils":  "a:elfutils_project:elfutils", "expat": "a:libexpat_project:libexpat", "file": "a:file_project:file",
 	"findutils": "a:gnu:findutils", "gawk": "a:gnu:gawk", "gcc-12": "a:gnu:gcc", "glibc": "a:gnu:glibc",
 	"gmp": "a:gmplib:gmp", "grep": "a:gnu:grep", "gzip": "a:gnu:gzip", "jansson": "a:jansson_project:jansson",
 	"krb5": "a:mit:kerberos_5", "libevent": "a:libevent_project:libevent", "libtirpc": "a:libtirpc_project:libtirpc",

@@ -158,14 +158,16 @@ func (i Image) CycloneDX() any {
 		}
 		// What the application's own sources hold, nobody has looked at.
 		d.Compositions = append(d.Compositions,
-			composition{Aggregate: aggregate, Dependencies: []string{ref}}, composition{Aggregate: "unknown", Assemblies: []string{ref}})
+			composition{Aggregate: aggregate, Dependencies: []string{ref}}, composition{Aggregate: "unknown",
+				Assemblies: []string{ref}})
 	}
 	return d
 }
 
 func (c Component) cyclone(ref string) cyclone {
 	part := cyclone{
-		Type: "library", Ref: ref, Name: c.Name, Version: c.Version, Scope: "required", PURL: c.purl(), Licenses: c.License.cyclone(),
+		Type: "library", Ref: ref, Name: c.Name, Version: c.Version, Scope: "required", PURL: c.purl(),
+		Licenses:   c.License.cyclone(),
 		Properties: []property{{"ukl:role", string(c.Role)}},
 	}
 	if c.SHA256 != "" {

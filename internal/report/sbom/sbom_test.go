@@ -17,36 +17,47 @@ func sample() Image {
 	h := strings.Repeat("ab", 32)
 	return Image{Name: "my app", SHA256: h, Version: "1", LinkKnown: true, Components: []Component{
 		{
-			Name: "linux-source-6.1", Version: "6.1.176-1", SHA256: h, Role: Source, Package: "linux-source-6.1_6.1.176-1_all.deb",
-			Source: "linux", SourceVersion: "6.1.176-1", Supplier: "Debian Kernel Team <kernel@example.org>",
-			License: License{Declared: "GPL-2.0-only AND LicenseRef-Debian-linux-x", Concluded: "GPL-2.0-only WITH Linux-syscall-note", Texts: map[string]string{
-				"LicenseRef-Debian-linux-x": "Take it.",
-			}},
+			Name: "linux-source-6.1", Version: "6.1.176-1", SHA256: h, Role: Source,
+			Package: "linux-source-6.1_6.1.176-1_all.deb",
+			Source:  "linux", SourceVersion: "6.1.176-1", Supplier: "Debian Kernel Team <kernel@example.org>",
+			License: License{Declared: "GPL-2.0-only AND LicenseRef-Debian-linux-x",
+				Concluded: "GPL-2.0-only WITH Linux-syscall-note", Texts: map[string]string{
+					"LicenseRef-Debian-linux-x": "Take it.",
+				}},
 			Patches: []Patch{{"nixexprs/linux/patches/0001-x.patch", "x86: Say x", "GPL-2.0-only", h[:40], h}},
 		},
 		{
-			Name: "zlib1g-dev", Version: "1:1.2.13.dfsg-1", SHA256: h, Role: Linked, Package: "zlib1g-dev_1.2.13.dfsg-1_amd64.deb",
-			Source: "zlib", SourceVersion: "1:1.2.13.dfsg-1", Supplier: "Some Body <body@example.org>", Homepage: "http://zlib.example.org/",
-			License: License{Declared: "Zlib"}, InProgram: true,
+			Name: "zlib1g-dev", Version: "1:1.2.13.dfsg-1", SHA256: h, Role: Linked,
+			Package: "zlib1g-dev_1.2.13.dfsg-1_amd64.deb",
+			Source:  "zlib", SourceVersion: "1:1.2.13.dfsg-1", Supplier: "Some Body <body@example.org>",
+			Homepage: "http://zlib.example.org/",
+			License:  License{Declared: "Zlib"}, InProgram: true,
 			Parts: []Part{{File: "usr/lib/libz.a", Members: []string{"crc32.o", "inflate.o"}, Of: 15, Bytes: 400}},
 		},
 		{
-			Name: "libown-dev", Version: "1-1", SHA256: h, Role: Linked, Package: "libown-dev_1-1_amd64.deb", Source: "own", SourceVersion: "1-1",
-			License: License{Declared: "LicenseRef-Debian-own-copyright", Texts: map[string]string{"LicenseRef-Debian-own-copyright": "All of it."}},
-			Parts:   []Part{{File: "usr/lib/libown.a", Members: []string{"own.o"}, Of: 1, Bytes: 4}}, Whole: true, InProgram: true,
+			Name: "libown-dev", Version: "1-1", SHA256: h, Role: Linked, Package: "libown-dev_1-1_amd64.deb", Source: "own",
+			SourceVersion: "1-1",
+			License: License{Declared: "LicenseRef-Debian-own-copyright",
+				Texts: map[string]string{"LicenseRef-Debian-own-copyright": "All of it."}},
+			Parts: []Part{{File: "usr/lib/libown.a", Members: []string{"own.o"}, Of: 1, Bytes: 4}}, Whole: true, InProgram: true,
 		},
 		{
-			Name: "libstdc++-12-dev", Version: "12.2.0-14+deb12u1", SHA256: h, Role: Inlined, Package: "libstdc++-12-dev_12.2.0-14+deb12u1_amd64.deb",
-			Source: "gcc-12", SourceVersion: "12.2.0-14+deb12u1", InProgram: true, Parts: []Part{{File: "usr/include/c++/12/vector", Header: true}},
+			Name: "libstdc++-12-dev", Version: "12.2.0-14+deb12u1", SHA256: h, Role: Inlined,
+			Package: "libstdc++-12-dev_12.2.0-14+deb12u1_amd64.deb",
+			Source:  "gcc-12", SourceVersion: "12.2.0-14+deb12u1", InProgram: true,
+			Parts: []Part{{File: "usr/include/c++/12/vector", Header: true}},
 		},
 		{Name: "server", SHA256: h, Role: Program},
-		{Name: "example.org/owner/module", Version: "v1.2.3", Sum: "h1:x", Role: Module, Module: "golang", Public: true, InProgram: true},
+		{Name: "example.org/owner/module", Version: "v1.2.3", Sum: "h1:x", Role: Module, Module: "golang", Public: true,
+			InProgram: true},
 		{Name: "stdlib", Version: "1.26.0", Role: Module, Module: "golang", Public: true, InProgram: true},
 		{Name: "fork", Version: "1.0.0", Role: Module, Module: "cargo", InProgram: true},
-		{Name: "libx-dev", Version: "1", SHA256: h, Role: Possible, Package: "libx-dev_1_amd64.deb", Source: "x", SourceVersion: "1", InProgram: true},
+		{Name: "libx-dev", Version: "1", SHA256: h, Role: Possible, Package: "libx-dev_1_amd64.deb", Source: "x",
+			SourceVersion: "1", InProgram: true},
 		{
-			Name: "cmake", Version: "3.25.1-1", SHA256: h, Role: Tool, Package: "cmake_3.25.1-1_amd64.deb", Source: "cmake", SourceVersion: "3.25.1-1",
-			License: License{Declared: "BSD-3-Clause AND LicenseRef-Debian-cmake-y"},
+			Name: "cmake", Version: "3.25.1-1", SHA256: h, Role: Tool, Package: "cmake_3.25.1-1_amd64.deb", Source: "cmake",
+			SourceVersion: "3.25.1-1",
+			License:       License{Declared: "BSD-3-Clause AND LicenseRef-Debian-cmake-y"},
 		},
 	}}
 }
@@ -83,14 +94,16 @@ func TestSPDX(t *testing.T) {
 			t.Errorf("%v relates what is not there", r)
 		}
 		short := strings.NewReplacer("SPDXRef-", "").Replace
-		got = append(got, short(r["spdxElementId"].(string)+" "+r["relationshipType"].(string)+" "+r["relatedSpdxElement"].(string)))
+		got = append(got, short(r["spdxElementId"].(string)+" "+r["relationshipType"].(string)+" "+
+			r["relatedSpdxElement"].(string)))
 	}
 	want := []string{
 		"DOCUMENT DESCRIBES image", "image GENERATED_FROM source-linux-source-6.1",
 		"patch-source-linux-source-6.1-1 PATCH_APPLIED source-linux-source-6.1",
 		"program-server STATIC_LINK linked-zlib1g-dev", "program-server STATIC_LINK linked-libown-dev",
 		"program-server GENERATED_FROM inlined-libstdc---12-dev", "image CONTAINS program-server",
-		"program-server CONTAINS module-example.org-owner-module", "program-server CONTAINS module-stdlib", "program-server CONTAINS module-fork",
+		"program-server CONTAINS module-example.org-owner-module", "program-server CONTAINS module-stdlib",
+		"program-server CONTAINS module-fork",
 		"program-server OTHER possible-libx-dev", "tool-cmake BUILD_TOOL_OF image",
 	}
 	if !slices.Equal(got, want) {
@@ -114,7 +127,8 @@ func TestSPDXTexts(t *testing.T) {
 				}
 			}
 		}
-		if p["name"] == "cmake" && (p["licenseDeclared"] != unknown || !strings.Contains(p["licenseComments"].(string), "BSD-3-Clause AND ")) {
+		if p["name"] == "cmake" && (p["licenseDeclared"] != unknown ||
+			!strings.Contains(p["licenseComments"].(string), "BSD-3-Clause AND ")) {
 			t.Errorf("%v", p)
 		}
 	}
@@ -151,22 +165,29 @@ func TestCycloneDX(t *testing.T) {
 	for name, want := range map[string]struct{ scope, purl, cpe, property string }{
 		"zlib1g-dev": {
 			"required", "pkg:deb/debian/zlib1g-dev@1%3A1.2.13.dfsg-1?arch=amd64&distro=debian-12&upstream=zlib",
-			"cpe:2.3:a:zlib:zlib:1.2.13:*:*:*:*:*:*:*", "ukl:extent=part\nukl:part=usr/lib/libz.a: 2 of 15 members, 400 bytes: crc32.o inflate.o\n",
+			"cpe:2.3:a:zlib:zlib:1.2.13:*:*:*:*:*:*:*",
+			"ukl:extent=part\nukl:part=usr/lib/libz.a: 2 of 15 members, 400 bytes: crc32.o inflate.o\n",
 		},
-		"libown-dev": {"required", "pkg:deb/debian/libown-dev@1-1?arch=amd64&distro=debian-12&upstream=own", "cpe:2.3:a:own:own:1:*:*:*:*:*:*:*", "ukl:extent=whole\n"},
+		"libown-dev": {"required", "pkg:deb/debian/libown-dev@1-1?arch=amd64&distro=debian-12&upstream=own",
+			"cpe:2.3:a:own:own:1:*:*:*:*:*:*:*", "ukl:extent=whole\n"},
 		"libstdc++-12-dev": {
 			"required", "pkg:deb/debian/libstdc%2B%2B-12-dev@12.2.0-14%2Bdeb12u1?arch=amd64&distro=debian-12&upstream=gcc-12",
 			"cpe:2.3:a:gnu:gcc:12.2.0:*:*:*:*:*:*:*", "ukl:part=usr/include/c++/12/vector: inline code\n",
 		},
-		"cmake":    {"excluded", "pkg:deb/debian/cmake@3.25.1-1?arch=amd64&distro=debian-12", "cpe:2.3:a:cmake:cmake:3.25.1:*:*:*:*:*:*:*", "ukl:role=tool\nukl:cpe=candidate\n"},
-		"libx-dev": {"optional", "pkg:deb/debian/libx-dev@1?arch=amd64&distro=debian-12&upstream=x", "cpe:2.3:a:x:x:1:*:*:*:*:*:*:*", "ukl:role=possible\n"},
+		"cmake": {"excluded", "pkg:deb/debian/cmake@3.25.1-1?arch=amd64&distro=debian-12",
+			"cpe:2.3:a:cmake:cmake:3.25.1:*:*:*:*:*:*:*", "ukl:role=tool\nukl:cpe=candidate\n"},
+		"libx-dev": {"optional", "pkg:deb/debian/libx-dev@1?arch=amd64&distro=debian-12&upstream=x",
+			"cpe:2.3:a:x:x:1:*:*:*:*:*:*:*", "ukl:role=possible\n"},
 		"example.org/owner/module": {
-			"required", "pkg:golang/example.org/owner/module@v1.2.3", "cpe:2.3:a:owner:module:1.2.3:*:*:*:*:*:*:*", "ukl:go.sum=h1:x\n",
+			"required", "pkg:golang/example.org/owner/module@v1.2.3", "cpe:2.3:a:owner:module:1.2.3:*:*:*:*:*:*:*",
+			"ukl:go.sum=h1:x\n",
 		},
-		"stdlib":           {"required", "pkg:golang/stdlib@1.26.0", "cpe:2.3:a:golang:go:1.26.0:*:*:*:*:*:*:*", "ukl:role=module\n"},
-		"fork":             {"required", "", "cpe:2.3:a:fork:fork:1.0.0:*:*:*:*:*:*:*", "ukl:role=module\n"},
-		"linux-source-6.1": {"required", "pkg:deb/debian/linux-source-6.1@6.1.176-1?arch=all&distro=debian-12&upstream=linux", "cpe:2.3:o:linux:linux_kernel:6.1.176:*:*:*:*:*:*:*", "ukl:role=source\n"},
-		"server":           {"required", "", "", "ukl:role=program\n"},
+		"stdlib": {"required", "pkg:golang/stdlib@1.26.0", "cpe:2.3:a:golang:go:1.26.0:*:*:*:*:*:*:*",
+			"ukl:role=module\n"},
+		"fork": {"required", "", "cpe:2.3:a:fork:fork:1.0.0:*:*:*:*:*:*:*", "ukl:role=module\n"},
+		"linux-source-6.1": {"required", "pkg:deb/debian/linux-source-6.1@6.1.176-1?arch=all&distro=debian-12&upstream=linux",
+			"cpe:2.3:o:linux:linux_kernel:6.1.176:*:*:*:*:*:*:*", "ukl:role=source\n"},
+		"server": {"required", "", "", "ukl:role=program\n"},
 	} {
 		text := func(key string) string { s, _ := c[name][key].(string); return s }
 		if text("scope") != want.scope || text("purl") != want.purl || text("cpe") != want.cpe {
@@ -185,7 +206,8 @@ func TestCycloneDX(t *testing.T) {
 		t.Errorf("dependencies: %v", on)
 	}
 	p := c["linux-source-6.1"]["pedigree"].(map[string]any)
-	if diff := p["patches"].([]any)[0].(map[string]any)["diff"].(map[string]any); diff["url"] != "nixexprs/linux/patches/0001-x.patch" {
+	diff := p["patches"].([]any)[0].(map[string]any)["diff"].(map[string]any)
+	if diff["url"] != "nixexprs/linux/patches/0001-x.patch" {
 		t.Errorf("pedigree: %v", p)
 	}
 }
@@ -207,7 +229,8 @@ func TestUnknown(t *testing.T) {
 	i := sample()
 	for known, word := range map[bool]string{true: "complete", false: "unknown"} {
 		i.LinkKnown = known
-		want := []string{"image dependencies complete", "program-server dependencies " + word, "program-server assemblies unknown"}
+		want := []string{"image dependencies complete", "program-server dependencies " + word,
+			"program-server assemblies unknown"}
 		if got := aggregates(decode(t, i.CycloneDX())); !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -220,8 +243,10 @@ func TestUnknown(t *testing.T) {
 
 func TestUpstream(t *testing.T) {
 	for version, want := range map[string]string{
-		"1:1.2.13.dfsg-1": "1.2.13", "12.2.0-14+deb12u1": "12.2.0", "2.1.12-stable-8+deb12u1": "2.1.12-stable", "2.13+dfsg-7.1": "2.13",
-		"1.5.4+dfsg2-5+deb12u1": "1.5.4", "5.7-0.5~deb12u1": "5.7", "3.23+nmu1": "3.23", "1.3.3+ds-1": "1.3.3", "1.2~rc1-1": "1.2", "1.203": "1.203",
+		"1:1.2.13.dfsg-1": "1.2.13", "12.2.0-14+deb12u1": "12.2.0", "2.1.12-stable-8+deb12u1": "2.1.12-stable",
+		"2.13+dfsg-7.1":         "2.13",
+		"1.5.4+dfsg2-5+deb12u1": "1.5.4", "5.7-0.5~deb12u1": "5.7", "3.23+nmu1": "3.23", "1.3.3+ds-1": "1.3.3",
+		"1.2~rc1-1": "1.2", "1.203": "1.203",
 	} {
 		if got := upstream(version); got != want {
 			t.Errorf("%s: %s, want %s", version, got, want)

@@ -113,7 +113,8 @@ func (i Image) SPDX() any {
 		d.patch(c, ref, refs[n])
 	}
 	if i.program() >= 0 && !i.LinkKnown {
-		d.Relationships = append(d.Relationships, relationship{holder, "CONTAINS", unknown, "what was linked into the program is not known"})
+		d.Relationships = append(d.Relationships,
+			relationship{holder, "CONTAINS", unknown, "what was linked into the program is not known"})
 	}
 	for _, ref := range slices.Sorted(maps.Keys(texts)) {
 		name := strings.TrimPrefix(ref, "LicenseRef-Debian-")
@@ -218,7 +219,8 @@ func (d *spdxDocument) patch(c Component, ref, name string) {
 		}
 		file := fmt.Sprintf("SPDXRef-patch-%s-%d", name, n+1)
 		d.Files = append(d.Files, spdxFile{
-			ID: file, Name: "./" + p.File, Types: []string{"SOURCE"}, Checksums: []checksum{{"SHA1", p.SHA1}, {"SHA256", p.SHA256}},
+			ID: file, Name: "./" + p.File, Types: []string{"SOURCE"},
+			Checksums: []checksum{{"SHA1", p.SHA1}, {"SHA256", p.SHA256}},
 			Concluded: license, Copyright: unknown, Comment: p.Subject,
 		})
 		d.Relationships = append(d.Relationships, relationship{file, "PATCH_APPLIED", ref, ""})

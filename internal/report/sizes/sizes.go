@@ -109,7 +109,10 @@ func Dissect(path string, most int) (Program, error) {
 	}
 	slices.Sort(p.Kernel)
 	p.Kernel = slices.Compact(p.Kernel)
-	slices.SortFunc(p.Largest, func(a, b Part) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(p.Largest, func(a, b Part) int {
+		return cmp.Or(cmp.Compare(b.Size, a.Size),
+			cmp.Compare(a.Name, b.Name))
+	})
 	p.Largest = slices.Compact(p.Largest)
 	p.Largest = p.Largest[:min(len(p.Largest), most)]
 	return p, nil
@@ -182,6 +185,9 @@ func apart(symbols []elf.Symbol, addr, size uint64) []Part {
 		list = append(list, Part{s.Name, s.Size})
 		end = s.Value + s.Size
 	}
-	slices.SortStableFunc(list, func(a, b Part) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name)) })
+	slices.SortStableFunc(list, func(a, b Part) int {
+		return cmp.Or(cmp.Compare(b.Size, a.Size),
+			cmp.Compare(a.Name, b.Name))
+	})
 	return list
 }

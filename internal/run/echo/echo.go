@@ -71,7 +71,8 @@ type Mismatch struct {
 }
 
 func (e *Mismatch) Error() string {
-	return fmt.Sprintf("thread %d, round %d: byte %d came back as %#02x, not %#02x", e.Thread, e.Round, e.Offset, e.Got, e.Want)
+	return fmt.Sprintf("thread %d, round %d: byte %d came back as %#02x, not %#02x", e.Thread, e.Round, e.Offset, e.Got,
+		e.Want)
 }
 
 // ErrClosed is the end of a connection in the middle of a conversation.
@@ -117,7 +118,8 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 }
 
 func summarise(trips []time.Duration, o Options, took time.Duration) Summary {
-	s := Summary{Connections: o.Connections, Count: len(trips), Bytes: int64(len(trips)) * int64(o.Size), Seconds: took.Seconds()}
+	s := Summary{Connections: o.Connections, Count: len(trips), Bytes: int64(len(trips)) * int64(o.Size),
+		Seconds: took.Seconds()}
 	if len(trips) == 0 {
 		return s
 	}
@@ -214,7 +216,8 @@ func (f *first) Read(p []byte) (int, error) {
 func failure(err error, thread, round int, o Options) error {
 	var timeout net.Error
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err,
+		syscall.EPIPE):
 		err = ErrClosed
 	case errors.As(err, &timeout) && timeout.Timeout():
 		err = fmt.Errorf("no answer within %s: %w", o.Patience, err)

@@ -69,7 +69,8 @@ func TestRun(t *testing.T) {
 				return nil
 			}
 			s, err := Run(context.Background(), o)
-			if err != nil || s.Count != 20 || s.Bytes != int64(20*size) || s.Min <= 0 || s.Min > s.Median || s.Median > s.P99 || s.P99 > s.Max {
+			if err != nil || s.Count != 20 || s.Bytes != int64(20*size) || s.Min <= 0 || s.Min > s.Median || s.Median > s.P99 ||
+				s.P99 > s.Max {
 				t.Errorf("%s, %d bytes: %+v, %v", name, size, s, err)
 			}
 			want := int64(0)

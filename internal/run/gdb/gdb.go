@@ -80,7 +80,8 @@ func (e *Missing) Error() string { return fmt.Sprintf("there is no %s on this ma
 // Hint is the line that helps.
 func (e *Missing) Hint() string {
 	install := cmp.Or(distribution.Here().Install("gdb"), "install gdb")
-	return install + "; --gdb names another one, and `ukl run --gdb 1234` waits for any debugger that speaks gdb's protocol"
+	return install + "; --gdb names another one, and `ukl run --gdb 1234` waits for any debugger that speaks gdb's " +
+		"protocol"
 }
 
 // Find returns the gdb of a name or path.

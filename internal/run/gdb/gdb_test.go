@@ -13,7 +13,8 @@ import (
 func TestArgv(t *testing.T) {
 	c := Command{Program: "gdb", App: "/a", Kernel: "/my k", Address: "127.0.0.1:1", Breaks: []string{"main", "x.c:3"}}
 	want := []string{
-		"gdb", "/a", "-ex", `add-symbol-file "/my k"`, "-ex", "target remote 127.0.0.1:1", "-ex", "set trust-readonly-sections on",
+		"gdb", "/a", "-ex", `add-symbol-file "/my k"`, "-ex", "target remote 127.0.0.1:1", "-ex",
+		"set trust-readonly-sections on",
 		"-ex", "hbreak main", "-ex", "hbreak x.c:3", "-ex", "set trust-readonly-sections off", "-ex", "continue",
 	}
 	if got := c.Argv(); !slices.Equal(got, want) {
@@ -32,7 +33,8 @@ func build(t *testing.T, text string, flags ...string) string {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "x")
-	if out, err := exec.Command("gcc", append(flags, "-o", file, filepath.Join(dir, "x.c"))...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc", append(flags, "-o", file, filepath.Join(dir, "x.c"))...).
+		CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return file
@@ -48,7 +50,8 @@ func TestBreaks(t *testing.T) {
 			t.Errorf("%s: %q, %v", good, got, err)
 		}
 	}
-	for bad, hint := range map[string]string{"handel": `did you mean "handle"?`, "nothinglikeit": "FILE:LINE", "a\nquit": "FILE:LINE", "": "FILE:LINE"} {
+	for bad, hint := range map[string]string{"handel": `did you mean "handle"?`, "nothinglikeit": "FILE:LINE",
+		"a\nquit": "FILE:LINE", "": "FILE:LINE"} {
 		_, _, err := Breaks(file, []string{bad})
 		var none *NoFunction
 		if !errors.As(err, &none) || !strings.Contains(none.Hint(), hint) {

@@ -25,7 +25,8 @@ func tree(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Symlink("index.html", filepath.Join(dir, "www/link")), os.Mkdir(filepath.Join(dir, "www/empty"), 0o700)); err != nil {
+	if err := errors.Join(os.Symlink("index.html", filepath.Join(dir, "www/link")),
+		os.Mkdir(filepath.Join(dir, "www/empty"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -39,7 +40,8 @@ func TestAddFiles(t *testing.T) {
 	}
 	dir := tree(t)
 	var b bytes.Buffer
-	if _, err := addFiles(&b, []File{{"/etc/deep/conf", dir + "/conf"}, {"/srv", dir + "/www"}, {"/etc/other", dir + "/www/link"}}); err != nil {
+	if _, err := addFiles(&b, []File{{"/etc/deep/conf", dir + "/conf"}, {"/srv", dir + "/www"},
+		{"/etc/other", dir + "/www/link"}}); err != nil {
 		t.Fatal(err)
 	}
 	entry(&b, "TRAILER!!!", 0, nil)
@@ -91,7 +93,8 @@ func TestEtc(t *testing.T) {
 		has     []string
 		lacks   []string
 	}{
-		{nil, "user", []string{"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n", "http 80/tcp"}, []string{"mine"}},
+		{nil, "user", []string{"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n",
+			"http 80/tcp"}, []string{"mine"}},
 		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
 		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
 		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 ukl\n", "192.168.9.1 host\n"}, []string{"nameserver", "10.0.2."}},
@@ -151,7 +154,8 @@ func TestRootVolume(t *testing.T) {
 			t.Errorf("links to %q, not %q", c.got, c.want)
 		}
 	}
-	if _, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir + "/none", Guest: "/"}}}, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir + "/none", Guest: "/"}}},
+		nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that is not there: %v", err)
 	}
 }

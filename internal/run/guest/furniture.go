@@ -22,7 +22,8 @@ func etc(n qemu.Network) map[string]string {
 		"etc/passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
 		"etc/group":  "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n",
 		"etc/hosts":  fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s ukl\n%s host\n", address, gateway),
-		"etc/services": "ftp 21/tcp\nssh 22/tcp\ntelnet 23/tcp\nsmtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp www\nntp 123/udp\n" +
+		"etc/services": "ftp 21/tcp\nssh 22/tcp\ntelnet 23/tcp\nsmtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\n" +
+			"http 80/tcp www\nntp 123/udp\n" +
 			"https 443/tcp\nsyslog 514/udp\nhttp-alt 8080/tcp webcache\n",
 	}
 	if n.Tap == "" {

@@ -43,7 +43,8 @@ type Options struct {
 	// ever.
 	Patience time.Duration
 	Late     func(Late)
-	Started  func() // called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
+	// called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
+	Started func()
 }
 
 // Verdict is how the application ended.

@@ -23,7 +23,8 @@ func TestInitrd(t *testing.T) {
 	if !bytes.Contains(b, []byte("app\x00\x00two words\n\x00")) || !bytes.Contains(b, []byte("A=1\x00")) {
 		t.Error("the data is not in it")
 	}
-	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil); !bytes.Equal(b, again) {
+	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil); !bytes.Equal(b,
+		again) {
 		t.Error("equal arguments, different archives")
 	}
 	cpio, err := exec.LookPath("cpio")
@@ -43,8 +44,10 @@ func TestInitrd(t *testing.T) {
 		names = append(names, f[0]+" "+f[len(f)-1])
 	}
 	want := []string{
-		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/resolv.conf",
-		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxr-xr-x var", "drwxr-xr-x var/log", "lrwxrwxrwx /run", "drwxrwxrwt var/tmp", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env",
+		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd",
+		"-rw-r--r-- etc/resolv.conf",
+		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxr-xr-x var", "drwxr-xr-x var/log", "lrwxrwxrwx /run",
+		"drwxrwxrwt var/tmp", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env",
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("cpio reads %q", names)
@@ -67,8 +70,10 @@ func TestCmdline(t *testing.T) {
 		{Options{TSC: 5}, "tsc=reliable tsc_early_khz=5 " + fixed + " quiet"},
 		{Options{TSC: 5, Verbose: true}, "tsc=reliable tsc_early_khz=5 " + fixed},
 		{Options{TSC: 5, Machine: qemu.Machine{KVM: true}}, "tsc=reliable " + fixed + " quiet"},
-		{Options{TSC: 5, Machine: qemu.Machine{Extra: []string{"-icount", "shift=0"}}}, "tsc=reliable tsc_early_khz=1000000 " + fixed + " quiet"},
-		{Options{TSC: 5, Machine: qemu.Machine{Append: "debug x=1"}}, "tsc=reliable tsc_early_khz=5 " + fixed + " quiet debug x=1"},
+		{Options{TSC: 5, Machine: qemu.Machine{Extra: []string{"-icount", "shift=0"}}},
+			"tsc=reliable tsc_early_khz=1000000 " + fixed + " quiet"},
+		{Options{TSC: 5, Machine: qemu.Machine{Append: "debug x=1"}},
+			"tsc=reliable tsc_early_khz=5 " + fixed + " quiet debug x=1"},
 	} {
 		if got, want := c.o.cmdline(), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
 			t.Errorf("cmdline of %+v =\n%s\nwant\n%s", c.o, got, want)
@@ -87,7 +92,8 @@ func TestUndo(t *testing.T) {
 	if got := strings.Join(order, ""); got != "210" {
 		t.Errorf("undone in the order %s", got)
 	}
-	_, err := Run(t.Context(), Options{Program: qemu.Program{Argv: []string{"/nothere"}}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}})
+	_, err := Run(t.Context(), Options{Program: qemu.Program{Argv: []string{"/nothere"}}, Stdout: &bytes.Buffer{},
+		Stderr: &bytes.Buffer{}})
 	if err == nil || !strings.HasPrefix(err.Error(), "QEMU: ") {
 		t.Errorf("without a QEMU: %v", err)
 	}

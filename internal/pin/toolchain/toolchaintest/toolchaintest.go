@@ -38,7 +38,8 @@ func Archive(dir, pinned, version, sum string) (string, error) {
 	}
 	cmd := exec.Command(filepath.Join(tree, "bin/go"), "run", "cmd/distpack")
 	cmd.Dir = filepath.Join(tree, "src")
-	cmd.Env = append(os.Environ(), "GOROOT="+tree, "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off", "CGO_ENABLED=0", "PWD="+cmd.Dir)
+	cmd.Env = append(os.Environ(), "GOROOT="+tree, "GOTOOLCHAIN=local", "GOFLAGS=", "GOENV=off", "CGO_ENABLED=0",
+		"PWD="+cmd.Dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w: %s", cmd.Args, err, out)
 	}
