@@ -178,10 +178,12 @@ func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.O
 			}
 			o.Files = []guest.File{{Guest: besides, Host: filepath.Join(filepath.Dir(all[bench.Process].Root), "app")}}
 			o.Argv = slices.Concat([]string{companion, besides}, o.Argv[1:])
-		default:
+		case bench.Gate, bench.Bypass:
 			mine := a
 			mine.Entry = manifest.Calls(m)
 			o.Machine.Kernel, err = b.Kernel(c.Context, mine)
+		default:
+			return nil, fmt.Errorf("nothing makes a machine for mode %q", m)
 		}
 		if err == nil && tree == "" && override == "" {
 			tree, err = b.QEMU(c.Context)

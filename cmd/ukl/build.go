@@ -45,7 +45,8 @@ examples:
 				Usage: "copy the files into `DIR`; with --format, write to this file or directory"}},
 			&ofKind{oneOf(format.All()...), &cli.StringFlag{Name: "format",
 				Usage: "write a kernel, a CD, a disk or a container image: `" + format.Names("|") + "`"}},
-			&cli.StringFlag{Name: "append", Usage: "with --format iso, qcow2 or raw: add `WORDS` to the kernel's command line"},
+			&cli.StringFlag{Name: "append",
+				Usage: "with --format " + format.Booting() + ": add `WORDS` to the kernel's command line"},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages again and compare every byte"},
 			&cli.BoolFlag{Name: "check-all", Usage: "do this with all stages, also kernel and libc"},
 			debugKernel(),
@@ -132,7 +133,7 @@ func wantedFormat(c *cli.Context) (format.Format, error) {
 	}
 	if c.IsSet("append") && !kind.Boots() {
 		return "", exit.Errorf(exit.Usage, "--append is for files that boot by themselves").
-			WithHint("--format iso, qcow2 or raw")
+			WithHint("--format %s", format.Booting())
 	}
 	return kind, nil
 }

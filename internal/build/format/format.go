@@ -29,6 +29,18 @@ const (
 // All are the formats in the order in which help names them.
 func All() []Format { return []Format{BzImage, Vmlinux, ISO, QCOW2, Raw, OCI} }
 
+// Booting names the formats with a boot loader, as a sentence does: "a, b or c".
+func Booting() string {
+	var names []string
+	for _, f := range All() {
+		if f.Boots() {
+			names = append(names, string(f))
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
 // Names are all formats, with sep between them.
 func Names(sep string) string {
 	var names []string
@@ -77,12 +89,16 @@ func (f Format) Make(in Inputs) ([]byte, error) {
 		return os.ReadFile(in.Image.Vmlinux)
 	case OCI:
 		return container(in)
+	case ISO, Raw:
+		return in.disk()
+	case QCOW2:
+		d, err := in.disk()
+		if err != nil {
+			return nil, err
+		}
+		return disk.QCOW2(d), nil
 	}
-	d, err := in.disk()
-	if err != nil || f != QCOW2 {
-		return d, err
-	}
-	return disk.QCOW2(d), nil
+	return nil, fmt.Errorf("nothing makes a file of format %q", f)
 }
 
 func (in Inputs) disk() ([]byte, error) {

@@ -47,6 +47,9 @@ func TestMake(t *testing.T) {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
+	if _, err := Format("vmdk").Make(in); err == nil || err.Error() != `nothing makes a file of format "vmdk"` {
+		t.Errorf("vmdk: %v", err)
+	}
 	b, err := OCI.Make(in)
 	if err != nil || !strings.Contains(string(b), `"53/udp":{},"80/tcp":{}`) {
 		t.Errorf("oci: %v", err)

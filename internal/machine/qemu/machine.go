@@ -60,7 +60,8 @@ const (
 // Hardware of the guest, chosen by measurement; nothing else in ukl names a machine type. Under TCG the interval timer
 // and the interrupt controller of the PC can be left out because the kernel is told the TSC's frequency.
 const (
-	machineType = "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=on"
+	board       = "microvm,acpi=off"
+	machineType = board + ",pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=on"
 	cpuTCG      = "max"
 	// One thread for all processors of the guest. With a thread each, QEMU 7.2 now and then executes a breakpoint that the
 	// kernel has already taken out again (static keys): one boot in 40 on two processors died of "int3: 0000".
@@ -128,7 +129,7 @@ func ProbeArgs(guest, accelerator, cpu string) []string {
 	return []string{
 		"-no-user-config", "-nodefaults", "-no-reboot",
 		"-display", "none",
-		"-machine", "microvm,acpi=off,accel=" + accelerator,
+		"-machine", board + ",accel=" + accelerator,
 		"-cpu", cpu,
 		"-m", "32",
 		"-device", "isa-debug-exit,iobase=0xf4,iosize=1",
