@@ -47,6 +47,7 @@ type Machine struct {
 	Volumes  []Volume
 	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3".
 	Backends [Channels]string
+	Control  string   // likewise, of the control channel; "" is none
 	Monitor  string   // likewise, of the line that Watch follows; "" is none
 	Extra    []string // appended as they are
 }
@@ -92,14 +93,21 @@ func (m Machine) Args() []string {
 	if m.Initrd != "" {
 		args = append(args, "-initrd", m.Initrd)
 	}
-	args = append(args, "-device", "virtio-serial-device,max_ports=4")
+	ports := int(Channels) // with port 0, which QEMU keeps for a console
+	if m.Control != "" {
+		ports++
+	}
+	args = append(args, "-device", fmt.Sprintf("virtio-serial-device,max_ports=%d", ports))
 	for c := Stdin; c < Channels; c++ {
 		args = append(args, "-chardev", chardev(m.Backends[c], c.Name()))
 		if c == Log {
 			args = append(args, "-serial", "chardev:"+c.Name())
 			continue
 		}
-		args = append(args, "-device", fmt.Sprintf("virtserialport,nr=%d,chardev=%s,name=%[2]s,id=%[2]s", int(c)+1, c.Name()))
+		args = append(args, "-device", serialPort(int(c)+1, c.Name()))
+	}
+	if m.Control != "" {
+		args = append(args, "-chardev", chardev(m.Control, controlID), "-device", serialPort(int(Channels), controlID))
 	}
 	if m.Monitor != "" {
 		args = append(args, "-chardev", chardev(m.Monitor, monitorID), "-mon", "mode=control,chardev="+monitorID)
@@ -109,6 +117,14 @@ func (m Machine) Args() []string {
 		args = append(args, v.args(n)...)
 	}
 	return append(args, m.Extra...)
+}
+
+// controlID is the name of the control channel in the guest and of its chardev.
+const controlID = "ukl.control"
+
+// serialPort is a virtio serial port, which has its chardev's name.
+func serialPort(nr int, name string) string {
+	return fmt.Sprintf("virtserialport,nr=%d,chardev=%s,name=%[2]s,id=%[2]s", nr, name)
 }
 
 // chardev puts the id behind the backend's type: "socket,fd=3" becomes "socket,id=NAME,fd=3".

@@ -12,7 +12,7 @@ func machine() Machine {
 	m := Machine{
 		Kernel: "/k, 1", Initrd: "/i", Append: "console=ttyS0 quiet", Memory: 64, CPUs: 2,
 		Forwards: []Forward{{Addr: "127.0.0.1", Host: 5555, Guest: 80}, {Addr: "0.0.0.0", Host: 53, Guest: 53, UDP: true}},
-		Extra:    []string{"-s"}, Monitor: "socket,fd=8",
+		Extra:    []string{"-s"}, Control: "socket,fd=7", Monitor: "socket,fd=8",
 	}
 	for c := range Channels {
 		m.Backends[c] = "socket,fd=" + string(rune('3'+c))
@@ -35,13 +35,15 @@ func TestArgs(t *testing.T) {
 		{"-initrd", "/i"},
 		{"-append", "console=ttyS0 quiet"},
 		{"-accel", "tcg,thread=single"},
-		{"-device", "virtio-serial-device,max_ports=4"},
+		{"-device", "virtio-serial-device,max_ports=5"},
 		{"-chardev", "socket,id=ukl.stdin,fd=3"},
 		{"-device", "virtserialport,nr=1,chardev=ukl.stdin,name=ukl.stdin,id=ukl.stdin"},
 		{"-chardev", "socket,id=ukl.stdout,fd=4"},
 		{"-device", "virtserialport,nr=2,chardev=ukl.stdout,name=ukl.stdout,id=ukl.stdout"},
 		{"-chardev", "socket,id=ukl.stderr,fd=5"},
 		{"-device", "virtserialport,nr=3,chardev=ukl.stderr,name=ukl.stderr,id=ukl.stderr"},
+		{"-chardev", "socket,id=ukl.control,fd=7"},
+		{"-device", "virtserialport,nr=4,chardev=ukl.control,name=ukl.control,id=ukl.control"},
 		{"-chardev", "socket,id=ukl.monitor,fd=8"},
 		{"-mon", "mode=control,chardev=ukl.monitor"},
 		{"-chardev", "socket,id=ukl.log,fd=6"},
@@ -74,6 +76,14 @@ func TestArgs(t *testing.T) {
 	}
 	if len(args) > 0 {
 		t.Errorf("left over: %q", args)
+	}
+}
+
+func TestArgsWithoutControl(t *testing.T) {
+	m := machine()
+	m.Control = ""
+	if s := strings.Join(m.Args(), " "); !strings.Contains(s, "max_ports=4 ") || strings.Contains(s, "ukl.control") {
+		t.Errorf("without a control channel: %s", s)
 	}
 }
 

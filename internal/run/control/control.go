@@ -1,0 +1,178 @@
+// Package control is ukl's end of the control channel: lines of text between ukl and the guest's kernel about the time,
+// the application's start, its ports and its signals. The guest is not trusted: what it says can only be ignored, and
+// ukl never waits for it to read. Lines that ukl does not know are for a newer one.
+package control
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// longest is how long a line may be, with its end. A longer one is ignored.
+const longest = 256
+
+// Channel is the host's end. Its methods may be called from any goroutine.
+type Channel struct {
+	conn    *net.UnixConn
+	heard   chan struct{}
+	started chan struct{}
+	closed  chan struct{}
+	gone    sync.Once
+	asked   atomic.Bool // the guest has asked for the time, so it keeps a clock
+}
+
+// Pair makes a channel: the host's end, and the guest's for QEMU to inherit.
+func Pair() (host *net.UnixConn, guest *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	guest = os.NewFile(uintptr(fds[1]), "control")
+	file := os.NewFile(uintptr(fds[0]), "control")
+	defer file.Close()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		guest.Close()
+		return nil, nil, err
+	}
+	return conn.(*net.UnixConn), guest, nil
+}
+
+// Serve answers the guest until its end or Close. listening is called, once for each port and not concurrently, when
+// somebody in the guest listens on a TCP port.
+func Serve(conn *net.UnixConn, listening func(port int)) *Channel {
+	c := &Channel{conn: conn, heard: make(chan struct{}), started: make(chan struct{}), closed: make(chan struct{})}
+	go c.read(listening)
+	go c.watch()
+	return c
+}
+
+// Heard is closed when the guest has said anything: it has a kernel that knows the channel.
+func (c *Channel) Heard() <-chan struct{} { return c.heard }
+
+// Started is closed when the guest has said that the application was executed.
+func (c *Channel) Started() <-chan struct{} { return c.started }
+
+// Signal asks the guest to send a signal to the application. It fails if the guest does not take the request at once.
+func (c *Channel) Signal(n syscall.Signal) error {
+	return c.say(func(b []byte) []byte { return fmt.Appendf(b, "signal %d\n", n) })
+}
+
+// Close ends the channel.
+func (c *Channel) Close() {
+	c.gone.Do(func() { close(c.closed) })
+	c.conn.Close()
+}
+
+func (c *Channel) read(listening func(int)) {
+	heard := sync.OnceFunc(func() { close(c.heard) })
+	started := sync.OnceFunc(func() { close(c.started) })
+	ports := map[int]bool{}
+	for r := bufio.NewReaderSize(c.conn, longest); ; {
+		line, err := r.ReadSlice('\n')
+		for long := errors.Is(err, bufio.ErrBufferFull); long; long = errors.Is(err, bufio.ErrBufferFull) {
+			line = nil
+			_, err = r.ReadSlice('\n')
+		}
+		if err != nil {
+			return
+		}
+		switch words := strings.Fields(string(line)); {
+		case len(words) == 0:
+			continue
+		case len(words) == 1 && words[0] == "time":
+			c.asked.Store(true)
+			c.tellTime()
+		case len(words) == 1 && words[0] == "started":
+			started()
+		case len(words) == 3 && words[0] == "listen" && words[1] == "tcp":
+			n, err := strconv.ParseUint(words[2], 10, 16)
+			if port := int(n); err == nil && port != 0 && !ports[port] {
+				ports[port] = true
+				listening(port)
+			}
+		}
+		heard()
+	}
+}
+
+// tellTime says what the host's clock shows. A guest that does not read needs no answer.
+func (c *Channel) tellTime() {
+	_ = c.say(func(b []byte) []byte {
+		now := time.Now()
+		return fmt.Appendf(b, "time %d.%09d\n", now.Unix(), now.Nanosecond())
+	})
+}
+
+// say sends one line, made as late as possible, or nothing of it. The kernel takes so few bytes whole or not at all.
+func (c *Channel) say(line func([]byte) []byte) error {
+	raw, err := c.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var buf [64]byte
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = unix.Sendto(int(fd), line(buf[:0]), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	})
+	return errors.Join(err, failed)
+}
+
+// tick is how often watch looks.
+const tick = time.Second / 2
+
+// watch tells a guest that keeps a clock the time after a pause of the host, of which the guest's clock knows nothing.
+func (c *Channel) watch() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for before := now(); ; {
+		select {
+		case <-c.closed:
+			return
+		case <-t.C:
+		}
+		after := now()
+		c.look(before, after)
+		before = after
+	}
+}
+
+func (c *Channel) look(before, after clocks) {
+	if c.asked.Load() && paused(before, after) {
+		c.tellTime()
+	}
+}
+
+// clocks are the host's, since their beginnings.
+type clocks struct{ monotonic, boot, real time.Duration }
+
+func now() clocks {
+	read := func(clock int32) time.Duration {
+		var ts unix.Timespec
+		_ = unix.ClockGettime(clock, &ts) // every Linux has these clocks
+		return time.Duration(ts.Nano())
+	}
+	return clocks{read(unix.CLOCK_MONOTONIC), read(unix.CLOCK_BOOTTIME), read(unix.CLOCK_REALTIME)}
+}
+
+// jump is the difference between clocks that is not theirs.
+const jump = 100 * time.Millisecond
+
+// paused tells whether something happened between two looks, a tick apart: ukl or the host stood still, the host was
+// suspended, or somebody set its clock.
+func paused(before, after clocks) bool {
+	passed := after.monotonic - before.monotonic
+	jumped := func(d time.Duration) bool { return d > jump || d < -jump }
+	return passed > tick+jump || jumped(after.boot-before.boot-passed) || jumped(after.real-before.real-passed)
+}

@@ -1,0 +1,202 @@
+package control
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// open is a channel, the guest's end of it, and the ports of which the channel told.
+func open(t *testing.T) (*Channel, *os.File, <-chan int) {
+	t.Helper()
+	host, guest, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := make(chan int, 100)
+	c := Serve(host, func(port int) { ports <- port })
+	t.Cleanup(func() { guest.Close() })
+	t.Cleanup(c.Close)
+	return c, guest, ports
+}
+
+// closed tells whether a channel is, which takes no time once what closes it was answered.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// answered waits until all lines before were read, and returns what came back last.
+func answered(t *testing.T, guest *os.File, in *bufio.Reader) string {
+	t.Helper()
+	io.WriteString(guest, "time\n")
+	line, err := in.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+func TestTime(t *testing.T) {
+	c, guest, _ := open(t)
+	if closed(c.Heard()) || closed(c.Started()) {
+		t.Error("a guest was heard before it spoke")
+	}
+	before := time.Now()
+	line := answered(t, guest, bufio.NewReader(guest))
+	after := time.Now()
+	var sec, nsec int64
+	var digits string
+	if n, err := fmt.Sscanf(line, "time %d.%s\n", &sec, &digits); n != 2 || err != nil || len(digits) != 9 {
+		t.Fatalf("%q: %v", line, err)
+	}
+	fmt.Sscan(strings.TrimLeft(digits, "0"), &nsec)
+	if at := time.Unix(sec, nsec); at.Before(before) || at.After(after) {
+		t.Errorf("%s is not between %s and %s", at, before, after)
+	}
+}
+
+func TestStartedAndListen(t *testing.T) {
+	c, guest, ports := open(t)
+	in := bufio.NewReader(guest)
+	io.WriteString(guest, "listen tcp 80\n")
+	answered(t, guest, in)
+	if !closed(c.Heard()) || closed(c.Started()) {
+		t.Error("it was not heard, or has started too early")
+	}
+	io.WriteString(guest, "started\nlisten tcp 80\nlisten tcp 65535\nstarted\n")
+	answered(t, guest, in)
+	if !closed(c.Started()) || len(ports) != 2 || <-ports != 80 || <-ports != 65535 {
+		t.Errorf("started: %v, and %d ports are left", closed(c.Started()), len(ports))
+	}
+}
+
+// Nothing that a guest says harms anybody: what is wrong is ignored, and what comes after it is read.
+func TestRubbish(t *testing.T) {
+	c, guest, ports := open(t)
+	in := bufio.NewReader(guest)
+	for _, s := range []string{
+		"\n", "Started\n", "started now\n", "listen\n", "listen tcp\n", "listen tcp 0\n", "listen tcp 65536\n",
+		"listen tcp -1\n", "listen tcp 0x50\n", "listen udp 53\n", "listen tcp 80 81\n", "time 1.000000000\n", "signal 9\n",
+		"\x00\xff\xfe\n", "started\x00\n", strings.Repeat("started ", 1000) + "\n",
+		strings.Repeat("x", longest-1) + "\n", strings.Repeat("x", longest) + "\n",
+		strings.Repeat("x", longest) + "started\n", strings.Repeat("\xff", 1<<20) + "\n",
+	} {
+		io.WriteString(guest, s)
+	}
+	answered(t, guest, in)
+	if closed(c.Started()) || len(ports) != 0 {
+		t.Errorf("started: %v, ports: %d", closed(c.Started()), len(ports))
+	}
+	io.WriteString(guest, "started\nlisten tcp 80\n")
+	answered(t, guest, in)
+	if !closed(c.Started()) || <-ports != 80 {
+		t.Error("after rubbish a line was not read")
+	}
+}
+
+// A line that comes in pieces is one.
+func TestPieces(t *testing.T) {
+	c, guest, _ := open(t)
+	for _, s := range []string{"sta", "rted", "\n"} {
+		io.WriteString(guest, s)
+	}
+	<-c.Started()
+}
+
+// A guest that asks and never reads keeps nobody from reading on, and a signal to it is an error, not a wait.
+func TestDeafGuest(t *testing.T) {
+	c, guest, _ := open(t)
+	for range 20000 {
+		io.WriteString(guest, "time\n")
+	}
+	io.WriteString(guest, "started\n")
+	<-c.Started()
+	if err := c.Signal(syscall.SIGTERM); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("a signal for a full line: %v", err)
+	}
+}
+
+func TestSignal(t *testing.T) {
+	c, guest, _ := open(t)
+	if err := c.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(guest).ReadString('\n'); err != nil || line != "signal 15\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	c.Close()
+	if c.Signal(syscall.SIGTERM) == nil {
+		t.Error("a signal on a closed channel")
+	}
+}
+
+// The guest's end is not an error for anybody, and Close may come twice.
+func TestEnd(t *testing.T) {
+	c, guest, _ := open(t)
+	guest.Close()
+	if c.Signal(syscall.SIGTERM) == nil {
+		t.Error("a signal for nobody")
+	}
+	c.Close()
+	c.Close()
+}
+
+func TestPaused(t *testing.T) {
+	at := clocks{time.Hour, 2 * time.Hour, 3 * time.Hour}
+	after := func(monotonic, boot, real time.Duration) clocks {
+		return clocks{at.monotonic + monotonic, at.boot + boot, at.real + real}
+	}
+	for _, c := range []struct {
+		what string
+		at   clocks
+		want bool
+	}{
+		{"a tick", after(tick, tick, tick), false},
+		{"a tick a bit late", after(tick+jump/2, tick+jump/2, tick+jump/2), false},
+		{"the clock is slewed", after(tick, tick, tick+jump/2), false},
+		{"ukl stood still", after(2*tick, 2*tick, 2*tick), true},
+		{"the host was suspended", after(tick, tick+time.Hour, tick+time.Hour), true},
+		{"suspended, and the clock set back", after(tick, tick+time.Hour, tick), true},
+		{"the clock was set", after(tick, tick, tick+time.Hour), true},
+		{"the clock was set back", after(tick, tick, -time.Hour), true},
+	} {
+		if got := paused(at, c.at); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
+	}
+	if a, b := now(), now(); paused(a, b) || a.monotonic == 0 || b.real-a.real > time.Minute {
+		t.Errorf("%+v, then %+v", a, b)
+	}
+}
+
+// After a pause of ukl the guest is told the time, unless it never asked.
+func TestPauseIsTold(t *testing.T) {
+	for _, asks := range []bool{true, false} {
+		c, guest, _ := open(t)
+		in := bufio.NewReader(guest)
+		if asks {
+			answered(t, guest, in)
+		}
+		c.look(clocks{}, now())
+		if err := c.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		line, err := in.ReadString('\n')
+		if err != nil || strings.HasPrefix(line, "time ") != asks {
+			t.Errorf("asked: %v; told %q, %v", asks, line, err)
+		}
+	}
+}
