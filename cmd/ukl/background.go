@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -34,7 +36,8 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	if t.line.dashes {
 		args = append(append(args, "--"), t.line.rest...)
 	}
-	info, err := instances().Start(c.Context, c.String("name"), info, args)
+	info, err := instances().Start(c.Context, c.String("name"), info,
+		instance.Launch{Args: args, Grace: c.Duration("grace")})
 	var failed *instance.Failed
 	if errors.As(err, &failed) { // it has said why
 		fmt.Fprint(t.stderr, failed.Output)
@@ -147,12 +150,15 @@ func (t *tool) logs(c *cli.Context) error {
 
 func (t *tool) stopCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "stop",
-		Usage:       "end guests in the background",
-		UsageText:   "ukl stop NAME...",
-		Description: "Also removes a guest that has ended from the list of `ukl ps`.",
+		Name:      "stop",
+		Usage:     "end guests in the background",
+		UsageText: "ukl stop [--grace TIME] NAME...",
+		Description: `Sends SIGTERM to the applications and waits until the guests have ended. A second ` + "`ukl stop`" + ` of a guest ends it at
+once. Also removes a guest that has ended from the list of ` + "`ukl ps`.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "end all guests"},
+			&cli.DurationFlag{Name: "grace",
+				Usage: "let the application end by itself for up to `TIME`, instead of the --grace of its run; 0 ends it at once"},
 		},
 		BashComplete: t.completes(background, background),
 		Action:       t.stop,
@@ -160,6 +166,14 @@ func (t *tool) stopCommand() *cli.Command {
 }
 
 func (t *tool) stop(c *cli.Context) error {
+	var grace *time.Duration
+	if c.IsSet("grace") {
+		d, err := graceOf(c)
+		if err != nil {
+			return err
+		}
+		grace = &d
+	}
 	names := c.Args().Slice()
 	if c.Bool("all") {
 		list, err := instances().List()
@@ -172,11 +186,19 @@ func (t *tool) stop(c *cli.Context) error {
 	} else if len(names) == 0 {
 		return exit.Errorf(exit.Usage, "which guest?").WithHint("ukl stop NAME, or --all; `ukl ps` shows them")
 	}
-	var errs []error
-	for _, n := range names {
-		if err := instances().Stop(c.Context, n); err != nil {
-			errs = append(errs, err)
-		}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for i, n := range names {
+		all.Go(func() {
+			var forced bool
+			forced, errs[i] = instances().Stop(c.Context, n, grace)
+			if forced {
+				t.note(c, "%s did not end in time, so ukl ended it", n)
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }

@@ -101,7 +101,7 @@ func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o gues
 		case s := <-signals:
 			end(errDebugged)
 			<-ended
-			return interrupted{s.(syscall.Signal)}
+			return interrupted{signal: s.(syscall.Signal)}
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -115,6 +115,6 @@ func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o gues
 	case s := <-signals:
 		end(errDebugged)
 		<-ended
-		return interrupted{s.(syscall.Signal)}
+		return interrupted{signal: s.(syscall.Signal)}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,6 +28,8 @@ import (
 //	sleep TIME    hang                                  deaf                 ignore SIGTERM
 //	echo          serve one connection on the first forwarded port, in the background
 //	monitor TEXT  answer ukl on QEMU's monitor; TEXT are the registers    opens     the guest opens stdin
+//	control TEXT  a line on the control channel          hear                print ukl's next line there on stdout
+//	on N DO; DO   if ukl sends signal N: words as these
 //	say TEXT      a line on QEMU's own stderr           quit N               end with exit code N
 func fakeQEMU(args []string) int {
 	g, err := newFake(args)
@@ -52,10 +55,14 @@ type fake struct {
 	args     []string
 	options  map[string]string
 	channels map[string]*os.File
+	heard    chan string // lines on the control channel that are no signals
+	mu       sync.Mutex
+	on       map[string]string // what to do, by the number of a signal
 }
 
 func newFake(args []string) (*fake, error) {
-	g := &fake{args: args, options: map[string]string{}, channels: map[string]*os.File{}}
+	g := &fake{args: args, options: map[string]string{}, channels: map[string]*os.File{},
+		heard: make(chan string, 100), on: map[string]string{}}
 	for i, a := range args {
 		if !strings.HasPrefix(a, "-") || i+1 == len(args) {
 			continue
@@ -90,7 +97,30 @@ func newFake(args []string) (*fake, error) {
 			return nil, fmt.Errorf("no chardev %s", name)
 		}
 	}
+	if c := g.channels["ukl.control"]; c != nil {
+		go g.listen(c)
+	}
 	return g, nil
+}
+
+// listen does what is to be done for the signals that ukl sends.
+func (g *fake) listen(control *os.File) {
+	for sc := bufio.NewScanner(control); sc.Scan(); {
+		n, ok := strings.CutPrefix(sc.Text(), "signal ")
+		if !ok {
+			g.heard <- sc.Text()
+			continue
+		}
+		g.mu.Lock()
+		script := g.on[n]
+		g.mu.Unlock()
+		for line := range strings.SplitSeq(script, ";") {
+			word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if code, done := g.do(word, rest); done {
+				os.Exit(code)
+			}
+		}
+	}
 }
 
 func (g *fake) say(channel, format string, args ...any) {
@@ -156,6 +186,15 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 	case "opens":
 		fmt.Fprintf(g.channels["ukl.monitor"],
 			"{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"ukl.stdin\"}}\r\n")
+	case "control":
+		g.say("ukl.control", "%s\n", rest)
+	case "hear":
+		g.say("ukl.stdout", "ukl says %s\n", <-g.heard)
+	case "on":
+		n, script, _ := strings.Cut(rest, " ")
+		g.mu.Lock()
+		g.on[n] = script
+		g.mu.Unlock()
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	case "echo":

@@ -46,7 +46,7 @@ func TestHarnessCanFail(t *testing.T) {
 		"unknown":   {"boots", "unknown command"},
 		"condition": {"[frob] stop", "unknown condition"},
 		"signal":    {"signals INT 143 ukl run --accel tcg --kernel hangs", "exit code 130, not 143"},
-		"no line":   {"signals INT 130 ukl run --accel tcg --kernel seven", "no first line"},
+		"no line":   {"signals INT 130 ukl run --accel tcg --kernel seven", "no line before SIGINT"},
 		"closes":    {"closes 0 ukl run --accel tcg --kernel talks", "exit code 141, not 0"},
 		"alone":     {"exec sh -c 'sleep 30 >/dev/null 2>&1 &'\nalone", "a process is left"},
 	} {

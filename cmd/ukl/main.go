@@ -56,7 +56,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	}
 	t.line = parse(t.app(), args)
 	err := t.app().RunContext(ctx, t.line.args)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil && !t.decided {
 		err = context.Cause(ctx)
 	}
 	code := t.report(err)
@@ -72,6 +72,7 @@ type tool struct {
 	stdout, stderr io.Writer
 	line           line
 	own            *instance.Own // nil in the foreground
+	decided        bool          // the command's error says how it ended, even after an interruption
 	// kernelOf makes the kernel that is run, instead of Nix; nil but for `ukl kernel run`.
 	kernelOf func(*cli.Context, apps.App) (string, error)
 }
@@ -267,27 +268,54 @@ func dashed(name string) string {
 }
 
 // interrupted is the end by a signal from outside.
-type interrupted struct{ signal syscall.Signal }
+type interrupted struct {
+	signal syscall.Signal
+	again  <-chan struct{} // closed by another one
+}
 
 func (i interrupted) Error() string { return fmt.Sprintf("ended by a signal: %v", i.signal) }
+
+// request is an interruption that an application may follow by itself.
+type request struct{ interrupted }
+
+// Signal is what the application gets.
+func (r request) Signal() syscall.Signal { return r.signal }
+
+// Again is closed by another signal.
+func (r request) Again() <-chan struct{} { return r.again }
+
+func (r request) Unwrap() error { return r.interrupted }
 
 // interruptible returns a context that the usual signals end, with an interrupted as cause.
 func interruptible(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
+	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}
+	done := make(chan struct{})
 	go func() {
+		again := make(chan struct{})
 		select {
 		case s := <-signals:
-			cancel(interrupted{s.(syscall.Signal)})
-		case <-ctx.Done():
+			if i := (interrupted{s.(syscall.Signal), again}); s == syscall.SIGHUP {
+				cancel(i)
+			} else {
+				cancel(request{i})
+			}
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			close(again)
+		case <-done:
 		}
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		close(done)
 		cancel(errors.New("done"))
 	}
 }

@@ -30,7 +30,8 @@ func (t *tool) runCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "build what is missing and run an application in the foreground",
 		UsageText: "ukl run [OPTIONS] [APP|DIR|PROGRAM] [-- ARGUMENTS]",
-		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C ends the guest.
+		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C sends SIGINT to
+the application and waits for its end; a second Ctrl-C ends the guest at once.
 
 examples:
   ukl run multithreaded
@@ -45,6 +46,8 @@ examples:
 			&cli.BoolFlag{Name: "ipv6", Usage: "give the guest an IPv6 address, too"},
 		}, guestFlags(), []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
+			&cli.DurationFlag{Name: "grace", Value: 10 * time.Second,
+				Usage: "let the application end by itself for up to `TIME` after Ctrl-C or SIGTERM; 0 ends it at once"},
 			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second,
 				Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"},
@@ -60,6 +63,15 @@ examples:
 		BashComplete: t.completes(target, nil),
 		Action:       t.run,
 	}
+}
+
+// graceOf is the value of --grace; 0 where a command has no such option.
+func graceOf(c *cli.Context) (time.Duration, error) {
+	d := c.Duration("grace")
+	if d < 0 {
+		return 0, exit.Errorf(exit.Usage, "--grace %s: want a time, or 0", d)
+	}
+	return d, nil
 }
 
 // portFlag, guestFlags, accelFlag, modeFlag and machineFlags are options of commands that start a guest as the command
@@ -131,13 +143,28 @@ func (t *tool) run(c *cli.Context) error {
 	if t.own != nil {
 		o.StateDir = t.own.Dir()
 		o.Started = func() { t.own.Ready(portsOf(o.Machine)) }
+		grace := c.Duration("grace")
+		o.Grace = func() time.Duration { return t.own.Grace(grace) }
 	} else if c.Bool("detach") {
 		return t.detach(c, a, o)
 	}
 	if o.Late = func(l guest.Late) { t.tellLate(c, o, l) }; c.IsSet("gdb") || c.Bool("quiet") {
 		o.Patience = 0
 	}
+	if t.own == nil {
+		o.Stopping = func(grace time.Duration) {
+			t.note(c, "the application has up to %s to end; another Ctrl-C ends it at once", grace)
+		}
+	}
 	v, err := guest.Run(c.Context, o)
+	t.decided = true
+	var unheeded *guest.Unheeded
+	if errors.As(err, &unheeded) {
+		t.note(c, "%v, so ukl ended it", unheeded)
+		if err = unheeded.Request; t.own != nil {
+			t.own.Forced()
+		}
+	}
 	var died *guest.Died
 	if errors.As(err, &died) {
 		died.Where = t.inApp(c, a, o, died.Where)
@@ -318,7 +345,9 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	if c.IsSet("timeout") && o.Timeout <= 0 {
 		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
 	}
-	return o, nil
+	grace, err := graceOf(c)
+	o.Grace = func() time.Duration { return grace }
+	return o, err
 }
 
 // network connects the machine. Behind a tap the guest has an address of its own: there are no ports to forward.

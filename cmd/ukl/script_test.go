@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"ukl/internal/host/nix"
 	"ukl/internal/machine/qemu"
@@ -260,33 +261,40 @@ func command(ts *testscript.TestScript, args []string) (*exec.Cmd, *bufio.Reader
 // patience of verbs with a process that ought to end.
 const patience = 60 * time.Second
 
-// signals NAME CODE COMMAND ARGS... waits for the command's first line on stdout, sends it the signal, and demands its
-// exit code and that it ends within 5 seconds.
+// signals NAME[+NAME]... CODE COMMAND ARGS... waits for a line of the command on stdout before it sends each signal, and
+// demands its exit code and that it ends within 5 seconds.
 func signals(boots *atomic.Int64) verb {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < 3 {
-			ts.Fatalf("usage: signals NAME CODE COMMAND ARGS...")
+			ts.Fatalf("usage: signals NAME[+NAME]... CODE COMMAND ARGS...")
 		}
-		sig, ok := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP,
-			"KILL": syscall.SIGKILL}[args[0]]
-		if !ok {
-			ts.Fatalf("unknown signal %q", args[0])
+		var list []syscall.Signal
+		for name := range strings.SplitSeq(args[0], "+") {
+			sig, ok := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP,
+				"KILL": syscall.SIGKILL}[name]
+			if !ok {
+				ts.Fatalf("unknown signal %q", name)
+			}
+			list = append(list, sig)
 		}
 		cmd, out, stderr := command(ts, args[2:])
 		stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 		defer stop.Stop()
-		if _, err := out.ReadString('\n'); err != nil {
-			cmd.Wait()
-			ts.Fatalf("no first line: %v\n%s", err, stderr)
+		var start time.Time
+		for _, sig := range list {
+			if _, err := out.ReadString('\n'); err != nil {
+				cmd.Wait()
+				ts.Fatalf("no line before %s: %v\n%s", unix.SignalName(sig), err, stderr)
+			}
+			start = time.Now()
+			ts.Check(cmd.Process.Signal(sig))
 		}
-		start := time.Now()
-		ts.Check(cmd.Process.Signal(sig))
 		_, _ = io.Copy(io.Discard, out)
 		err := cmd.Wait()
 		if took := time.Since(start); took > 5*time.Second {
 			ts.Fatalf("it took %s to end", took)
 		}
-		if sig == syscall.SIGKILL {
+		if sig := list[len(list)-1]; sig == syscall.SIGKILL {
 			args[1] = strconv.Itoa(1000 + int(sig))
 		}
 		demand(ts, args[1], err)

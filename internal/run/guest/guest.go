@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,13 +21,14 @@ import (
 	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/console"
+	"ukl/internal/run/control"
 	"ukl/internal/run/tcprelay"
 )
 
 // Options describe a run.
 type Options struct {
 	Program qemu.Program
-	// Machine is complete but for Initrd, Append and Backends, which Run sets.
+	// Machine is complete but for what Run sets: Initrd, Append, Backends, Control, Monitor.
 	Machine qemu.Machine
 	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Argv    []string // the application's, from argv[0]
@@ -43,6 +45,10 @@ type Options struct {
 	// ever.
 	Patience time.Duration
 	Late     func(Late)
+	// Grace says how long the application may take to end when a Request has ended the context; nil is no time at all.
+	Grace func() time.Duration
+	// Stopping is called, once, if the application takes longer than a moment of its grace; may be nil.
+	Stopping func(grace time.Duration)
 	// called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
 	Started func()
 }
@@ -55,6 +61,26 @@ var (
 	ErrTimeout    = errors.New("the guest was still running")
 	ErrReaderGone = fmt.Errorf("the reader of stdout has gone away: %w", syscall.EPIPE)
 )
+
+// Request is a cause of the end of Run's context that the application may follow by itself: it gets the signal, and the
+// guest ends when the application does.
+type Request interface {
+	error
+	Signal() syscall.Signal
+	Again() <-chan struct{} // closed when whoever asked wants no more of the grace
+}
+
+// Unheeded is a guest that was stopped because its application did not follow a request.
+type Unheeded struct {
+	Request Request
+	Grace   time.Duration
+}
+
+func (e *Unheeded) Error() string {
+	return fmt.Sprintf("the application did not end within %s of %s", e.Grace, unix.SignalName(e.Request.Signal()))
+}
+
+func (e *Unheeded) Unwrap() error { return e.Request }
 
 // Late is a guest whose kernel has not started the application yet.
 type Late struct {
@@ -153,17 +179,23 @@ func environ(sets ...[]string) []string {
 	return env
 }
 
+// counts tells whether QEMU counts instructions, so that nothing may depend on the host's clock.
+func (o *Options) counts() bool { return slices.Contains(o.Machine.Extra, "-icount") }
+
 // cmdline is the kernel's command line.
 func (o *Options) cmdline() string {
 	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
 	switch {
-	case slices.Contains(o.Machine.Extra, "-icount"):
+	case o.counts():
 		words = append(words, "tsc_early_khz=1000000") // QEMU then counts 1 ns per instruction
 	case !o.Machine.KVM:
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
 	words = append(words,
 		"ip="+o.Machine.Network.IP(), "ukl.stdio=vport")
+	if o.Machine.Control != "" {
+		words = append(words, "ukl.control=vport")
+	}
 	if !o.Verbose {
 		words = append(words, "quiet")
 	}
@@ -224,7 +256,8 @@ func Shell(o Options) (string, error) {
 	return o.Program.Command(m.Args()), nil
 }
 
-// Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause.
+// Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause, unless that is a
+// Request and the guest ended by itself.
 func Run(ctx context.Context, o Options) (Verdict, error) {
 	r := &run{Options: o, journal: console.NewJournal()}
 	defer r.undo()
@@ -254,7 +287,8 @@ type run struct {
 	archive *os.File
 	console *console.Console
 	qemu    *qemu.Process
-	monitor *qemu.Monitor // nil if nobody wants to know
+	monitor *qemu.Monitor    // nil if nobody wants to know
+	control *control.Channel // nil if the guest has none
 }
 
 func (r *run) undo() {
@@ -328,10 +362,24 @@ func (r *run) openRelays() error {
 
 func (r *run) start() error {
 	files := append(r.console.GuestFiles(), r.archive)
-	m := r.Machine
-	m.Append = r.cmdline()
+	inherit := func(f *os.File) string {
+		files = append(files, f)
+		return fmt.Sprintf("socket,fd=%d", 3+len(files)-1)
+	}
+	m := &r.Machine
 	m.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(files)-1)
 	m.Backends = console.Backends()
+	var channel *net.UnixConn
+	if !r.counts() {
+		ours, theirs, err := control.Pair()
+		if err != nil {
+			return err
+		}
+		channel = ours
+		r.undos = append(r.undos, func() { ours.Close() })
+		defer theirs.Close()
+		m.Control = inherit(theirs)
+	}
 	var line *os.File
 	if r.Patience > 0 {
 		ours, theirs, err := socketpair()
@@ -341,14 +389,18 @@ func (r *run) start() error {
 		line = ours
 		r.undos = append(r.undos, func() { line.Close() })
 		defer theirs.Close()
-		files = append(files, theirs)
-		m.Monitor = fmt.Sprintf("socket,fd=%d", 3+len(files)-1)
+		m.Monitor = inherit(theirs)
 	}
+	m.Append = r.cmdline()
 	p, err := r.Program.Start(m.Args(), files)
 	if err != nil {
 		return err
 	}
 	r.qemu = p
+	if channel != nil {
+		r.control = control.Serve(channel, func(int) {})
+		r.undos = append(r.undos, r.control.Close)
+	}
 	if line != nil {
 		r.monitor = qemu.Watch(line)
 	}
@@ -403,11 +455,28 @@ func (l lossy) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// grace is how long a machine whose kernel has died may take to end by itself.
-const grace = 3 * time.Second
+// afterPanic is how long a machine whose kernel has died may take to end by itself.
+const afterPanic = 3 * time.Second
 
 // flush is how long the streams' readers may take to the last bytes of a guest that was stopped.
 const flush = time.Second
+
+// moment is how long an application may take to end before somebody wonders.
+const moment = time.Second
+
+// ask hands a request to the application. It is false where that is no request, or nobody is there to follow it.
+func (r *run) ask(cause error, u *Unheeded) bool {
+	if !errors.As(cause, &u.Request) || r.Grace == nil || r.control == nil {
+		return false
+	}
+	select {
+	case <-r.control.Started():
+	default:
+		return false
+	}
+	u.Grace = r.Grace()
+	return u.Grace > 0 && r.control.Signal(u.Request.Signal()) == nil
+}
 
 // wait follows the guest to its end, or makes one.
 func (r *run) wait(ctx context.Context) (Verdict, error) {
@@ -435,7 +504,10 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 		return Verdict{}, err
 	}
 	ended, written, dying := r.qemu.Done(), drained, r.journal.Dying()
-	var dead <-chan time.Time
+	var dead, slow, overdue <-chan time.Time
+	var again <-chan struct{}
+	interrupted := ctx.Done()
+	var unheeded Unheeded
 	for ended != nil || written != nil {
 		select {
 		case <-ended:
@@ -443,7 +515,7 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 		case <-written: // and so QEMU has closed its ends
 			written = nil
 		case <-dying:
-			dying, dead = nil, time.After(grace)
+			dying, dead = nil, time.After(afterPanic)
 		case <-dead:
 			r.qemu.Stop()
 			dead = nil
@@ -460,8 +532,21 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 			r.tellLate("")
 		case <-r.qemu.Stuck():
 			return stop(&Died{Reason: r.qemu.Failure(), Tail: r.journal.Tail(), Log: r.logName()})
-		case <-ctx.Done():
-			return stop(context.Cause(ctx))
+		case <-interrupted:
+			cause := context.Cause(ctx)
+			if !r.ask(cause, &unheeded) {
+				return stop(cause)
+			}
+			interrupted, again = nil, unheeded.Request.Again()
+			slow, overdue = time.After(moment), time.After(unheeded.Grace)
+		case <-slow:
+			if slow = nil; r.Stopping != nil {
+				r.Stopping(unheeded.Grace)
+			}
+		case <-overdue:
+			return stop(&unheeded)
+		case <-again:
+			return stop(unheeded.Request)
 		case <-limit:
 			return stop(ErrTimeout)
 		case err := <-r.console.Broken():

@@ -74,6 +74,8 @@ func TestCmdline(t *testing.T) {
 			"tsc=reliable tsc_early_khz=1000000 " + fixed + " quiet"},
 		{Options{TSC: 5, Machine: qemu.Machine{Append: "debug x=1"}},
 			"tsc=reliable tsc_early_khz=5 " + fixed + " quiet debug x=1"},
+		{Options{TSC: 5, Machine: qemu.Machine{Control: "socket,fd=3"}},
+			"tsc=reliable tsc_early_khz=5 " + fixed + " ukl.control=vport quiet"},
 	} {
 		if got, want := c.o.cmdline(), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
 			t.Errorf("cmdline of %+v =\n%s\nwant\n%s", c.o, got, want)

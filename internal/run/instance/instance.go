@@ -44,6 +44,8 @@ const (
 	infoFile   = "info.json"
 	outputFile = "output" // stdout and stderr, as they came
 	statusFile = "status"
+	graceFile  = "grace"    // how long its application may take to end; whoever stops it may write another one
+	forcedFile = "unheeded" // is there if it took longer
 )
 
 // Env tells a ukl that it is the one that an instance belongs to.
@@ -161,7 +163,7 @@ func (s Store) claim(name string) (*os.File, error) {
 	if l == nil || err != nil {
 		return nil, err
 	}
-	for _, f := range []string{infoFile, outputFile, statusFile} {
+	for _, f := range []string{infoFile, outputFile, statusFile, graceFile, forcedFile} {
 		if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.Close()
 			return nil, err
@@ -192,10 +194,16 @@ func (s Store) forget(name string, l *os.File) error {
 	return os.RemoveAll(dir)
 }
 
-// Start runs this very program once more in the background, with the same arguments, and returns when its guest has
-// started. name is the instance's; "" makes one of the application's. The end of ctx ends the instance, if its guest
-// has not started by then.
-func (s Store) Start(ctx context.Context, name string, info Info, args []string) (Info, error) {
+// Launch is how an instance is started.
+type Launch struct {
+	Args  []string      // of this very program, which runs once more
+	Grace time.Duration // that the application has to end, unless whoever stops it says otherwise
+}
+
+// Start runs this very program once more in the background and returns when its guest has started. name is the
+// instance's; "" makes one of the application's. The end of ctx ends the instance, if its guest has not started by
+// then.
+func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (Info, error) {
 	names := []string{name}
 	if name == "" {
 		names = []string{info.App}
@@ -223,12 +231,15 @@ func (s Store) Start(ctx context.Context, name string, info Info, args []string)
 		return info, err
 	}
 	defer output.Close()
+	if err := write(filepath.Join(dir, graceFile), how.Grace); err != nil {
+		return info, err
+	}
 	parent, child, err := pair()
 	if err != nil {
 		return info, err
 	}
 	defer parent.Close()
-	cmd := exec.Command("/proc/self/exe", args...)
+	cmd := exec.Command("/proc/self/exe", how.Args...)
 	cmd.Args[0] = "ukl"
 	cmd.Env = append(os.Environ(), Env+"="+dir)
 	cmd.Stdout, cmd.Stderr = output, output
@@ -245,7 +256,8 @@ func (s Store) Start(ctx context.Context, name string, info Info, args []string)
 	}
 	_, _ = parent.Write([]byte{1}) // one that has ended is seen below
 	defer context.AfterFunc(ctx, func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
+		_ = write(filepath.Join(dir, graceFile), time.Duration(0)) // without it there is some delay
+		_ = cmd.Process.Signal(syscall.SIGTERM)                    // one that has ended needs none
 		time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	})()
 	if n, _ := parent.Read(make([]byte, 1)); n == 1 {
@@ -315,6 +327,12 @@ func (o *Own) Ready(ports []string) {
 	o.ready.Close()
 }
 
+// Grace is how long the application may take to end; missing if that is not known.
+func (o *Own) Grace(missing time.Duration) time.Duration { return grace(o.dir, missing) }
+
+// Forced records that the guest did not end by itself.
+func (o *Own) Forced() { _ = write(filepath.Join(o.dir, forcedFile), true) }
+
 // End records the exit code.
 func (o *Own) End(code int) { _ = write(filepath.Join(o.dir, statusFile), code) }
 
@@ -371,29 +389,50 @@ func (s Store) Output(name string) (file, dir string, err error) {
 
 // Times of Stop.
 const (
-	patience = 10 * time.Second // to end by itself
+	patience = 10 * time.Second // to end once its guest has
 	look     = 20 * time.Millisecond
 )
 
-// Stop ends an instance and forgets it. One that does not end is killed, and its machine with it.
-func (s Store) Stop(ctx context.Context, name string) error {
+// grace is what is written of an instance's grace.
+func grace(dir string, missing time.Duration) time.Duration {
+	var d time.Duration
+	b, err := os.ReadFile(filepath.Join(dir, graceFile))
+	if err != nil || json.Unmarshal(b, &d) != nil {
+		return missing
+	}
+	return d
+}
+
+// Stop ends an instance and forgets it. Its application may take its own grace to end, or that of the caller if it is
+// not nil. forced is set if it took longer, so that the guest was stopped, or even its ukl killed.
+func (s Store) Stop(ctx context.Context, name string, other *time.Duration) (forced bool, err error) {
 	i, err := s.Get(name)
 	if err != nil {
-		return err
+		return false, err
 	}
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if i, err = s.end(ctx, i, sig); err != nil {
-			return err
+	defer func() {
+		if unknown := (*Unknown)(nil); errors.As(err, &unknown) {
+			err = nil // somebody else has stopped it at the same time
 		}
+	}()
+	if i, err = s.end(ctx, i, syscall.SIGTERM, other); err != nil {
+		return false, err
+	}
+	forced = i.Running
+	if i, err = s.end(ctx, i, syscall.SIGKILL, nil); err != nil {
+		return forced, err
 	}
 	if i.Running {
-		return fmt.Errorf("%s (process %d) does not end", name, i.PID)
+		return true, fmt.Errorf("%s (process %d) does not end", name, i.PID)
 	}
-	return s.forget(name, nil)
+	if _, err := os.Stat(filepath.Join(s.Dir, name, forcedFile)); err == nil {
+		forced = true
+	}
+	return forced, s.forget(name, nil)
 }
 
 // end sends a signal to a running instance and waits for its end. It returns what is then known of it.
-func (s Store) end(ctx context.Context, i Info, sig syscall.Signal) (Info, error) {
+func (s Store) end(ctx context.Context, i Info, sig syscall.Signal, other *time.Duration) (Info, error) {
 	if !i.Running {
 		return i, nil
 	}
@@ -408,12 +447,21 @@ func (s Store) end(ctx context.Context, i Info, sig syscall.Signal) (Info, error
 		return now, err
 	}
 	if now.PID != i.PID { // somebody has started it again
-		return s.end(ctx, now, sig)
+		return s.end(ctx, now, sig, other)
+	}
+	dir, limit := filepath.Join(s.Dir, i.Name), patience
+	if other != nil {
+		if err := write(filepath.Join(dir, graceFile), *other); err != nil {
+			return i, err
+		}
+	}
+	if sig == syscall.SIGTERM {
+		limit += grace(dir, 0)
 	}
 	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return i, err
 	}
-	for end := time.Now().Add(patience); i.Running && time.Now().Before(end); {
+	for end := time.Now().Add(limit); i.Running && time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
 			return i, context.Cause(ctx)

@@ -30,6 +30,15 @@ func TestMain(m *testing.M) {
 	case "hangs":
 		<-ended
 		os.Exit(143)
+	case "slow": // an application that takes its time
+		o.Ready(nil)
+		<-ended
+		grace := o.Grace(time.Hour)
+		fmt.Println("grace", grace)
+		if grace < time.Minute {
+			o.Forced()
+		}
+		os.Exit(143)
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	}
@@ -45,36 +54,39 @@ func TestMain(m *testing.M) {
 
 func TestLife(t *testing.T) {
 	s := Store{filepath.Join(t.TempDir(), "running")}
-	i, err := s.Start(t.Context(), "", Info{App: "app"}, []string{"serves"})
+	i, err := s.Start(t.Context(), "", Info{App: "app"}, Launch{Args: []string{"serves"}})
 	if err != nil || i.Name != "app" || !i.Running || i.PID == 0 || len(i.Ports) != 1 {
 		t.Fatalf("%+v, %v", i, err)
 	}
 	if taken := (*Taken)(nil); func() bool {
-		_, err = s.Start(t.Context(), "app", Info{App: "app"}, []string{"serves"})
+		_, err = s.Start(t.Context(), "app", Info{App: "app"}, Launch{Args: []string{"serves"}})
 		return !errors.As(err, &taken)
 	}() {
 		t.Errorf("a running name: %v", err)
 	}
-	second, err := s.Start(t.Context(), "", Info{App: "app"}, []string{"serves"})
+	second, err := s.Start(t.Context(), "", Info{App: "app"}, Launch{Args: []string{"serves"}})
 	if err != nil || second.Name != "app-2" {
 		t.Errorf("%+v, %v", second, err)
 	}
 	for _, name := range []string{"app", "app-2"} {
-		if err := s.Stop(t.Context(), name); err != nil {
-			t.Error(err)
+		if forced, err := s.Stop(t.Context(), name, nil); err != nil || forced {
+			t.Error(forced, err)
 		}
 	}
 	if list, err := s.List(); len(list) != 0 || err != nil {
 		t.Errorf("after stop: %+v, %v", list, err)
 	}
-	if unknown := (*Unknown)(nil); !errors.As(s.Stop(t.Context(), "app"), &unknown) {
+	if unknown := (*Unknown)(nil); func() bool {
+		_, err := s.Stop(t.Context(), "app", nil)
+		return !errors.As(err, &unknown)
+	}() {
 		t.Error("stopped twice")
 	}
 }
 
 func TestEnded(t *testing.T) {
 	s := Store{t.TempDir()}
-	if _, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"short"}); err != nil {
+	if _, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{"short"}}); err != nil {
 		t.Fatal(err)
 	}
 	var i Info
@@ -91,11 +103,11 @@ func TestEnded(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	// Its name is free, and its status gone.
-	i, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"serves"})
+	i, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{"serves"}})
 	if err != nil || !i.Running || i.Status != nil {
 		t.Errorf("%+v, %v", i, err)
 	}
-	if err := s.Stop(t.Context(), "x"); err != nil {
+	if _, err := s.Stop(t.Context(), "x", nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -103,14 +115,14 @@ func TestEnded(t *testing.T) {
 // One that never started leaves nothing, whether it failed or was not waited for.
 func TestNeverStarted(t *testing.T) {
 	s := Store{t.TempDir()}
-	_, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"fails"})
+	_, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{"fails"}})
 	if failed := (*Failed)(nil); !errors.As(err, &failed) || failed.Code != 3 || failed.Output != "a word\n" {
 		t.Errorf("%#v", err)
 	}
 	why := errors.New("Ctrl-C")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
-	if _, err := s.Start(ctx, "x", Info{App: "app"}, []string{"hangs"}); !errors.Is(err, why) {
+	if _, err := s.Start(ctx, "x", Info{App: "app"}, Launch{Args: []string{"hangs"}}); !errors.Is(err, why) {
 		t.Errorf("interrupted: %v", err)
 	}
 	if entries, err := os.ReadDir(s.Dir); len(entries) != 0 || err != nil {
@@ -118,24 +130,42 @@ func TestNeverStarted(t *testing.T) {
 	}
 }
 
+// The grace of whoever stops an instance counts more than its own.
+func TestGrace(t *testing.T) {
+	s := Store{t.TempDir()}
+	second := time.Second
+	for _, c := range []struct {
+		own    time.Duration
+		other  *time.Duration
+		forced bool
+	}{{time.Hour, nil, false}, {time.Hour, &second, true}, {time.Second, nil, true}} {
+		if _, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{"slow"}, Grace: c.own}); err != nil {
+			t.Fatal(err)
+		}
+		if forced, err := s.Stop(t.Context(), "x", c.other); err != nil || forced != c.forced {
+			t.Errorf("grace %s, then %v: forced %v, %v", c.own, c.other, forced, err)
+		}
+	}
+}
+
 func TestStopDeaf(t *testing.T) {
 	t.Parallel()
 	s := Store{t.TempDir()}
-	i, err := s.Start(t.Context(), "x", Info{App: "app"}, []string{"deaf"})
+	i, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{"deaf"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	why := errors.New("Ctrl-C")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
-	if err := s.Stop(ctx, "x"); !errors.Is(err, why) {
+	if _, err := s.Stop(ctx, "x", nil); !errors.Is(err, why) {
 		t.Errorf("interrupted: %v", err)
 	}
 	if now, err := s.Get("x"); err != nil || !now.Running || now.PID != i.PID {
 		t.Errorf("%+v, %v", now, err)
 	}
-	if err := s.Stop(t.Context(), "x"); err != nil {
-		t.Error(err)
+	if forced, err := s.Stop(t.Context(), "x", nil); err != nil || !forced {
+		t.Error(forced, err)
 	}
 	if err := syscall.Kill(i.PID, 0); err == nil {
 		var status syscall.WaitStatus // an orphan of this test's, unless somebody has waited for it
