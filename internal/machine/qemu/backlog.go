@@ -2,10 +2,12 @@ package qemu
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +67,17 @@ func (p *Process) Listen(forwards []Forward) {
 
 // widen looks once through QEMU's descriptors and takes what it has done out of want.
 func widen(pidfd, pid int, want map[string]bool) error {
+	return borrow(pidfd, pid, func(fd int) bool {
+		addr, port := listening(fd)
+		if name := fmt.Sprintf("%s:%d", addr, port); want[name] && unix.Listen(fd, backlog) == nil {
+			delete(want, name)
+		}
+		return len(want) == 0
+	})
+}
+
+// borrow calls f with QEMU's sockets, one by one, until f says that it is done.
+func borrow(pidfd, pid int, f func(fd int) bool) error {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -73,7 +86,7 @@ func widen(pidfd, pid int, want map[string]bool) error {
 	for _, e := range entries {
 		target, err := os.Readlink(filepath.Join(dir, e.Name()))
 		n, nerr := strconv.Atoi(e.Name())
-		if err != nil || nerr != nil || len(target) < 7 || target[:7] != "socket:" {
+		if err != nil || nerr != nil || !strings.HasPrefix(target, "socket:") {
 			continue
 		}
 		fd, err := unix.PidfdGetfd(pidfd, n, 0)
@@ -83,23 +96,24 @@ func widen(pidfd, pid int, want map[string]bool) error {
 		if err != nil {
 			return fmt.Errorf("pidfd_getfd: %w", err)
 		}
-		if name := listening(fd); want[name] && unix.Listen(fd, backlog) == nil {
-			delete(want, name)
-		}
+		done := f(fd)
 		unix.Close(fd)
+		if done {
+			return nil
+		}
 	}
 	return nil
 }
 
-// listening is the address that a socket listens on, as Forward.HostPort has it; "" if it does not.
-func listening(fd int) string {
+// listening is the IPv4 address and TCP port that a socket listens on; "" if it does not.
+func listening(fd int) (addr string, port int) {
 	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
-		return ""
+		return "", 0
 	}
-	addr, err := unix.Getsockname(fd)
-	in, ok := addr.(*unix.SockaddrInet4)
+	name, err := unix.Getsockname(fd)
+	in, ok := name.(*unix.SockaddrInet4)
 	if err != nil || !ok {
-		return ""
+		return "", 0
 	}
-	return fmt.Sprintf("%d.%d.%d.%d:%d", in.Addr[0], in.Addr[1], in.Addr[2], in.Addr[3], in.Port)
+	return netip.AddrFrom4(in.Addr).String(), in.Port
 }

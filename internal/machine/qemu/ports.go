@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -68,11 +69,6 @@ func Reserve(forwards []Forward) ([]Forward, error) {
 	}
 	for i, f := range list {
 		n, err := try(f)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			taken := &Taken{Forward: f}
-			taken.PID, taken.Program = holder(f, "/proc")
-			return nil, taken
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -86,21 +82,42 @@ func try(f Forward) (int, error) {
 	if f.UDP {
 		c, err := net.ListenPacket("udp4", f.HostPort())
 		if err != nil {
-			return 0, err
+			return 0, refused(f, err)
 		}
 		defer c.Close()
 		return c.LocalAddr().(*net.UDPAddr).Port, nil
 	}
-	family := "tcp4"
-	if f.V6() {
-		family = "tcp6"
-	}
-	l, err := net.Listen(family, f.HostPort())
+	l, err := Listen(f)
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Listen takes the host's side of a TCP forward.
+func Listen(f Forward) (*net.TCPListener, error) {
+	family := "tcp4"
+	if f.V6() {
+		family = "tcp6"
+	}
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // QEMU's sockets are no such ones, and Adopt needs options that these do not have
+	l, err := config.Listen(context.Background(), family, f.HostPort())
+	if err != nil {
+		return nil, refused(f, err)
+	}
+	return l.(*net.TCPListener), nil
+}
+
+// refused says who holds a port, if that is what is wrong with it.
+func refused(f Forward, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	taken := &Taken{Forward: f}
+	taken.PID, taken.Program = holder(f, "/proc")
+	return taken
 }
 
 // Listening tells whether something listens on a TCP port, without connecting: a debugger's port takes one connection

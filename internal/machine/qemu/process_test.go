@@ -2,11 +2,13 @@ package qemu
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,4 +183,160 @@ func TestListenChild(t *testing.T) {
 		fmt.Fprintln(out, addr.(*unix.SockaddrInet4).Port)
 	}
 	time.Sleep(time.Minute)
+}
+
+// adoption is a child with two sockets, Spare(0, 1) and Spare(1, 1), a listener of ours, and the address of the child's
+// first socket.
+func adoption(t *testing.T) (*Process, *net.TCPListener, string) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	child := Program{Argv: []string{os.Args[0], "-test.run=^TestAdoptChild$"}, Env: []string{"UKL_ADOPT_CHILD=1"}}
+	p, err := child.Start(nil, []*os.File{w})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	f := Spare(0, 1)
+	if _, err := fmt.Fscan(r, &f.Host, new(int)); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(Forward{Addr: "127.0.0.1", Guest: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return p, l, f.HostPort()
+}
+
+// Clients that connect all the time find somebody on the port before, while and after it changes hands.
+func TestAdopt(t *testing.T) {
+	p, l, _ := adoption(t)
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			c.Write([]byte("own"))
+			c.Close()
+		}
+	}()
+	who := func() string {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(b)
+	}
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					who()
+				}
+			}
+		})
+	}
+	if err := p.Adopt(Spare(251, 1), l); err == nil {
+		t.Error("a socket that is not there was adopted")
+	}
+	if got := who(); got != "own" {
+		t.Errorf("after an error %q answers", got)
+	}
+	if err := p.Adopt(Spare(1, 1), l); err != nil {
+		t.Error(err)
+	}
+	for range 100 {
+		if got := who(); got != "child" {
+			t.Errorf("%q answers", got)
+		}
+	}
+	close(done)
+	clients.Wait()
+	l.Close()
+	if got := who(); got != "child" {
+		t.Errorf("at last %q answers", got)
+	}
+	if _, err := Listen(Forward{Addr: "127.0.0.1", Host: l.Addr().(*net.TCPAddr).Port}); err == nil {
+		t.Error("the port is free")
+	}
+	six, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer six.Close()
+	if err := p.Adopt(Spare(0, 1), six.(*net.TCPListener)); err == nil {
+		t.Error("a port of IPv6 was given away")
+	}
+}
+
+// The move of one socket does not keep the child from its other one.
+func TestAdoptDoesNotBlock(t *testing.T) {
+	for range 20 {
+		p, l, other := adoption(t)
+		if err := p.Adopt(Spare(1, 1), l); err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.Dial("tcp", other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		if b, err := io.ReadAll(c); err != nil || string(b) != "child" {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+}
+
+// TestAdoptChild is the child of TestAdopt. Like QEMU it waits for all its sockets at once and then accepts, which may
+// block.
+func TestAdoptChild(t *testing.T) {
+	if os.Getenv("UKL_ADOPT_CHILD") == "" {
+		return
+	}
+	var sockets []unix.PollFd
+	for n := range 2 {
+		l, err := Listen(Spare(n, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := l.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(os.NewFile(3, "ports"), l.Addr().(*net.TCPAddr).Port)
+		sockets = append(sockets, unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN})
+	}
+	for {
+		if _, err := unix.Poll(sockets, -1); err != nil {
+			continue
+		}
+		for _, s := range sockets {
+			if s.Revents == 0 {
+				continue
+			}
+			if fd, _, err := unix.Accept(int(s.Fd)); err == nil {
+				unix.Write(fd, []byte("child"))
+				unix.Close(fd)
+			}
+		}
+	}
 }
