@@ -31,13 +31,16 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	if name := c.String("name"); name != "" && name != manifest.NameOf(name) {
 		return exit.Errorf(exit.Usage, "--name %q: want letters, digits and +._-", name)
 	}
-	info := instance.Info{App: a.Name, Ports: portsOf(o.Machine)}
+	info := instance.Info{App: a.Name, Ports: portsOf(o.Machine.Forwards), Waiting: portsOf(tcp(o.Machine.Forwards))}
 	args := t.line.args[1:]
 	if t.line.dashes {
 		args = append(append(args, "--"), t.line.rest...)
 	}
-	info, err := instances().Start(c.Context, c.String("name"), info,
-		instance.Launch{Args: args, Grace: c.Duration("grace")})
+	how := instance.Launch{Args: args, Grace: c.Duration("grace")}
+	if len(info.Waiting) > 0 {
+		how.Wait = c.Duration("wait")
+	}
+	info, err := instances().Start(c.Context, c.String("name"), info, how)
 	var failed *instance.Failed
 	if errors.As(err, &failed) { // it has said why
 		fmt.Fprint(t.stderr, failed.Output)
@@ -46,6 +49,9 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	if err != nil {
 		return err
 	}
+	if how.Wait > 0 && info.State == instance.Starting {
+		t.note(c, "after %s the application does not listen yet on %s", how.Wait, strings.Join(info.Waiting, ", "))
+	}
 	if c.Bool("json") {
 		return printJSON(t.stdout, info)
 	}
@@ -53,13 +59,18 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	return err
 }
 
-// portsOf lists a machine's ports as people write them.
-func portsOf(m qemu.Machine) []string {
+// portsOf lists forwards as people write them.
+func portsOf(forwards []qemu.Forward) []string {
 	ports := []string{}
-	for _, f := range m.Forwards {
+	for _, f := range forwards {
 		ports = append(ports, f.String())
 	}
 	return ports
+}
+
+// tcp are the forwards of which a guest can say that it listens.
+func tcp(forwards []qemu.Forward) []qemu.Forward {
+	return slices.DeleteFunc(slices.Clone(forwards), func(f qemu.Forward) bool { return f.UDP })
 }
 
 func (t *tool) psCommand() *cli.Command {
@@ -84,11 +95,12 @@ func (t *tool) ps(c *cli.Context) error {
 	}
 	w := tabwriter.NewWriter(t.stdout, 0, 0, 3, ' ', 0)
 	for _, i := range list {
-		state := "killed"
+		state := string(i.State)
 		switch {
 		case i.Running:
-			state = "running"
-		case i.Status != nil:
+		case i.Status == nil:
+			state = "killed"
+		default:
 			state = fmt.Sprintf("ended with %d", *i.Status)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Name, i.App, state, i.Started.Format(time.DateTime),
@@ -153,8 +165,8 @@ func (t *tool) stopCommand() *cli.Command {
 		Name:      "stop",
 		Usage:     "end guests in the background",
 		UsageText: "ukl stop [--grace TIME] NAME...",
-		Description: `Sends SIGTERM to the applications and waits until the guests have ended. A second ` + "`ukl stop`" + ` of a guest ends it at
-once. Also removes a guest that has ended from the list of ` + "`ukl ps`.",
+		Description: `Sends SIGTERM to the applications and waits until the guests have ended. Another ukl stop of a guest ends
+it at once. Also removes a guest that has ended from the list of ukl ps.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "end all guests"},
 			&cli.DurationFlag{Name: "grace",

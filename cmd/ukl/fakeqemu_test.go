@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +28,8 @@ import (
 //	mounts        print the volumes, from the initrd
 //	cat           copy stdin to stdout until it ends    flood N              N MiB on stdout
 //	sleep TIME    hang                                  deaf                 ignore SIGTERM
-//	echo          serve one connection on the first forwarded port, in the background
+//	echo [ADDR]   serve the forwarded TCP ports, or those of one address, in the background
+//	until FILE    wait for a file
 //	monitor TEXT  answer ukl on QEMU's monitor; TEXT are the registers    opens     the guest opens stdin
 //	control TEXT  a line on the control channel          hear                print ukl's next line there on stdout
 //	on N DO; DO   if ukl sends signal N: words as these
@@ -198,7 +201,12 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	case "echo":
-		return g.echo()
+		return g.echo(rest)
+	case "until":
+		end := time.Now().Add(patience) // the script may have failed
+		for _, err := os.Stat(rest); err != nil && time.Now().Before(end); _, err = os.Stat(rest) {
+			time.Sleep(10 * time.Millisecond)
+		}
 	case "say":
 		fmt.Fprintln(os.Stderr, rest)
 	case "quit":
@@ -211,27 +219,36 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 	return 0, false
 }
 
-// echo listens where hostfwd=tcp:ADDR:PORT-... says.
-func (g *fake) echo() (int, bool) {
-	_, rest, _ := strings.Cut(g.options["-netdev"], "hostfwd=tcp:")
-	addr, _, _ := strings.Cut(rest, "-")
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "qemu: Could not set up host forwarding rule '%s'\n", rest)
-		return 1, true
-	}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(c, c)
-				c.Close()
-			}()
+// echo listens where each hostfwd=tcp:ADDR:PORT-... says. ukl may take a listener to another address, which is an error
+// for who accepts then.
+func (g *fake) echo(only string) (int, bool) {
+	for option := range strings.SplitSeq(g.options["-netdev"], ",") {
+		rest, ok := strings.CutPrefix(option, "hostfwd=tcp:")
+		if !ok || !strings.HasPrefix(rest, only) {
+			continue
 		}
-	}()
+		addr, _, _ := strings.Cut(rest, "-")
+		var plain net.ListenConfig
+		plain.SetMultipathTCP(false)
+		l, err := plain.Listen(context.Background(), "tcp", addr)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "qemu: Could not set up host forwarding rule '%s'\n", rest)
+			return 1, true
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					time.Sleep(time.Millisecond)
+					continue
+				}
+				go func() {
+					_, _ = io.Copy(c, c)
+					c.Close()
+				}()
+			}
+		}()
+	}
 	return 0, false
 }
 
@@ -312,6 +329,46 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("nothing answers on port %s: %v", args[0], err)
+		}
+	}
+}
+
+// early ADDRESS:PORT FILE connects before the guest listens, which it does when FILE is there, and demands that all is
+// held until then, and that all that was said arrives.
+func early(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: early ADDRESS:PORT FILE")
+	}
+	const said = "said early"
+	var clients []*net.TCPConn
+	for n := range 50 {
+		c, err := net.Dial("tcp", args[0])
+		ts.Check(err)
+		defer c.Close()
+		_, err = io.WriteString(c, said)
+		ts.Check(err)
+		if clients = append(clients, c.(*net.TCPConn)); n%2 == 0 {
+			ts.Check(clients[n].CloseWrite())
+		}
+	}
+	for _, c := range []*net.TCPConn{clients[0], clients[1]} {
+		ts.Check(c.SetDeadline(time.Now().Add(100 * time.Millisecond)))
+		if n, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			ts.Fatalf("not held: %d bytes, %v", n, err)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), nil, 0o600))
+	for n, c := range clients {
+		ts.Check(c.SetDeadline(time.Now().Add(patience)))
+		b := make([]byte, len(said))
+		if _, err := io.ReadFull(c, b); err != nil || string(b) != said {
+			ts.Fatalf("connection %d: %q came back, %v", n, b, err)
+		}
+		if n%2 == 1 {
+			ts.Check(c.CloseWrite())
+		}
+		if n, err := c.Read(b); err != io.EOF {
+			ts.Fatalf("after its end %d bytes, %v", n, err)
 		}
 	}
 }

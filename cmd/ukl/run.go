@@ -52,6 +52,8 @@ examples:
 				Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"},
 				Usage: "run the guest in the background and print its name: see ps, logs, stop"},
+			&cli.DurationFlag{Name: "wait", Value: 30 * time.Second,
+				Usage: "with -d: return when the application listens on its TCP ports, but after `TIME` at the latest; 0 does not wait"},
 			&cli.StringFlag{Name: "name", Usage: "name of the guest in the background, instead of its application's: `NAME`"},
 			accelFlag(accel.Auto),
 			modeFlag(),
@@ -142,7 +144,11 @@ func (t *tool) run(c *cli.Context) error {
 	}
 	if t.own != nil {
 		o.StateDir = t.own.Dir()
-		o.Started = func() { t.own.Ready(portsOf(o.Machine)) }
+		ports := portsOf(o.Machine.Forwards)
+		o.Started = func() { t.own.Runs(ports) }
+		o.Progress = func(started bool, silent []qemu.Forward) {
+			t.own.Progress(portsOf(silent), started && len(silent) == 0)
+		}
 		grace := c.Duration("grace")
 		o.Grace = func() time.Duration { return t.own.Grace(grace) }
 	} else if c.Bool("detach") {
@@ -344,6 +350,9 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	}
 	if c.IsSet("timeout") && o.Timeout <= 0 {
 		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
+	}
+	if d := c.Duration("wait"); d < 0 {
+		return o, exit.Errorf(exit.Usage, "--wait %s: want a time, or 0", d)
 	}
 	grace, err := graceOf(c)
 	o.Grace = func() time.Duration { return grace }

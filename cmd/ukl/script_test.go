@@ -178,6 +178,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"taken":     taken,
 		"port":      port,
 		"serving":   serving,
+		"early":     early,
 		"datagrams": datagrams,
 		"sweep":     sweep,
 		"machine":   machine(boots),
@@ -261,8 +262,8 @@ func command(ts *testscript.TestScript, args []string) (*exec.Cmd, *bufio.Reader
 // patience of verbs with a process that ought to end.
 const patience = 60 * time.Second
 
-// signals NAME[+NAME]... CODE COMMAND ARGS... waits for a line of the command on stdout before it sends each signal, and
-// demands its exit code and that it ends within 5 seconds.
+// signals NAME[+NAME]... CODE COMMAND ARGS... waits for a line of the command on stdout before it sends each signal,
+// and demands its exit code and that it ends within 5 seconds.
 func signals(boots *atomic.Int64) verb {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < 3 {

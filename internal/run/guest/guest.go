@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,7 +23,6 @@ import (
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/console"
 	"ukl/internal/run/control"
-	"ukl/internal/run/tcprelay"
 )
 
 // Options describe a run.
@@ -49,8 +49,12 @@ type Options struct {
 	Grace func() time.Duration
 	// Stopping is called, once, if the application takes longer than a moment of its grace; may be nil.
 	Stopping func(grace time.Duration)
-	// called once when the machine has started and QEMU listens on its ports, from another goroutine; may be nil
+	// called once when the machine has started and its ports of the host are taken, from another goroutine; may be nil
 	Started func()
+	// Progress is called, from other goroutines but not concurrently, when the guest has started the application or
+	// listens on a port for the first time. silent are the forwards to TCP ports on which it does not listen yet. A
+	// guest that cannot tell is taken to listen. May be nil.
+	Progress func(started bool, silent []qemu.Forward)
 }
 
 // Verdict is how the application ended.
@@ -268,7 +272,7 @@ func Run(ctx context.Context, o Options) (Verdict, error) {
 		{"kernel log", r.openLog},
 		{"arguments", r.writeArguments},
 		{"console", r.openConsole},
-		{"ports", r.openRelays},
+		{"ports", r.openDoors},
 		{"QEMU", r.start},
 	} {
 		if err := step.do(); err != nil {
@@ -287,8 +291,12 @@ type run struct {
 	archive *os.File
 	console *console.Console
 	qemu    *qemu.Process
-	monitor *qemu.Monitor    // nil if nobody wants to know
+	monitor *qemu.Monitor    // nil if nobody wants to know anything of it
 	control *control.Channel // nil if the guest has none
+	doors   []*door
+
+	state   sync.Mutex // of what follows, and of the doors' silence
+	running bool       // the application has been started
 }
 
 func (r *run) undo() {
@@ -340,26 +348,6 @@ func (r *run) openConsole() error {
 	return nil
 }
 
-// openRelays listens where QEMU cannot, and gives QEMU a port of its own for each.
-func (r *run) openRelays() error {
-	for _, f := range r.Machine.Forwards {
-		if !f.V6() {
-			continue
-		}
-		inner, err := qemu.Reserve([]qemu.Forward{{Addr: "127.0.0.1", Guest: f.Guest}})
-		if err != nil {
-			return err
-		}
-		relay, err := tcprelay.Start(f.HostPort(), inner[0].HostPort())
-		if err != nil {
-			return err
-		}
-		r.undos = append(r.undos, relay.Close)
-		r.Machine.Forwards = append(r.Machine.Forwards[:len(r.Machine.Forwards):len(r.Machine.Forwards)], inner[0])
-	}
-	return nil
-}
-
 func (r *run) start() error {
 	files := append(r.console.GuestFiles(), r.archive)
 	inherit := func(f *os.File) string {
@@ -381,7 +369,7 @@ func (r *run) start() error {
 		m.Control = inherit(theirs)
 	}
 	var line *os.File
-	if r.Patience > 0 {
+	if r.Patience > 0 || channel != nil {
 		ours, theirs, err := socketpair()
 		if err != nil {
 			return err
@@ -392,17 +380,24 @@ func (r *run) start() error {
 		m.Monitor = inherit(theirs)
 	}
 	m.Append = r.cmdline()
-	p, err := r.Program.Start(m.Args(), files)
+	full := *m
+	for _, d := range r.doors {
+		if d.spare != (qemu.Forward{}) {
+			full.Forwards = append(slices.Clip(full.Forwards), d.spare)
+		}
+	}
+	p, err := r.Program.Start(full.Args(), files)
 	if err != nil {
 		return err
 	}
 	r.qemu = p
-	if channel != nil {
-		r.control = control.Serve(channel, func(int) {})
-		r.undos = append(r.undos, r.control.Close)
-	}
 	if line != nil {
 		r.monitor = qemu.Watch(line)
+	}
+	if channel != nil {
+		r.control = control.Serve(channel, r.listens)
+		r.undos = append(r.undos, r.control.Close)
+		go r.attend()
 	}
 	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
@@ -489,7 +484,7 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 	var late, registers <-chan time.Time
 	var ready <-chan struct{}
 	var answer <-chan string
-	if r.monitor != nil {
+	if r.Patience > 0 {
 		t := time.NewTimer(r.Patience)
 		defer t.Stop()
 		late, ready = t.C, r.monitor.Ready()

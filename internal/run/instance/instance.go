@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,8 +33,20 @@ type Info struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	Running bool      `json:"running"`
-	Status  *int      `json:"status,omitempty"` // ukl's exit code; nil while it runs, and of one that was killed
+	State   State     `json:"state"`
+	Waiting []string  `json:"waiting,omitempty"` // those of Ports on which the guest does not listen yet
+	Status  *int      `json:"status,omitempty"`  // ukl's exit code; nil while it runs, and of one that was killed
 }
+
+// State is how far an instance is.
+type State string
+
+// States of an instance.
+const (
+	Starting State = "starting" // the application has not been started, or does not listen on all of its TCP ports
+	Ready    State = "ready"
+	Ended    State = "ended"
+)
 
 // Store is the directory that holds the instances'.
 type Store struct{ Dir string }
@@ -198,11 +211,12 @@ func (s Store) forget(name string, l *os.File) error {
 type Launch struct {
 	Args  []string      // of this very program, which runs once more
 	Grace time.Duration // that the application has to end, unless whoever stops it says otherwise
+	Wait  time.Duration // until the guest is ready, once it has started; 0 does not wait
 }
 
-// Start runs this very program once more in the background and returns when its guest has started. name is the
-// instance's; "" makes one of the application's. The end of ctx ends the instance, if its guest has not started by
-// then.
+// Start runs this very program once more in the background and returns when its guest has started, and then is ready,
+// has ended or was waited for long enough. name is the instance's; "" makes one of the application's. The end of ctx
+// ends the instance, unless Start has returned.
 func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (Info, error) {
 	names := []string{name}
 	if name == "" {
@@ -250,7 +264,7 @@ func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (I
 	if err != nil {
 		return info, errors.Join(err, s.forget(info.Name, l))
 	}
-	info.PID, info.Started, info.Running = cmd.Process.Pid, time.Now(), true
+	info.PID, info.Started, info.Running, info.State = cmd.Process.Pid, time.Now(), true, Starting
 	if err := write(filepath.Join(dir, infoFile), info); err != nil {
 		return info, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), s.forget(info.Name, l))
 	}
@@ -260,11 +274,23 @@ func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (I
 		_ = cmd.Process.Signal(syscall.SIGTERM)                    // one that has ended needs none
 		time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	})()
-	if n, _ := parent.Read(make([]byte, 1)); n == 1 {
+	said := make([]byte, 1)
+	n, _ := parent.Read(said)
+	started := n == 1
+	if started && how.Wait > 0 {
+		if err = parent.SetReadDeadline(time.Now().Add(how.Wait)); err == nil {
+			n, err = parent.Read(said)
+		}
+	}
+	if n == 1 || errors.Is(err, os.ErrDeadlineExceeded) {
 		now, err := s.Get(info.Name)
 		return now, errors.Join(err, cmd.Process.Release())
 	}
 	_ = cmd.Wait()
+	if started && ctx.Err() == nil {
+		l.Close() // or it would seem to run
+		return s.Get(info.Name)
+	}
 	text, _ := os.ReadFile(output.Name())
 	if err := s.forget(info.Name, l); err != nil { // there never was such a guest
 		return info, err
@@ -276,11 +302,14 @@ func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (I
 }
 
 // pair is a channel between the process that starts an instance and the one that it is: a byte that info.json is
-// written, and one back that the guest runs.
+// written, and back one that the guest runs and one that it is ready.
 func pair() (parent, child *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil { // for deadlines
+		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
 	}
 	return os.NewFile(uintptr(fds[0]), "parent"), os.NewFile(uintptr(fds[1]), "child"), nil
 }
@@ -295,8 +324,14 @@ func write(file string, v any) error {
 
 // Own is the instance that this process is.
 type Own struct {
-	dir   string
-	ready *os.File
+	dir string
+
+	mu     sync.Mutex
+	parent *os.File // nil once it has been told all
+	known  bool     // info.json is there
+	runs   bool
+	told   bool // the parent knows that it runs
+	ready  bool
 }
 
 // Inherited returns the instance that this process was started as; nil if it was not.
@@ -308,23 +343,58 @@ func Inherited() *Own {
 	os.Unsetenv(Env)
 	unix.CloseOnExec(lockFD) // and stays open until this process has ended
 	unix.CloseOnExec(readyFD)
-	return &Own{dir, os.NewFile(readyFD, "ready")}
+	// Started as /proc/self/exe it would be called "exe", in ps(1) and where a port is taken.
+	_ = os.WriteFile("/proc/self/comm", []byte("ukl"), 0)
+	return &Own{dir: dir, parent: os.NewFile(readyFD, "ready")}
 }
 
 // Dir is where the guest may leave its files.
 func (o *Own) Dir() string { return o.dir }
 
-// Ready tells whoever started the instance that its guest runs, and which ports it has.
-func (o *Own) Ready(ports []string) {
-	_, _ = o.ready.Read(make([]byte, 1)) // until info.json is there, or whoever would write it has ended
+// Runs tells whoever started the instance that its guest runs, and which ports it has.
+func (o *Own) Runs(ports []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.runs = true
+	o.change(func(i *Info) { i.Ports = ports })
+}
+
+// Progress tells on which ports the guest does not listen yet, and whether that and all else is as it should be.
+func (o *Own) Progress(waiting []string, ready bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ready = o.ready || ready
+	o.change(func(i *Info) {
+		if i.Waiting = waiting; ready {
+			i.State = Ready
+		}
+	})
+}
+
+// change changes info.json, and tells the parent what is new.
+func (o *Own) change(f func(*Info)) {
+	if !o.known {
+		_, _ = o.parent.Read(make([]byte, 1)) // until info.json is there, or whoever would write it has ended
+		o.known = true
+	}
 	var i Info
 	file := filepath.Join(o.dir, infoFile)
 	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &i) == nil {
-		i.Ports = ports
-		_ = write(file, i) // without it the ports are those that were asked for
+		f(&i)
+		_ = write(file, i) // without it what was known before stays
 	}
-	_, _ = o.ready.Write([]byte{1}) // who does not wait need not know
-	o.ready.Close()
+	if o.parent == nil || !o.runs {
+		return
+	}
+	if !o.told {
+		o.told = true
+		_, _ = o.parent.Write([]byte{1}) // who does not wait need not know
+	}
+	if o.ready {
+		_, _ = o.parent.Write([]byte{1})
+		o.parent.Close()
+		o.parent = nil
+	}
 }
 
 // Grace is how long the application may take to end; missing if that is not known.
@@ -370,9 +440,12 @@ func (s Store) Get(name string) (Info, error) {
 	if err != nil {
 		return i, err
 	}
-	i.Running = l == nil
+	if i.Running = l == nil; i.Running && i.State == "" {
+		i.State = Ready // an owner that is older than the states says no more
+	}
 	if l != nil {
 		l.Close()
+		i.State, i.Waiting = Ended, nil
 		if b, err := os.ReadFile(filepath.Join(dir, statusFile)); err == nil {
 			_ = json.Unmarshal(b, &i.Status)
 		}

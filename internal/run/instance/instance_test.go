@@ -27,11 +27,13 @@ func TestMain(m *testing.M) {
 	switch os.Args[1] {
 	case "fails":
 		os.Exit(3)
+	case "hasty": // it is ready before anybody knows that it runs
+		o.Progress(nil, true)
 	case "hangs":
 		<-ended
 		os.Exit(143)
 	case "slow": // an application that takes its time
-		o.Ready(nil)
+		o.Runs(nil)
 		<-ended
 		grace := o.Grace(time.Hour)
 		fmt.Println("grace", grace)
@@ -42,7 +44,14 @@ func TestMain(m *testing.M) {
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	}
-	o.Ready([]string{"127.0.0.1:1:1"})
+	o.Runs([]string{"127.0.0.1:1:1"})
+	switch os.Args[1] {
+	case "listens":
+		o.Progress([]string{"127.0.0.1:1:1"}, false)
+		o.Progress(nil, true)
+	case "silent":
+		o.Progress([]string{"127.0.0.1:1:1"}, false)
+	}
 	if os.Args[1] == "short" {
 		o.End(7)
 		os.Exit(7)
@@ -127,6 +136,41 @@ func TestNeverStarted(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(s.Dir); len(entries) != 0 || err != nil {
 		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+func TestWait(t *testing.T) {
+	for _, c := range []struct {
+		how   string
+		wait  time.Duration
+		state State
+		left  int
+	}{
+		{"listens", time.Hour, Ready, 0}, {"hasty", time.Hour, Ready, 0}, {"short", time.Hour, Ended, 0},
+		{"silent", 100 * time.Millisecond, Starting, 1}, {"serves", 0, Starting, 0},
+	} {
+		s := Store{t.TempDir()}
+		i, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{c.how}, Wait: c.wait})
+		if err != nil || i.State != c.state || i.Running != (c.state != Ended) {
+			t.Errorf("%s: %+v, %v", c.how, i, err)
+		}
+		if now, err := s.Get("x"); err != nil || now.State != c.state || c.wait != 0 && len(now.Waiting) != c.left ||
+			len(now.Ports) != 1 {
+			t.Errorf("%s: then %+v, %v", c.how, now, err)
+		}
+		if _, err := s.Stop(t.Context(), "x", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	// Whoever is interrupted while it waits leaves nothing.
+	s := Store{t.TempDir()}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(300*time.Millisecond, func() { cancel(errors.New("Ctrl-C")) })
+	if _, err := s.Start(ctx, "x", Info{App: "app"}, Launch{Args: []string{"silent"}, Wait: time.Hour}); err == nil {
+		t.Error("not interrupted")
+	}
+	if list, err := s.List(); len(list) != 0 || err != nil {
+		t.Errorf("left: %+v, %v", list, err)
 	}
 }
 

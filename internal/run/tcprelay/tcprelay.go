@@ -1,52 +1,97 @@
-// Package tcprelay carries TCP connections from one address of the host to another: QEMU's user network does not listen
-// on IPv6 addresses. Each direction ends by itself, as between two programs. Close ends everything at once.
+// Package tcprelay carries TCP connections from one address of the host to another: where nobody listens yet, or where
+// QEMU's user network does not listen. Until it is opened it holds them. Each direction ends by itself, as between two
+// programs.
 package tcprelay
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // Relay is a listening port.
 type Relay struct {
-	listener net.Listener
+	listener *net.TCPListener
 	to       string
+	open     chan struct{}
+	opening  sync.Once
 
-	mu     sync.Mutex
-	open   map[net.Conn]bool
-	closed bool
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	retired bool
+	closed  bool
+	back    sync.WaitGroup // what carries from the other address
 }
 
-// Start listens on an address and carries what comes to another.
-func Start(from, to string) (*Relay, error) {
-	l, err := net.Listen("tcp", from)
-	if err != nil {
-		return nil, err
-	}
-	r := &Relay{listener: l, to: to, open: map[net.Conn]bool{}}
+// Start accepts what comes to l, which it owns from then on, and holds it until Open.
+func Start(l *net.TCPListener, to string) *Relay {
+	r := &Relay{listener: l, to: to, open: make(chan struct{}), conns: map[net.Conn]bool{}}
 	go r.accept()
-	return r, nil
+	return r
 }
 
-// Close ends the port and all connections.
-func (r *Relay) Close() {
-	r.listener.Close()
+// Open lets the connections through.
+func (r *Relay) Open() { r.opening.Do(func() { close(r.open) }) }
+
+// idle is how long a retired relay waits for one more connection: clients that are far away take a while from the first
+// packet to the last of the three that open a connection.
+const idle = time.Second
+
+// Retire gives the port away: somebody else listens there. Connections that are in the queue, or about to be there, are
+// still carried.
+func (r *Relay) Retire() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.retired = true
+	_ = r.listener.SetDeadline(time.Now().Add(idle)) // one that is closed needs none
+}
+
+// Close ends the port and all connections. What has come from the other side is passed on first, for at most as long as
+// patience says.
+func (r *Relay) Close(patience time.Duration) {
+	r.mu.Lock()
 	r.closed = true
-	for c := range r.open {
+	r.mu.Unlock()
+	r.listener.Close()
+	passed := make(chan struct{})
+	go func() {
+		r.back.Wait()
+		close(passed)
+	}()
+	select {
+	case <-passed:
+	case <-time.After(patience):
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
 		c.Close()
 	}
+	r.Open() // those that are held see their end
 }
 
 func (r *Relay) accept() {
 	for {
 		c, err := r.listener.Accept()
-		if err != nil {
+		switch {
+		case err == nil:
+			go r.carry(c)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			r.listener.Close()
 			return
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // there are too many files, or it has gone already
+			time.Sleep(10 * time.Millisecond)
 		}
-		go r.carry(c)
+		r.mu.Lock()
+		if r.retired {
+			_ = r.listener.SetDeadline(time.Now().Add(idle)) // one that is closed needs none
+		}
+		r.mu.Unlock()
 	}
 }
 
@@ -58,13 +103,23 @@ func (r *Relay) keep(c net.Conn) (done func(), ok bool) {
 		c.Close()
 		return nil, false
 	}
-	r.open[c] = true
+	r.conns[c] = true
 	return func() {
 		c.Close()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.open, c)
+		delete(r.conns, c)
 	}, true
+}
+
+// busy counts something that Close waits for. It is false after Close.
+func (r *Relay) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.back.Add(1)
+	}
+	return !r.closed
 }
 
 func (r *Relay) carry(from net.Conn) {
@@ -73,6 +128,12 @@ func (r *Relay) carry(from net.Conn) {
 		return
 	}
 	defer done()
+	<-r.open
+	if !r.busy() {
+		return
+	}
+	passed := sync.OnceFunc(r.back.Done)
+	defer passed()
 	to, err := net.Dial("tcp", r.to)
 	if err != nil {
 		reset(from)
@@ -85,7 +146,10 @@ func (r *Relay) carry(from net.Conn) {
 	defer done()
 	var both sync.WaitGroup
 	both.Go(func() { pour(to, from) })
-	both.Go(func() { pour(from, to) })
+	both.Go(func() {
+		pour(from, to)
+		passed()
+	})
 	both.Wait()
 }
 

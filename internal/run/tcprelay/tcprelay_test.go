@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,26 @@ func upper(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// relay is an open one from an address.
+func relay(t *testing.T, from, to string) *Relay {
+	t.Helper()
+	r := held(t, from, to)
+	r.Open()
+	return r
+}
+
+// held is one that holds what comes.
+func held(t *testing.T, from, to string) *Relay {
+	t.Helper()
+	l, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Start(l.(*net.TCPListener), to)
+	t.Cleanup(func() { r.Close(0) })
+	return r
+}
+
 func dial(t *testing.T, r *Relay) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", r.listener.Addr().String())
@@ -46,11 +67,7 @@ func dial(t *testing.T, r *Relay) *net.TCPConn {
 }
 
 func TestRelay(t *testing.T) {
-	r, err := Start("[::1]:0", upper(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := relay(t, "[::1]:0", upper(t))
 	for range 3 {
 		c := dial(t, r)
 		io.WriteString(c, "words")
@@ -60,7 +77,7 @@ func TestRelay(t *testing.T) {
 		}
 	}
 	waiting := dial(t, r)
-	r.Close()
+	r.Close(0)
 	if _, err := waiting.Read(make([]byte, 1)); err == nil {
 		t.Error("a connection outlives its relay")
 	}
@@ -76,11 +93,7 @@ func TestRelayToNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	r, err := Start("[::1]:0", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := relay(t, "[::1]:0", l.Addr().String())
 	c, err := net.Dial("tcp", r.listener.Addr().String()) // may see the end already
 	if err == nil {
 		defer c.Close()
@@ -89,7 +102,91 @@ func TestRelayToNobody(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("%v", err)
 	}
-	if _, err := Start(r.listener.Addr().String(), ""); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("a taken port: %v", err)
+}
+
+// What comes before the relay is opened waits, with all that it has said, even if it has said all.
+func TestHold(t *testing.T) {
+	r := held(t, "127.0.0.1:0", upper(t))
+	var clients []*net.TCPConn
+	for range 200 {
+		c := dial(t, r)
+		io.WriteString(c, "words")
+		c.CloseWrite()
+		clients = append(clients, c)
+	}
+	gone := dial(t, r)
+	gone.SetLinger(0)
+	gone.Close()
+	clients[0].SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := clients[0].Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it was not held: %v", err)
+	}
+	clients[0].SetReadDeadline(time.Now().Add(time.Minute))
+	r.Open()
+	r.Open()
+	for _, c := range clients {
+		if b, err := io.ReadAll(c); err != nil || string(b) != "WORDS" {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+}
+
+// A relay that is closed before it was opened ends what it holds.
+func TestHoldInVain(t *testing.T) {
+	r := held(t, "127.0.0.1:0", upper(t))
+	c := dial(t, r)
+	for accepted := false; !accepted; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		accepted = len(r.conns) == 1
+		r.mu.Unlock()
+	}
+	r.Close(time.Minute)
+	if b, err := io.ReadAll(c); len(b) != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// A retired relay takes what is in its queue, gives up its port, and carries on.
+func TestRetire(t *testing.T) {
+	r := relay(t, "127.0.0.1:0", upper(t))
+	before := dial(t, r)
+	r.Retire()
+	queued := dial(t, r)
+	for l := net.Listener(nil); l == nil; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if l, err = net.Listen("tcp", r.listener.Addr().String()); err == nil {
+			l.Close()
+		}
+	}
+	for _, c := range []*net.TCPConn{before, queued} {
+		io.WriteString(c, "words")
+		c.CloseWrite()
+		if b, err := io.ReadAll(c); err != nil || string(b) != "WORDS" {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+}
+
+// What the other side has sent before its end arrives, though the relay is closed at that end.
+func TestCloseFlushes(t *testing.T) {
+	const size = 8 << 20
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := relay(t, "127.0.0.1:0", l.Addr().String())
+	c := dial(t, r)
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		s.Write(make([]byte, size))
+		s.Close()
+		r.Close(time.Minute)
+	}()
+	if n, err := io.Copy(io.Discard, c); n != size || err != nil {
+		t.Errorf("%d bytes of %d, %v", n, size, err)
 	}
 }
