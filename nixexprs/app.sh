@@ -4,8 +4,8 @@
 #      glibc       include/ of the libc         include cflags cxxflags   one word a line
 # out  $out/objects/<source with / as @>.o
 #
-# Flags of all apps come first, so the app's own can override them. Position-independent code would only cost: the image is
-# linked at fixed addresses.
+# Flags of all apps come first, so the app's own can override them. Position-independent code would only cost: the image
+# is linked at fixed addresses.
 set -f
 newline='
 '

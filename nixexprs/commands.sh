@@ -8,8 +8,8 @@
 #                    linked.awk has them; none where the commands call no linker of the tree by its name
 # why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
 
-# All files are of the same time, as in the store: to make, none is older than what it was made from. Copied one after the other,
-# a released configure script would seem to need autoconf.
+# All files are of the same time, as in the store: to make, none is older than what it was made from. Copied one after
+# the other, a released configure script would seem to need autoconf.
 cp -R --preserve=timestamps /build/src/. /build/obj
 chmod -R u+w /build/obj
 cd /build/obj
@@ -45,12 +45,18 @@ commands=$build
     unset build result results cflags cxxflags ldflags source finish static script ld linked links
     printf '%s\n' "$commands" | while IFS= read -r command; do
         printf '+ %s\n' "$command"
-        sh -euc "$command" </dev/null || { printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2; exit 1; }
+        sh -euc "$command" </dev/null || {
+            printf 'error: this command of ukl.toml failed: %s\n' "$command" >&2
+            exit 1
+        }
     done
 )
 
 # relocatable FILE: an object of this machine
-relocatable() { readelf --file-header "$1" 2>/dev/null | awk '/Type:.*REL/ { r = 1 } /Machine:.*X86-64/ { m = 1 } END { exit !(r && m) }'; }
+relocatable() {
+    readelf --file-header "$1" 2>/dev/null |
+        awk '/Type:.*REL/ { r = 1 } /Machine:.*X86-64/ { m = 1 } END { exit !(r && m) }'
+}
 
 # parts FILE: the object files that it was linked from, as far as there are records
 parts() {

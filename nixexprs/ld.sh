@@ -1,5 +1,6 @@
 #!/bin/sh
-# ld.sh: a linker that keeps a record of each link, for commands.sh. On PATH it stands before the tree's, by their names.
+# ld.sh: a linker that keeps a record of each link, for commands.sh. On PATH it stands before the tree's, by their
+# names.
 # env  UKL_LINKS   directory of the records      UKL_LINKED   linked.awk
 # out  a record of each file that was linked: four lines, with its SHA-256, that of its code, its name and the directory
 #      that names are relative to; then its object files, as linked.awk has them

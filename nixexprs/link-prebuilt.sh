@@ -1,7 +1,9 @@
 # link-prebuilt.sh: linux/link.sh for a finished program: where that links the app, this one copies it.
-# env  app          the stage of prebuilt.sh or commands.sh      linux_link  linux/link.sh      objects  the linux-objects stage
+# env  app          the stage of prebuilt.sh or commands.sh      linux_link  linux/link.sh      objects  the
+#      linux-objects stage
 # out  as linux/link.sh
-# why  the kernel's part of the link is the same; only the two commands that make the app and what goes into the image differ
+# why  the kernel's part of the link is the same; only the two commands that make the app and what goes into the image
+#      differ
 
 mkdir /tmp/bin
 cat >/tmp/bin/g++ <<'END'

@@ -7,7 +7,10 @@ segments() { readelf --program-headers --wide "$1" | awk '/^  [A-Z_]+ +0x/ { $4 
 loads() { readelf --program-headers --wide "$1" | awk '/^  LOAD/ { print $2, $5 }'; }
 
 # begin FILE: where the first section is; before it are only headers
-begin() { readelf --sections --wide "$1" | sed -n 's/^  \[ *[0-9]*\] //p' | awk '/BITS|NOTE/ { print $4 }' | sort | sed -n '1s/^/0x/p'; }
+begin() {
+    readelf --sections --wide "$1" | sed -n 's/^  \[ *[0-9]*\] //p' |
+        awk '/BITS|NOTE/ { print $4 }' | sort | sed -n '1s/^/0x/p'
+}
 
 # same A B: both load the same bytes, but for headers. The second may leave zeros at a segment's end to the kernel.
 same() {

@@ -11,7 +11,8 @@ fi
 cd /build/obj/unpacked
 chmod -R u+rwX .
 set -- * .[!.]*
-if [ "$#" = 2 ] && [ -d "$1" ] && [ ! -L "$1" ] && [ ! -e "$2" ]; then cd "./$1"; fi # the second is a pattern that nothing fits
+# The second is a pattern that nothing fits.
+if [ "$#" = 2 ] && [ -d "$1" ] && [ ! -L "$1" ] && [ ! -e "$2" ]; then cd "./$1"; fi
 
 printf '%s\n' "$patches" | grep . >/build/obj/patches || true
 while IFS= read -r pattern; do

@@ -59,11 +59,12 @@ func run(args []string, stderr io.Writer) int {
 
 var errUsage = errors.New("usage")
 
-// sandboxed refuses a Nix build outside a sandbox: Nix can be told, or tell itself, to do without. Only a sandbox has its
-// build directory at /build.
+// sandboxed refuses a Nix build outside a sandbox: Nix can be told, or tell itself, to do without. Only a sandbox has
+// its build directory at /build.
 func sandboxed(getenv func(string) string) error {
 	if top := getenv("NIX_BUILD_TOP"); getenv("NIX_STORE") != "" && top != "/build" {
-		return fmt.Errorf("this build is not sandboxed (its directory is %s, not /build): set sandbox = true in nix.conf", top)
+		return fmt.Errorf("this build is not sandboxed (its directory is %s, not /build): set sandbox = true in nix.conf",
+			top)
 	}
 	return nil
 }

@@ -5,7 +5,8 @@
 #      NIX_BUILD_CORES  how many compilers run at once
 # out  out/lib          libc.a, libm.a, ..., crt1.o, crti.o, crtn.o
 #      out/include      headers of libc and of the kernel, complete: the compiler needs no other system headers
-# why  The source is seen at /build/src and built in /build/obj, fixed paths, so that no object can tell where it was made.
+# why  The source is seen at /build/src and built in /build/obj, fixed paths, so that no object can tell where it was
+#      made.
 set -eu
 
 : "${source:?}" "${out:?}" "${NIX_BUILD_CORES:=1}"
@@ -22,9 +23,11 @@ cat >"$obj/configparms" <<-'EOF'
 	MSGFMT = :
 EOF
 
+# libdir is Debian's, where iconv's modules (gconv) are.
 # configure OPTION...: the answers in the cache are those that would come from the machine instead of from the sources.
 configure() {
-	(cd "$obj" && ../src/configure --prefix=/usr --build=x86_64-linux-gnu --host=x86_64-linux-gnu "$@")
+	(cd "$obj" && ../src/configure --prefix=/usr --libdir=/usr/lib/x86_64-linux-gnu \
+		--build=x86_64-linux-gnu --host=x86_64-linux-gnu "$@")
 }
 
 # -fno-pie: a program that calls the kernel by a 32-bit displacement is not position independent.

@@ -4,6 +4,7 @@
 
 cd /build/src
 for p in "$patches"/*.patch; do
-    # Its exit code says only that there are remarks. What it says on stderr is that the tree has no git and no module for SPDX.
+    # Its exit code says only that there are remarks. What it says on stderr is that the tree has no git and no module
+    # for SPDX.
     perl scripts/checkpatch.pl --strict --terse --show-types --no-summary "$p" 2>/dev/null || true
 done

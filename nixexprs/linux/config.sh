@@ -1,6 +1,7 @@
 # linux/config.sh: look with Kconfig alone whether lines of configuration take effect.
-# env  source    the patched source, at /build/src as well      config     the lines in which ours differs from tinyconfig
-#      additions the lines to look at                           explain    kconfig/explain.c
+# env  source     the patched source, at /build/src as well
+#      config     the lines in which ours differs from tinyconfig
+#      additions  the lines to look at      explain  kconfig/explain.c
 # out  config    the complete configuration
 # why  kconfig/explain.c says which other options a line needs; the kernel's own conf drops such a line silently
 

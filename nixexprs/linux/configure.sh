@@ -3,12 +3,14 @@
 #      additions   lines of the application, or of a flavour, that come after them
 #      keep        not empty: .config is what these make, and is kept (linux/incremental.sh)
 # out  .config; make, the command and its options
-# why  fixed user, host and time, so that the same source gives the same bits; the environment's own variables must not reach make
+# why  fixed user, host and time, so that the same source gives the same bits; the environment's own variables must not
+#      reach make
 
 cat "$config" >/build/differences
 printf '%s\n' "$additions" | grep . >/build/additions || true
 unset config additions source
-export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:01 UTC 1970' KBUILD_BUILD_USER=ukl KBUILD_BUILD_HOST=ukl KBUILD_BUILD_VERSION=1
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:01 UTC 1970'
+export KBUILD_BUILD_USER=ukl KBUILD_BUILD_HOST=ukl KBUILD_BUILD_VERSION=1
 make="make -s -C /build/src O=/build/obj -j$NIX_BUILD_CORES"
 if [ "${keep:-}" ]; then return; fi
 
@@ -27,8 +29,8 @@ lost() {
     done <"$1"
 }
 
-# A kernel that silently lacks what was asked for is worse than none. Additions may switch off what they exclude of ours, but never
-# ring 0 itself.
+# A kernel that silently lacks what was asked for is worse than none. Additions may switch off what they exclude of
+# ours, but never ring 0 itself.
 lost=$(lost /build/additions)
 if [ -s /build/additions ]; then
     for line in $(lost /build/differences); do

@@ -1,8 +1,8 @@
 # linux/image.sh: make bzImage of a linked vmlinux.
 # env  link     the link stage      objects  the linux-objects stage; the kernel source is at /build/src
 # out  bzImage vmlinux System.map config
-# why  the kernel's own makefile does it, at the paths at which the objects were made, so that it finds them up to date and
-#      compiles only what depends on addresses in vmlinux
+# why  the kernel's own makefile does it, at the paths at which the objects were made, so that it finds them up to date
+#      and compiles only what depends on addresses in vmlinux
 
 cp -a "$objects/obj/." /build/obj
 chmod -R u+w /build/obj

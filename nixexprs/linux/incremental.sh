@@ -1,12 +1,13 @@
-# linux/incremental.sh: linux/objects.sh by hand, in a /build/obj that is kept: only what has changed is compiled. For work on the
-# kernel (ukl kernel build, run, check); no stage uses it.
+# linux/incremental.sh: linux/objects.sh by hand, in a /build/obj that is kept: only what has changed is compiled. For
+# work on the kernel (ukl kernel build, run, check); no stage uses it.
 # env  stage    linux/objects.sh, with its variables
 #      targets  what make is to make instead, one a line; "" is all that objects.sh makes
 #      cache    a directory for what the compiler has made of the same text before; "" is none
 # why  the stage's script as it is, so that flags and configuration are the stage's
 
-# A patch to a header makes the kernel's makefiles compile all that includes it, although few of these files then read otherwise to
-# the compiler. What it has warned of is compiled, and warned of, each time; what includes files that it does not read, too.
+# A patch to a header makes the kernel's makefiles compile all that includes it, although few of these files then read
+# otherwise to the compiler. What it has warned of is compiled, and warned of, each time; what includes files that it
+# does not read, too.
 if [ "$cache" ]; then
     mkdir /tmp/bin
     cat >/tmp/bin/gcc <<'END'

@@ -11,8 +11,8 @@
 #      objects    how many bytes of the app in memory each object file takes; none for a finished program
 #      linked     the paths of these files, as linked.awk has them; none where nobody knows them
 #      kernel-objects   the same of the kernel
-# why  two links, since the app calls the kernel and the kernel holds the app: the addresses of the kernel's functions do not
-#      depend on the app, which comes behind them. The last step proves that for every address that was used.
+# why  two links, since the app calls the kernel and the kernel holds the app: the addresses of the kernel's functions
+#      do not depend on the app, which comes behind them. The last step proves that for every address that was used.
 
 lib=/usr/lib/x86_64-linux-gnu
 gcc=/usr/lib/gcc/x86_64-linux-gnu/12
@@ -21,7 +21,8 @@ cd /build/obj
 set -- $(printf '%s\n' "$ldflags")
 for l in $libs; do set -- "$@" "-l$l"; done
 
-# The gates are absolute symbols. A CALL reaches them from the app's low addresses by a 32-bit displacement that wraps around.
+# The gates are absolute symbols. A CALL reaches them from the app's low addresses by a 32-bit displacement that wraps
+# around.
 awk '{ print "PROVIDE(" $1 " = 0x" $2 ");" }' "$objects/gates" >gates.ld
 echo "__ukl_syscall = ring0_$calls;" >>gates.ld
 
@@ -42,11 +43,15 @@ link() {
     shift
     # shellcheck disable=SC2046 # flags are words
     ld $(cat "$objects/obj/ldflags") --script="$objects/obj/arch/x86/kernel/vmlinux.lds" -o "$o" \
-        --whole-archive "$objects/obj/vmlinux.o" ring0_app.o "$objects/obj/init/version-timestamp.o" --no-whole-archive "$@"
+        --whole-archive "$objects/obj/vmlinux.o" ring0_app.o "$objects/obj/init/version-timestamp.o" \
+        --no-whole-archive "$@"
 }
 
 # symbols VMLINUX: what scripts/mksysmap keeps
-symbols() { nm -n "$1" | grep -v -e ' [aNUw] ' -e ' \$' -e ' \.L' -e ' __crc_' -e ' __kstrtab_' -e ' __kstrtabns_' -e ' L0$'; }
+symbols() {
+    nm -n "$1" |
+        grep -v -e ' [aNUw] ' -e ' \$' -e ' \.L' -e ' __crc_' -e ' __kstrtab_' -e ' __kstrtabns_' -e ' L0$'
+}
 
 # The table of symbols is in the image and moves what is behind it: link, make it, link again until its size is settled.
 size=
@@ -74,8 +79,8 @@ while read -r name address; do
     fi
 done <"$objects/gates"
 
-# sizes: of a linker's map, bytes and name of each object, the largest first. A line has a section's address (0 if it is not in
-# memory), its size, both in hexadecimal, and its file; the file's directory differs between stores.
+# sizes: of a linker's map, bytes and name of each object, the largest first. A line has a section's address (0 if it is
+# not in memory), its size, both in hexadecimal, and its file; the file's directory differs between stores.
 sizes() {
     awk '
     function number(hex, i, n) {

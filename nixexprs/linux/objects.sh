@@ -14,19 +14,22 @@ cd /build/obj
 # shellcheck disable=SC1090
 . "$configure"
 
-# The kernel's makefiles start a shell for each of the eight steps of a rule, most of which are empty in this configuration, and look
-# into each object for exported symbols that are static. Here an empty step costs nothing, and whoever changes the kernel looks.
+# The kernel's makefiles start a shell for each of the eight steps of a rule, most of which are empty in this
+# configuration, and look into each object for exported symbols that are static. Here an empty step costs nothing, and
+# whoever changes the kernel looks.
 set --
 if [ -z "${target:-}" ]; then
     # shellcheck disable=SC2016 # make's variables
-    set -- 'cmd=@$(if $(cmd_$(1)),set -e; $(echo-cmd) $($(quiet)redirect) $(delete-on-interrupt) $(cmd_$(1)),:)' cmd_check_local_export=
+    set -- 'cmd=@$(if $(cmd_$(1)),set -e; $(echo-cmd) $($(quiet)redirect) $(delete-on-interrupt) $(cmd_$(1)),:)'
+    set -- "$@" cmd_check_local_export=
 fi
 
 # V=0 and no -s: the names of the files compiled are the progress that ukl shows. vmlinux_o ends before the links.
 make -C /build/src O=/build/obj -j"$NIX_BUILD_CORES" "$@" "${target:-vmlinux_o}"
 
 # The variables that the kernel's Makefile exports to the makefiles below it, and the flags of its link.
-make -s --eval='ring0-env: ; @export -p >/build/obj/link.env; echo "$(KBUILD_LDFLAGS) $(LDFLAGS_vmlinux)" >/build/obj/ldflags' ring0-env
+make -s ring0-env --eval='ring0-env: ; @export -p >/build/obj/link.env; \
+    echo "$(KBUILD_LDFLAGS) $(LDFLAGS_vmlinux)" >/build/obj/ldflags'
 
 mkdir -p "$out/obj"
 cp .config "$out/config"
@@ -37,7 +40,8 @@ ld -r -t -o "$out/obj/vmlinux.o" --whole-archive $(ar t vmlinux.a | grep -vx ini
     --start-group lib/lib.a arch/x86/lib/lib.a --end-group >linked
 
 # What ld has named, but for the archives that it looked into.
-grep '\.o$' linked | sort -u | xargs size | awk '$1 ~ /^[0-9]+$/ && $4 > 0 { print $4, $6 }' | sort -k1,1nr -k2 >"$out/objects"
+grep '\.o$' linked | sort -u | xargs size |
+    awk '$1 ~ /^[0-9]+$/ && $4 > 0 { print $4, $6 }' | sort -k1,1nr -k2 >"$out/objects"
 
 # The variables of this derivation are among the exported ones; none may get out.
 sed -i '/\/nix\/store/d' link.env
@@ -59,8 +63,8 @@ if [ -z "${target:-}" ]; then below init init/version-timestamp.o; fi
 ld $(cat ldflags) --script=arch/x86/kernel/vmlinux.lds -o vmlinux.empty \
     --whole-archive "$out/obj/vmlinux.o" init/ring0_app.o init/version-timestamp.o --no-whole-archive
 
-# What image.sh needs to make bzImage: the boot directory with its objects, generated headers, fixdep. To compile them make wants a
-# kernel to compress; what depends on it is left out.
+# What image.sh needs to make bzImage: the boot directory with its objects, generated headers, fixdep. To compile them
+# make wants a kernel to compress; what depends on it is left out.
 if [ -z "${target:-}" ]; then
     mv vmlinux.empty vmlinux
     # shellcheck disable=SC2016 # make's variables

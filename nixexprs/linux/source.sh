@@ -1,8 +1,8 @@
 # linux/source.sh: unpack Debian's copy of the upstream kernel source and apply the series.
 # env  deb      the linux-source package: an ar archive that holds a tar that holds a tar
 #      patches  directory of the series, applied in the order of the file names
-# out  the patched source tree, without code that cannot take part: other processors, and drivers of hardware that a virtual
-#      machine does not have. Kconfig reads all of their Kconfig files.
+# out  the patched source tree, without code that cannot take part: other processors, and drivers of hardware that a
+#      virtual machine does not have. Kconfig reads all of their Kconfig files.
 # why  the store pays for every file, and so does everyone who builds this first
 
 mkdir "$out"

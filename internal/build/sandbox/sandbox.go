@@ -1,7 +1,7 @@
 // Package sandbox runs a command inside a tree of Debian binaries as if the tree were the machine: own user and mount
-// namespace, the tree read-only at /, and nothing else of the outside but /nix/store, /proc, /dev and an empty /build. The
-// paths that a build sees (/build/src, /build/obj, /usr/bin/gcc) are the same wherever it runs. Needs no privilege but
-// user namespaces, and works inside Nix's own sandbox.
+// namespace, the tree read-only at /, and nothing else of the outside but /nix/store, /proc, /dev and an empty /build.
+// The paths that a build sees (/build/src, /build/obj, /usr/bin/gcc) are the same wherever it runs. Needs no privilege
+// but user namespaces, and works inside Nix's own sandbox.
 package sandbox
 
 import (
@@ -39,7 +39,8 @@ type Options struct {
 }
 
 // ErrNamespaces is wrapped when the machine refuses user namespaces.
-var ErrNamespaces = errors.New("no user namespaces here (user.max_user_namespaces, kernel.unprivileged_userns_clone, AppArmor or a container's seccomp filter forbid them)")
+var ErrNamespaces = errors.New("no user namespaces here (user.max_user_namespaces, " +
+	"kernel.unprivileged_userns_clone, AppArmor or a container's seccomp filter forbid them)")
 
 // Run starts the command and returns its exit status; a command killed by signal N gives 128+N.
 func Run(o Options) (int, error) {
@@ -48,7 +49,8 @@ func Run(o Options) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(work)
-	cmd := exec.Command("/proc/self/exe", append([]string{Inside, o.Tree, work, o.Source, strings.Join(o.Binds, "\n")}, o.Args...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{Inside, o.Tree, work, o.Source, strings.Join(o.Binds, "\n")},
+		o.Args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
@@ -113,7 +115,8 @@ func dropCapabilities() error {
 		pid     int32
 	}{version: capabilityVersion3}
 	var none [2]struct{ effective, permitted, inheritable uint32 }
-	if _, _, e := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0); e != 0 {
+	if _, _, e := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)),
+		0); e != 0 {
 		return fmt.Errorf("dropping capabilities: %w", e)
 	}
 	return nil

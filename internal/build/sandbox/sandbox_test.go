@@ -62,7 +62,10 @@ func TestRunShowsOnlyTheTree(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit %d", code)
 	}
-	for _, want := range []string{"seen\n", "/build\n1000\n0022\n", "/build /usr/bin:/bin:/usr/sbin:/sbin C UTC 1\n", "read-only\n", "gone\n", "writable\n"} {
+	for _, want := range []string{
+		"seen\n", "/build\n1000\n0022\n", "/build /usr/bin:/bin:/usr/sbin:/sbin C UTC 1\n",
+		"read-only\n", "gone\n", "writable\n",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
@@ -102,8 +105,14 @@ func TestRunRefusesBindsElsewhere(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	got := environment([]string{"NIX_BUILD_CORES=3", "PATH=/evil", "TZ=Mars", "out=/nix/store/x", "TMP=/y", "NIX_STORE=/nix/store"})
-	for _, want := range []string{"NIX_BUILD_CORES=3", "out=/nix/store/x", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "TZ=UTC"} {
+	got := environment([]string{
+		"NIX_BUILD_CORES=3", "PATH=/evil", "TZ=Mars", "out=/nix/store/x", "TMP=/y",
+		"NIX_STORE=/nix/store",
+	})
+	for _, want := range []string{
+		"NIX_BUILD_CORES=3", "out=/nix/store/x", "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
+		"TZ=UTC",
+	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("no %s in %q", want, got)
 		}

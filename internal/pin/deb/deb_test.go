@@ -92,18 +92,26 @@ func TestDataRefuses(t *testing.T) {
 		{"empty", "not an ar archive", nil},
 		{"other file", "not an ar archive", []byte("#!/bin/sh\nexit 0\n")},
 		{"no version", "not debian-binary", archive(member("data.tar", plain))},
-		{"future version", "unknown format version", archive(member("debian-binary", []byte("3.0\n")), member("data.tar", plain))},
+		{
+			"future version", "unknown format version",
+			archive(member("debian-binary", []byte("3.0\n")), member("data.tar", plain)),
+		},
 		{"no data", "no data.tar member", archive(version, member("control.tar", nil))},
 		{"stray member", "unexpected member", archive(version, member("evil", nil), member("data.tar", plain))},
 		{"compression", "unknown compression", archive(version, member("data.tar.bz2", plain))},
 		{"garbage xz", "data.tar.xz", archive(version, member("data.tar.xz", []byte("not xz at all")))},
-		{"bad size", "bad member size", append([]byte(arMagic), []byte(fmt.Sprintf("%-16s%-12d%-6d%-6d%-8s%-10s`\n", "debian-binary", 0, 0, 0, "1", "-4"))...)},
+		{"bad size", "bad member size", append([]byte(arMagic),
+			[]byte(fmt.Sprintf("%-16s%-12d%-6d%-6d%-8s%-10s`\n", "debian-binary", 0, 0, 0, "1", "-4"))...)},
 		{"bad magic", "broken member header", append([]byte(arMagic), bytes.Repeat([]byte{' '}, arHeaderSize)...)},
 		{"cut header", "ends inside a member header", cut[:len(arMagic)+20]},
 		{"cut control", "archive ends inside", archive(version, member("control.tar", plain))[:200]},
 		{"cut data", "unexpected EOF", cut[:len(cut)-1600]},
 		{"declared too small", "unexpected EOF", archive(version, append(member("data.tar", plain[:300]), plain[300:]...))},
-		{"declared too large", "archive ends inside", append(archive(version), bytes.Replace(member("control.tar", nil), []byte("0         `"), []byte("9999999999`"), 1)...)},
+		{
+			"declared too large", "archive ends inside",
+			append(archive(version), bytes.Replace(member("control.tar", nil), []byte("0         `"), []byte("9999999999`"),
+				1)...),
+		},
 	} {
 		tr, err := Data(bytes.NewReader(c.in), 1<<20)
 		if err == nil {
@@ -124,7 +132,10 @@ func TestDataStopsABomb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, bomb := range map[string][]byte{"data.tar": plain, "data.tar.gz": gz(plain), "data.tar.zst": zst(plain), "data.tar.xz": xz} {
+	for name, bomb := range map[string][]byte{
+		"data.tar": plain, "data.tar.gz": gz(plain), "data.tar.zst": zst(plain),
+		"data.tar.xz": xz,
+	} {
 		for limit, want := range map[int64]error{1 << 20: ErrTooBig, 8 << 20: nil} {
 			tr, err := Data(bytes.NewReader(archive(version, member(name, bomb))), limit)
 			if err == nil {
@@ -133,7 +144,8 @@ func TestDataStopsABomb(t *testing.T) {
 				}
 			}
 			if !errors.Is(err, want) {
-				t.Errorf("%s: a member of %d bytes that holds 4 MiB, under a limit of %d: %v; want %v", name, len(bomb), limit, err, want)
+				t.Errorf("%s: a member of %d bytes that holds 4 MiB, under a limit of %d: %v; want %v", name, len(bomb), limit, err,
+					want)
 			}
 		}
 	}

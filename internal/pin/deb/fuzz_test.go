@@ -42,12 +42,16 @@ func FuzzData(f *testing.F) {
 	plain := func(name, body string) []byte {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
-		if err := errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(body))}), func() error { _, err := io.WriteString(w, body); return err }(), w.Close()); err != nil {
+		if err := errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(body))}),
+			func() error { _, err := io.WriteString(w, body); return err }(), w.Close()); err != nil {
 			f.Fatal(err)
 		}
 		return b.Bytes()
 	}("./usr/x", "hello")
-	for name, data := range map[string][]byte{"data.tar": plain, "data.tar.gz": gz(plain), "data.tar.zst": zst(plain), "data.tar.xz": xzHello} {
+	for name, data := range map[string][]byte{
+		"data.tar": plain, "data.tar.gz": gz(plain), "data.tar.zst": zst(plain),
+		"data.tar.xz": xzHello,
+	} {
 		f.Add(archive(version, member("control.tar.xz", []byte("odd")), member(name, data)))
 	}
 	f.Add(append([]byte(arMagic), version[:40]...))

@@ -33,7 +33,8 @@ func FuzzBuild(f *testing.F) {
 		dir := t.TempDir()
 		out := filepath.Join(dir, "out")
 		deb := pkg(t, "f.deb", entries...)
-		if err := Build(out, []string{deb}); err != nil && (strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "f.deb: ")) {
+		if err := Build(out, []string{deb}); err != nil &&
+			(strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "f.deb: ")) {
 			t.Errorf("not one sentence about the package: %v", err)
 		}
 		if list, err := os.ReadDir(dir); err != nil || len(list) > 1 {

@@ -39,7 +39,10 @@ var dropped = []string{
 }
 
 // skeleton are the mount points that package enter needs in a read-only root.
-var skeleton = []string{"build", "dev", "etc", "nix/store", "proc", "root", "sys", "tmp", "usr/bin", "usr/lib", "usr/sbin"}
+var skeleton = []string{
+	"build", "dev", "etc", "nix/store", "proc", "root", "sys", "tmp", "usr/bin", "usr/lib",
+	"usr/sbin",
+}
 
 // etc are the files that Debian's postinst scripts or installer write. uid and gid 1000 and 100 are the Nix sandbox's.
 var etc = map[string]string{
@@ -232,7 +235,7 @@ func clean(name string) (string, error) {
 		return "", errors.New("absolute path")
 	}
 	if slices.Contains(strings.Split(name, "/"), "..") {
-		return "", errors.New("path with ..")
+		return "", errors.New("\"..\" is part of the path")
 	}
 	return merge(path.Clean(name)), nil
 }

@@ -109,7 +109,8 @@ func TestBuildMerges(t *testing.T) {
 		folder("./"), folder("./bin/"), mode(reg("./bin/tool", "tool"), 0o4755), symlink("./lib64/ld.so", "/lib/x/ld.so"),
 		reg("./lib/x/ld.so", "ld"), reg("./usr/share/doc/a/copyright", "dropped"), reg("./usr/share/man/man1/a.1", "dropped"))
 	b := pkg(t, "b.deb",
-		folder("./usr/"), folder("./usr/bin/"), mode(reg("./usr/bin/gawk", "awk"), 0o755), hard("./usr/bin/gawk-5", "./usr/bin/gawk"),
+		folder("./usr/"), folder("./usr/bin/"), mode(reg("./usr/bin/gawk", "awk"), 0o755),
+		hard("./usr/bin/gawk-5", "./usr/bin/gawk"),
 		symlink("./bin/up", "../etc/alternatives/up"), symlink("./etc/alternatives/up", "/bin/tool"))
 	out := filepath.Join(t.TempDir(), "out")
 	if err := Build(out, []string{a, b}); err != nil {
@@ -163,19 +164,28 @@ func TestBuildRefuses(t *testing.T) {
 		entries    []tar.Header
 	}{
 		{"absolute path", "absolute path", []tar.Header{reg("/etc/passwd", "")}},
-		{"dot dot", "path with ..", []tar.Header{reg("./usr/../../etc/passwd", "")}},
-		{"dot dot inside", "path with ..", []tar.Header{reg("./usr/../etc/x", "")}},
+		{"dot dot", `".." is part of the path`, []tar.Header{reg("./usr/../../etc/passwd", "")}},
+		{"dot dot inside", `".." is part of the path`, []tar.Header{reg("./usr/../etc/x", "")}},
 		{"link out", "leaves the tree", []tar.Header{symlink("./usr/bin/x", "../../../../etc/passwd")}},
-		{"hard link out", "path with ..", []tar.Header{hard("./usr/bin/x", "../../../etc/passwd")}},
+		{"hard link out", `".." is part of the path`, []tar.Header{hard("./usr/bin/x", "../../../etc/passwd")}},
 		{"hard link to nothing", "no earlier file", []tar.Header{hard("./usr/bin/x", "./etc/shadow")}},
 		{"hard link to a symlink", "no earlier file", []tar.Header{symlink("./l", "/etc"), hard("./usr/bin/x", "./l")}},
-		{"write through a symlink", "not a directory", []tar.Header{symlink("./usr/evil", "/etc"), reg("./usr/evil/passwd", "")}},
+		{
+			"write through a symlink", "not a directory",
+			[]tar.Header{symlink("./usr/evil", "/etc"), reg("./usr/evil/passwd", "")},
+		},
 		{"write through a file", "not a directory", []tar.Header{reg("./usr/f", ""), reg("./usr/f/g", "")}},
 		{"device", "device, fifo", []tar.Header{{Typeflag: tar.TypeChar, Name: "./dev/mem", Devmajor: 1, Devminor: 1}}},
 		{"block device", "device, fifo", []tar.Header{{Typeflag: tar.TypeBlock, Name: "./dev/sda", Devmajor: 8}}},
-		{"write through a symlink to a directory", "not a directory", []tar.Header{folder("./usr/d/"), symlink("./usr/evil", "d"), reg("./usr/evil/x", "")}},
+		{
+			"write through a symlink to a directory", "not a directory",
+			[]tar.Header{folder("./usr/d/"), symlink("./usr/evil", "d"), reg("./usr/evil/x", "")},
+		},
 		{"write over a symlink", "also in", []tar.Header{symlink("./usr/evil", "/etc/passwd"), reg("./usr/evil", "")}},
-		{"hard link through a symlink", "no earlier file", []tar.Header{symlink("./usr/evil", "/etc"), hard("./usr/x", "./usr/evil/passwd")}},
+		{
+			"hard link through a symlink", "no earlier file",
+			[]tar.Header{symlink("./usr/evil", "/etc"), hard("./usr/x", "./usr/evil/passwd")},
+		},
 		{"absolute hard link", "absolute path", []tar.Header{hard("./usr/x", "/etc/passwd")}},
 		{"link to itself outside", "leaves the tree", []tar.Header{symlink("./x", "..")}},
 		{"fifo", "device, fifo", []tar.Header{{Typeflag: tar.TypeFifo, Name: "./run/f"}}},
@@ -196,7 +206,10 @@ func TestBuildRefuses(t *testing.T) {
 func TestBuildRefusesASparseBomb(t *testing.T) {
 	const size = 8 << 30
 	records := ""
-	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=usr/bomb", fmt.Sprint("GNU.sparse.realsize=", size)} {
+	for _, r := range []string{
+		"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=usr/bomb",
+		fmt.Sprint("GNU.sparse.realsize=", size),
+	} {
 		records += fmt.Sprintf("%d %s\n", len(r)+4, r) // the length counts itself, two digits, the blank and the newline
 	}
 	block := func(s string) string { return s + strings.Repeat("\x00", 512-len(s)) }

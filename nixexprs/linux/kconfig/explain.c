@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kconfig-explain: takes the place of the kernel's scripts/kconfig/conf for one call, and is linked with its objects. Of the lines
- * of configuration in the file $ASKED it says which do not take effect, and why: the options that would have to be set, down to
- * those that can be, and who switches them off. It changes the configuration in memory to see which lines would help.
+ * kconfig-explain: takes the place of the kernel's scripts/kconfig/conf for one call, and is linked with its objects.
+ * Of the lines of configuration in the file $ASKED it says which do not take effect, and why: the options that would
+ * have to be set, down to those that can be, and who switches them off. It changes the configuration in memory to see
+ * which lines would help.
  *
  * env  ASKED         lines CONFIG_X=value of an application
  *      DIFFERENCES   the lines that come before them, ukl's own
- * out  the complete .config; or on stdout, a line each: what is wrong, then "these lines help: ..." if they are known to. The exit
- *      code is 1 then.
+ * out  the complete .config; or on stdout, a line each: what is wrong, then "these lines help: ..." if they are known
+ *      to. The exit code is 1 then.
  */
 #include <stdarg.h>
 #include <stdbool.h>
