@@ -1,12 +1,13 @@
-# process-source.nix: the source of process mode's kernel: upstream's, but for one patch.
+# process-source.nix: the source of process mode's kernel: upstream's, but for two patches.
 # in   deb (linux-source), linux/source.sh, linux/patches      out  the source tree
-# why  the one that knows QEMU's emulation has nothing to do with ring 0; a kernel without it hangs in many a boot
-#      under TCG
+# why  neither has to do with ring 0: without the one that knows QEMU's emulation a kernel hangs in many a boot under
+#      TCG, and without fsync() of a console's port the last output is lost
 { run, script, deb }:
 let
-  wanted = name: builtins.match ".*-Know-QEMU-s-software-emulation\\.patch" name != null;
+  wanted =
+    name: builtins.match ".*-(Know-QEMU-s-software-emulation|Let-fsync-wait-for-the-host)\\.patch" name != null;
 in
-assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 1;
+assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 2;
 run {
   name = "process-source";
   script = script ./linux/source.sh;

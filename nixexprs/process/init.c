@@ -2,16 +2,21 @@
  * init of process mode: what the patched kernel does for an application of its own image, done from ring 3.
  *
  * in   /app, the application; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
- *      /dev/vport0p1 to 3, its streams
- * out  its end as a line on the console: "ukl: app exited with status N" or "ukl: app killed by signal N"; before it, where
+ *      /dev/vport0p1 to 3, its streams; /dev/vport0p4, what host and guest tell each other, as of init/ring0_control.c
+ * out  its end as a line on the console: "ukl: app exited with status N" or "ukl: app killed by signal N"; before it,
+ *      where
  *      it crashed, as lines "ukl: crash"
  *
- * The application is not process 1: as that an ordinary process has no default actions of signals, and its end a kernel panic.
+ * The application is not process 1: as that an ordinary process has no default actions of signals, and its end a
+ * kernel panic.
  * The kernel hands core dumps to this same program, so that nothing has to trace the application while it runs.
  */
+#define _GNU_SOURCE /* pipe2 */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,9 +25,11 @@
 #include <sys/mount.h>
 #include <sys/procfs.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* say prints a line on the console, even if the kernel was told to be quiet. */
@@ -144,35 +151,225 @@ static void mount_volumes(void)
 	}
 }
 
-/* unmount_volumes leaves disks clean, with all that was written to them. Processes that still use them are ended. */
+/* unmount_volumes leaves disks clean, with all that was written to them. No process uses them any more. */
 static void unmount_volumes(void)
 {
-	kill(-1, SIGKILL);
-	while (waitpid(-1, NULL, 0) > 0)
-		;
 	sync();
 	while (volumes)
 		umount2(mounted[--volumes], 0); /* if it is still busy, sync() has written all */
 }
 
-/* open_streams makes the ports of the console the standard streams. The host adds them one by one. */
+/* open_port opens a port of the console. The host adds the ports one by one. */
+static int open_port(int nr, int flags)
+{
+	char path[32];
+	int tries, fd = -1;
+
+	snprintf(path, sizeof(path), "/dev/vport0p%d", nr);
+	for (tries = 0; tries < 10000; tries++) {
+		fd = open(path, flags | O_CLOEXEC);
+		if (fd >= 0 || (errno != ENOENT && errno != ENXIO))
+			break;
+		usleep(300);
+	}
+	if (fd < 0)
+		die(path);
+	return fd;
+}
+
+/* A standard stream of the application: a pipe to a port of the console, or from one. */
+static struct stream {
+	int from, to, app; /* app is the application's end of the pipe */
+	pthread_t thread;
+} streams[3];
+
+/* carry copies bytes until either end is closed, and then closes the pipe. */
+static void *carry(void *data)
+{
+	struct stream *s = data;
+	char bytes[65536];
+	ssize_t n, done, m;
+
+	while ((n = read(s->from, bytes, sizeof(bytes))) > 0)
+		for (done = 0; done < n; done += m)
+			if ((m = write(s->to, bytes + done, n - done)) < 0)
+				goto end;
+end:
+	close(s == streams ? s->to : s->from);
+	return NULL;
+}
+
 static void open_streams(void)
 {
-	static const char *const port[] = { "/dev/vport0p1", "/dev/vport0p2", "/dev/vport0p3" };
-	int i, tries, fd;
+	int i, end[2], port;
 
-	for (i = 0; i < 3; i++)
-		close(i);
+	while ((i = open("/dev/null", O_RDWR)) < 2)
+		if (i < 0)
+			die("/dev/null");
 	for (i = 0; i < 3; i++) {
-		for (tries = 0; tries < 10000; tries++) {
-			fd = open(port[i], i ? O_WRONLY : O_RDONLY);
-			if (fd >= 0 || (errno != ENOENT && errno != ENXIO))
-				break;
-			usleep(300);
-		}
-		if (fd != i)
-			die(port[i]);
+		struct stream *s = &streams[i];
+
+		port = open_port(i + 1, i ? O_WRONLY : O_RDONLY);
+		if (pipe2(end, O_CLOEXEC))
+			die("pipe");
+		s->from = i ? end[0] : port;
+		s->to = i ? port : end[1];
+		s->app = end[i ? 1 : 0];
+		if (pthread_create(&s->thread, NULL, carry, s))
+			die("thread");
 	}
+}
+
+static int control = -1; /* the port to the host, if it listens */
+
+static void tell(const char *format, int n)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), format, n);
+	if (write(control, line, strlen(line)) < 0)
+		return; /* the host is gone, and the machine with it */
+}
+
+/* next_line waits for a line of the host for so many milliseconds, -1 is for ever; NULL is none. */
+static char *next_line(int timeout)
+{
+	static char line[64], text[256];
+	static size_t at, end, n;
+
+	for (;;) {
+		while (at < end) {
+			char c = text[at++];
+
+			if (c == '\n') {
+				line[n] = 0;
+				n = 0;
+				return line;
+			}
+			if (n < sizeof(line) - 1)
+				line[n++] = c;
+		}
+		struct pollfd p = { control, POLLIN, 0 };
+		ssize_t got = poll(&p, 1, timeout) > 0 ? read(control, text, sizeof(text)) : 0;
+
+		if (got <= 0)
+			return NULL;
+		at = 0;
+		end = got;
+	}
+}
+
+#define SECOND 1000000000LL
+
+static int is_time(const char *line, long long *ns)
+{
+	long long sec;
+	long nsec;
+
+	if (sscanf(line, "time %lld.%9ld", &sec, &nsec) != 2)
+		return 0;
+	*ns = sec * SECOND + nsec;
+	return 1;
+}
+
+static pid_t app;
+
+static void obey(const char *line)
+{
+	int sig;
+
+	if (sscanf(line, "signal %d", &sig) == 1 && app > 0)
+		kill(app, sig);
+}
+
+static long long monotonic(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+/* set_clock sets the clock by the host's, as ring0_control.c does. */
+static void set_clock(void)
+{
+	long long host, offset = 0, best = SECOND * 3600, now;
+	char *line;
+	int i;
+
+	for (i = 0; i < 8 && best > 200000; i++) {
+		long long asked = monotonic(), took;
+
+		tell("time\n", 0);
+		while ((line = next_line(-1)) && !is_time(line, &host))
+			obey(line);
+		if (!line)
+			return;
+		took = monotonic() - asked;
+		if (took < best) {
+			best = took;
+			offset = host - (asked + took / 2);
+		}
+	}
+	now = monotonic() + offset;
+	clock_settime(CLOCK_REALTIME, &(struct timespec){ now / SECOND, now % SECOND });
+}
+
+static void open_control(void)
+{
+	size_t size;
+	char line[4096] = "";
+	int fd = open("/proc/cmdline", O_RDONLY);
+
+	size = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (size >= sizeof(line) || !strstr(line, "ukl.control=vport"))
+		return;
+	control = open_port(4, O_RDWR);
+	set_clock();
+}
+
+/* tell_ports tells the host of TCP ports on which somebody listens, once each. */
+static void tell_ports(const char *table)
+{
+	static unsigned char told[65536];
+	char line[512], state[8], address[64];
+	FILE *f = fopen(table, "r");
+	unsigned int port;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " %*d: %63[0-9A-F]:%4X %*s %7s", address, &port, state) != 3 || strcmp(state, "0A"))
+			continue;
+		if (!strcmp(address, "0100007F") || !strcmp(address, "00000000000000000000000001000000") || told[port])
+			continue;
+		told[port] = 1;
+		tell("listen tcp %d\n", port);
+	}
+	if (f)
+		fclose(f);
+}
+
+/* serve_host tells the host when the application starts, which closes a pipe, and listens; and does what the host
+ * says. */
+static void *serve_host(void *pipe)
+{
+	long long begun;
+	long long host;
+	char *line, c;
+
+	if (read(*(int *)pipe, &c, 1) == 0)
+		tell("started\n", 0);
+	for (begun = monotonic();;) {
+		tell_ports("/proc/net/tcp");
+		tell_ports("/proc/net/tcp6");
+		while ((line = next_line(monotonic() - begun < 30 * SECOND ? 10 : 500))) {
+			if (is_time(line, &host))
+				set_clock();
+			else
+				obey(line);
+		}
+	}
+	return NULL;
 }
 
 static void set(const char *path, const char *value)
@@ -184,7 +381,8 @@ static void set(const char *path, const char *value)
 	close(fd);
 }
 
-/* receive_crashes lets the kernel start this program when a process dumps core, and wait for it. The caller is the application. */
+/* receive_crashes lets the kernel start this program when a process dumps core, and wait for it. The caller is the
+ * application. */
 static void receive_crashes(void)
 {
 	char pattern[64];
@@ -289,8 +487,9 @@ static int report(const char *pid, const char *thread)
 int main(int argc, char **args)
 {
 	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env;
-	int status;
-	pid_t app;
+	int status, i, executed[2];
+	pthread_t host;
+	pid_t pid;
 
 	if (getpid() != 1)
 		return argc == 5 && !strcmp(args[2], args[3]) ? report(args[3], args[4]) : 0;
@@ -300,19 +499,37 @@ int main(int argc, char **args)
 	mount_volumes();
 	rmdir("/ukl");
 	open_streams();
-	app = fork();
-	if (app < 0)
+	open_control();
+	if (pipe2(executed, O_CLOEXEC))
+		die("pipe");
+	pid = fork();
+	if (pid < 0)
 		die("fork");
-	if (!app) {
+	if (!pid) {
+		setsid();
+		for (i = 0; i < 3; i++)
+			dup2(streams[i].app, i);
 		receive_crashes();
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 1024, 1 << 20 });
 		execve("/app", argv && argv[0] ? argv : only, env ? env : none);
 		die("/app");
 	}
+	app = pid;
 	/* init holds no end of the streams: the application's closing one must be seen. */
-	for (int i = 0; i < 3; i++)
-		close(i);
-	while (waitpid(-1, &status, 0) != app)
+	for (i = 0; i < 3; i++)
+		close(streams[i].app);
+	close(executed[1]);
+	if (control >= 0 && pthread_create(&host, NULL, serve_host, &executed[0]))
+		die("thread");
+	while (waitpid(-1, &status, 0) != pid)
 		;
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	for (i = 1; i < 3; i++) { /* the host has all that was written */
+		pthread_join(streams[i].thread, NULL);
+		fsync(streams[i].to);
+	}
 	unmount_volumes();
 	if (WIFSIGNALED(status))
 		say("ukl: app killed by signal %d", WTERMSIG(status));

@@ -1,4 +1,4 @@
-# process/kernel.sh: compile the kernel of process mode: the same configuration, without what the series adds for ring 0.
+# process/kernel.sh: compile the kernel of process mode: the same configuration, without what is for ring 0.
 # env  source  at /build/src as well      configure config additions   linux/configure.sh and what it reads
 # out  vmlinux bzImage System.map config
 

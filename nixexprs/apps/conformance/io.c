@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/select.h>
@@ -494,6 +495,45 @@ TEST(io, stdio)
 	CHECK(integer == -5 && number == 3.142);
 	CHECK(fgets(line, sizeof line, stream) == NULL && feof(stream));
 	CHECK_EQ(fclose(stream), 0);
+}
+
+/* Appends TEXT to what stdout gets, by opening NAME. */
+static void say_by_name(const char *name, const char *text)
+{
+	int fd = open(name, O_WRONLY | O_APPEND);
+
+	if (fd < 0)
+		tap_fail(__FILE__, __LINE__, "%s: %m", name);
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	MUST(close(fd));
+}
+
+static int say_in_child(void *name)
+{
+	say_by_name(name, "# from a child\n");
+	return 0;
+}
+
+/* The standard streams are pipes or a terminal, and each process can open them again by their names. */
+TEST(io, standard_streams)
+{
+	static char *const names[] = { "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1" };
+	struct stat st;
+
+	fflush(stdout);
+	for (int fd = 0; fd < 3; fd++) {
+		MUST(fstat(fd, &st));
+		CHECK(S_ISFIFO(st.st_mode) || isatty(fd));
+	}
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		say_by_name(names[i], "# by name\n");
+		CHECK_EQ(reap(spawn(say_in_child, names[i])), 0);
+	}
+	int fd = MUST(open("/dev/stdin", O_RDONLY | O_NONBLOCK));
+	int unread = -1;
+	MUST(ioctl(fd, FIONREAD, &unread));
+	CHECK(unread >= 0);
+	MUST(close(fd));
 }
 
 /* One read into a registered buffer, without a library. */

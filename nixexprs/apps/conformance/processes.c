@@ -364,6 +364,44 @@ TEST(processes, orphans_are_adopted)
 	CHECK_EQ(WEXITSTATUS(status), 5);
 }
 
+static int leave_dead_orphan(void *unused)
+{
+	(void)unused;
+	if (MUST(fork()) == 0)
+		_exit(77);
+	return 0;
+}
+
+/* Orphans go to process 1, which reaps them: wait() gives none of them, and none stays as a zombie. */
+TEST(processes, orphans_are_reaped)
+{
+	enum { ORPHANS = 300 };
+	int status;
+
+	for (int i = 0; i < ORPHANS; i++) {
+		CHECK_EQ(reap(spawn(leave_dead_orphan, NULL)), 0);
+		pid_t child = MUST(fork());
+		if (child == 0)
+			_exit(5);
+		CHECK_EQ(wait(&status), child);
+		CHECK_EQ(WEXITSTATUS(status), 5);
+	}
+	FAILS(wait(&status), ECHILD);
+}
+
+/* The application is no process 1, which no signal without a handler would end. */
+TEST(processes, not_process_1)
+{
+	char name[32] = "";
+	int fd = MUST(open("/proc/1/comm", O_RDONLY));
+
+	CHECK(read(fd, name, sizeof name - 1) > 0);
+	CHECK(strcmp(name, "init\n") == 0);
+	CHECK(getpid() != 1 && getppid() != 1);
+	CHECK_EQ(kill(1, SIGKILL), 0); /* it lets even root do so, and stays */
+	CHECK_EQ(kill(1, 0), 0);
+}
+
 static int wait_for_death_of_parent(void *argument)
 {
 	(void)argument;
