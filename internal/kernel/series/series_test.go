@@ -270,6 +270,61 @@ func TestOpenElsewhere(t *testing.T) {
 	}
 }
 
+// Git's environment variables do not lead it elsewhere; a repository of another user is refused with git's own reason,
+// until the user trusts it.
+func TestForeign(t *testing.T) {
+	needsGit(t)
+	tr, err := tree(t, two())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	for _, name := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CEILING_DIRECTORIES"} {
+		t.Setenv(name, filepath.Dir(tr.Dir))
+	}
+	if _, err := Open(ctx, tr.Dir); err != nil {
+		t.Errorf("with git's variables set: %v", err)
+	}
+	real, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, home := t.TempDir(), t.TempDir()
+	script := "#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", home)
+	var foreign *Foreign
+	if _, err := Open(ctx, tr.Dir); !errors.As(err, &foreign) || foreign.Dir != tr.Dir ||
+		foreign.Hint() != "git config --global --add safe.directory "+tr.Dir {
+		t.Errorf("of another user: %v", err)
+	}
+	write(t, home, map[string]string{".gitconfig": "[safe]\n\tdirectory = /none\n"})
+	if _, err := Open(ctx, tr.Dir); !errors.As(err, &foreign) {
+		t.Errorf("another directory is trusted: %v", err)
+	}
+	write(t, home, map[string]string{".gitconfig": "[safe]\n\tdirectory = /none\n\tdirectory = " + tr.Dir + "\n"})
+	if _, err := Open(ctx, tr.Dir); err != nil {
+		t.Errorf("a trusted directory: %v", err)
+	}
+}
+
+// A repository that git cannot read is one, and the reason is git's.
+func TestOpenBroken(t *testing.T) {
+	needsGit(t)
+	tr, err := tree(t, two())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, tr.Git, map[string]string{"config": "[core\n"})
+	if _, err := Open(context.Background(), tr.Dir); err == nil || !strings.Contains(err.Error(), "bad config line 1") {
+		t.Errorf("a broken configuration: %v", err)
+	}
+}
+
 func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "patches")
 	old := []Patch{{"0001-a.patch", []byte("a")}, {"0002-b.patch", []byte("b")}}

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"mvdan.cc/sh/v3/syntax"
+
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/distribution"
 )
@@ -34,6 +36,7 @@ type Tree struct {
 	Git  string // its git directory, absolute; what is below ukl/ in it is ours
 	Base string // the commit that is the source without patches
 	Origin
+	trust []string // more environment for git
 }
 
 // NoGit says that this machine has no git.
@@ -54,6 +57,25 @@ func (*NoTree) ExitCode() exit.Code { return exit.NoInput }
 
 // Hint is the line that helps.
 func (*NoTree) Hint() string { return "ukl kernel init makes one; --tree DIR names it" }
+
+// Foreign is a repository of another user. Git does not touch it: its hooks and its configuration could run anything.
+type Foreign struct{ Dir string }
+
+func (e *Foreign) Error() string {
+	return fmt.Sprintf("git does not trust %s, which another user owns", e.Dir)
+}
+
+// ExitCode is the code of a command that this ends.
+func (*Foreign) ExitCode() exit.Code { return exit.Input }
+
+// Hint is the line that helps.
+func (e *Foreign) Hint() string {
+	dir, err := syntax.Quote(e.Dir, syntax.LangBash)
+	if err != nil {
+		return ""
+	}
+	return "git config --global --add safe.directory " + dir
+}
 
 // Stops says that a patch does not apply. The work tree waits, as git am does, for somebody to resolve it.
 type Stops struct {
@@ -88,16 +110,32 @@ type gitError struct {
 	err  error
 }
 
+// Error has git's reason, which advice may follow.
 func (e *gitError) Error() string {
-	said := strings.TrimSpace(e.said)
-	if i := strings.LastIndexByte(said, '\n'); i >= 0 {
-		said = said[i+1:]
-	}
-	if said == "" {
-		said = e.err.Error()
+	said := e.err.Error()
+	for line := range strings.Lines(e.said) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		said = line
+		if strings.HasPrefix(line, "fatal: ") {
+			break
+		}
 	}
 	return fmt.Sprintf("git %s: %s", e.args[0], said)
 }
+
+// foreign is the repository of another user that git has refused; "" if it had another reason.
+func (e *gitError) foreign() string {
+	m := refusal.FindStringSubmatch(e.said)
+	if m == nil {
+		return ""
+	}
+	return m[1] + m[2]
+}
+
+// refusal are git's words of a repository that another user owns, those of 2.35 last.
+var refusal = regexp.MustCompile(`dubious ownership in repository at '(.*)'|unsafe repository \('(.*)' is owned by`)
 
 func (e *gitError) Unwrap() error { return e.err }
 
@@ -138,6 +176,25 @@ func firstWord(args []string) int {
 		n += 2
 	}
 	return n
+}
+
+// trusted has the caller's directories of other users, as environment for git: of the configuration, this alone
+// counts. nil if there are none.
+func trusted(ctx context.Context) []string {
+	cmd := exec.CommandContext(ctx, "git", "config", "--type=path", "-z", "--get-all", "safe.directory")
+	cmd.Dir = "/"
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "GIT_CONFIG")
+	})
+	out, err := cmd.Output()
+	if err != nil || len(out) == 0 {
+		return nil
+	}
+	var env []string
+	for i, dir := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=safe.directory", i), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, dir))
+	}
+	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(env)/2))
 }
 
 // maker is who has committed what Create makes. With the dates fixed, too, everybody's commits of one series have the
@@ -229,24 +286,37 @@ func lines(text string) []string {
 		func(l string) bool { return l == "" || strings.HasPrefix(l, "hint: ") })
 }
 
+// outside are git's words where there is no work tree at all. All its other reasons are worth telling.
+var outside = regexp.MustCompile(`not a git repository \(or any|must be run in a work tree`)
+
 // Open finds the work tree that a directory is in.
 func Open(ctx context.Context, dir string) (*Tree, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
-	out, err := git(ctx, dir, nil, "rev-parse", "--show-toplevel", "--absolute-git-dir")
+	t := &Tree{}
+	where := []string{"rev-parse", "--show-toplevel", "--absolute-git-dir"}
+	out, err := git(ctx, dir, nil, where...)
 	var failed *gitError
-	if errors.As(err, &failed) && !strings.Contains(failed.said, "dubious ownership") {
-		return nil, &NoTree{dir}
+	if errors.As(err, &failed) && failed.foreign() != "" {
+		t.trust = trusted(ctx)
+		out, err = git(ctx, dir, t.trust, where...)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case !errors.As(err, &failed):
+		return nil, err
+	case failed.foreign() != "":
+		return nil, &Foreign{failed.foreign()}
+	case outside.MatchString(failed.said):
+		return nil, &NoTree{dir}
+	default:
 		return nil, err
 	}
-	t := &Tree{}
 	t.Dir, t.Git, _ = strings.Cut(strings.TrimSpace(out), "\n")
 	for key, to := range map[string]*string{keyBase: &t.Base, keySource: &t.Source, keySHA256: &t.SHA256,
 		keyDir: &t.Origin.Dir, keySeries: &t.Series} {
-		out, err := git(ctx, dir, nil, "config", "--local", key)
+		out, err := git(ctx, dir, t.trust, "config", "--local", key)
 		if err != nil && !errors.As(err, &failed) {
 			return nil, err
 		}
@@ -260,7 +330,7 @@ func Open(ctx context.Context, dir string) (*Tree, error) {
 
 // git runs git in the work tree and returns what it prints, without the last newline.
 func (t *Tree) git(ctx context.Context, args ...string) (string, error) {
-	out, err := git(ctx, t.Dir, nil, args...)
+	out, err := git(ctx, t.Dir, t.trust, args...)
 	return strings.TrimRight(out, "\n"), err
 }
 
@@ -382,8 +452,8 @@ func (t *Tree) Checkout(ctx context.Context, commit, dir, index string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	_, err := git(ctx, dir, []string{"GIT_DIR=" + t.Git, "GIT_WORK_TREE=" + dir, "GIT_INDEX_FILE=" + index}, "read-tree",
-		"--reset", "-u", commit)
+	env := append(slices.Clone(t.trust), "GIT_DIR="+t.Git, "GIT_WORK_TREE="+dir, "GIT_INDEX_FILE="+index)
+	_, err := git(ctx, dir, env, "read-tree", "--reset", "-u", commit)
 	return err
 }
 
