@@ -261,8 +261,14 @@ func TestAnyPathWillDo(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	m := newMachine(t)
 	m.nix()
-	if _, stderr, code := m.run([]string{"GIT_DIR=/none", "root=/none"}, "list"); code != 7 {
-		t.Errorf("with GIT_DIR: exit %d, %s", code, stderr)
+	git := []string{"GIT_DIR=/none", "GIT_WORK_TREE=/none", "GIT_INDEX_FILE=/none",
+		"GIT_CEILING_DIRECTORIES=" + m.checkout}
+	m.write(filepath.Join(m.bin, "git"), "#!/bin/sh\necho git \"$@\" >>\"$CALLS\"\nexit 128\n")
+	if _, stderr, code := m.run(append(git, "root=/none"), "list"); code != 7 || stderr != "ukl: building ukl (once for each state of the checkout)\n" {
+		t.Errorf("with git's variables: exit %d, %s", code, stderr)
+	}
+	if calls := m.calls(); strings.Contains(calls, "git ") {
+		t.Errorf("git was asked:\n%s", calls)
 	}
 	// The shell knows the homes of users that the machine knows.
 	want := 7
