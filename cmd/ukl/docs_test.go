@@ -20,6 +20,7 @@ import (
 	"ukl/internal/build/worktree"
 	"ukl/internal/cli/doctor"
 	"ukl/internal/cli/exit"
+	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/bench"
 	"ukl/internal/run/echo"
@@ -83,6 +84,9 @@ func TestDocumentedManifest(t *testing.T) {
 	}
 	for _, key := range []string{"port", "send", "expect", "status"} { // of [[test]]
 		delete(documented, key)
+	}
+	if limit := fmt.Sprintf("| `cpus` | number | virtual CPUs, at most %d;", qemu.MaxCPUs); !strings.Contains(text, limit) {
+		t.Errorf("docs/ukl-toml.md must hold\n%s", limit)
 	}
 	if len(documented) > 0 {
 		t.Errorf("documented, but no keys: %v", documented)

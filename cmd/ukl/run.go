@@ -93,7 +93,7 @@ func guestFlags() []cli.Flag {
 				"`HOST:GUEST[:ro]`; repeatable"}},
 		&cli.StringFlag{Name: "memory", Aliases: []string{"m"},
 			Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`"},
-		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: "virtual CPUs of the guest: `N`"},
+		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: fmt.Sprintf("virtual CPUs of the guest, at most %d: `N`", qemu.MaxCPUs)},
 	}
 }
 
@@ -341,7 +341,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	}
 	if c.IsSet("cpus") {
 		o.Machine.CPUs = c.Int("cpus")
-		if err := qemu.CheckCPUs(o.Machine.CPUs); err != nil {
+		if err := qemu.CheckCPUs(o.Machine.CPUs, a.MaxCPUs()); err != nil {
 			return o, exit.Errorf(exit.Usage, "--cpus: %v", err)
 		}
 	}

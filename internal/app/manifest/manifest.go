@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ukl/internal/cli/exit"
@@ -229,6 +230,9 @@ func (r *reader) manifest(p Place) *Manifest {
 	if m.Kernel != nil {
 		at := k.place("config")
 		m.kernel = Error{File: r.file, Line: at.line, Column: at.value}
+	}
+	if err := qemu.CheckCPUs(m.CPUs, m.MaxCPUs()); err != nil {
+		r.fault("cpus", "%v, since config of [kernel] leaves no room for more", err)
 	}
 	k.done()
 	for _, t := range r.tables("test") {
@@ -552,6 +556,22 @@ func (r *reader) test(n, port int) Test {
 		r.fault("", "the test checks nothing: add expect or status")
 	}
 	return t
+}
+
+// MaxCPUs is how many CPUs the application's kernel has room for: its lines of configuration may lower the number.
+func (m *Manifest) MaxCPUs() int {
+	most := qemu.MaxCPUs
+	for _, line := range m.Kernel {
+		if value, ok := strings.CutPrefix(line, "CONFIG_NR_CPUS="); ok {
+			if n, err := strconv.ParseInt(value, 0, 32); err == nil && n > 0 {
+				most = min(int(n), qemu.MaxCPUs)
+			}
+		}
+	}
+	if slices.Contains(m.Kernel, "CONFIG_SMP=n") {
+		return 1
+	}
+	return most
 }
 
 // Matches tells whether the application goes by a name.

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -102,7 +103,11 @@ func TestErrors(t *testing.T) {
 		{"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:1:10: cflags: an item cannot hold a line break",
 			""},
 		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: want at least 16", ""},
-		{"cpus = 1000", "ukl.toml:1:8: cpus: want 1 to 64, not 1000", ""},
+		{"cpus = 1000", fmt.Sprintf("ukl.toml:1:8: cpus: want 1 to %d, not 1000", qemu.MaxCPUs), ""},
+		{"cpus = 3\n[kernel]\nconfig = ['CONFIG_NR_CPUS=2']",
+			"ukl.toml:1:8: 3 CPUs: want 1 to 2, since config of [kernel] leaves no room for more", ""},
+		{"cpus = 2\n[kernel]\nconfig = ['CONFIG_SMP=n']",
+			"ukl.toml:1:8: 2 CPUs: want 1 to 1, since config of [kernel] leaves no room for more", ""},
 		{"ports = [true]", `ukl.toml:1:9: want ports such as 5555 or "8080:80", not true or false`, ""},
 		{"summary = \"a\\nb\"", "ukl.toml:1:11: a summary is one line", ""},
 		{"a = 1979-05-27", `ukl.toml:1:1: unknown key "a"`, ""},
@@ -124,6 +129,18 @@ func TestErrors(t *testing.T) {
 	}
 	if _, err := Load(t.TempDir()); !errors.As(err, new(*NotFound)) {
 		t.Errorf("Load of an empty directory: %v", err)
+	}
+}
+
+func TestMaxCPUs(t *testing.T) {
+	for line, want := range map[string]int{
+		"CONFIG_NR_CPUS=2": 2, "CONFIG_NR_CPUS=0x3": 3, "CONFIG_NR_CPUS=100000": qemu.MaxCPUs, "CONFIG_SMP=n": 1,
+		"CONFIG_SMP=y": qemu.MaxCPUs, "CONFIG_NR_CPUS_DEFAULT=2": qemu.MaxCPUs,
+	} {
+		m, err := Parse([]byte("[kernel]\nconfig = ['"+line+"']"), place("main.c"))
+		if err != nil || m.MaxCPUs() != want {
+			t.Errorf("%s: %d, %v; want %d", line, m.MaxCPUs(), err, want)
+		}
 	}
 }
 
