@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"ukl/internal/app/superblock"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
+	"ukl/internal/host/machineid"
 	"ukl/internal/machine/accel"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/gdb"
@@ -300,6 +302,7 @@ func debugKernel() cli.Flag {
 // not in them yet.
 func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	o := guest.Options{
+		Name: a.Name, MachineID: machineID(a),
 		Argv:  append([]string{a.Name}, a.Args...),
 		Env:   a.Env,
 		Stdin: t.stdin, Stdout: t.stdout, Stderr: t.stderr,
@@ -357,6 +360,19 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	grace, err := graceOf(c)
 	o.Grace = func() time.Duration { return grace }
 	return o, err
+}
+
+// machineID is what /etc/machine-id of an application's guest holds; "" where this machine cannot have one.
+func machineID(a apps.App) string {
+	guest := cmp.Or(a.Program, a.Dir)
+	if guest == "" {
+		guest = a.Short // a bundled application, or a kernel's
+	}
+	id, err := machineid.Local().Guest(guest)
+	if err != nil {
+		return ""
+	}
+	return id
 }
 
 // network connects the machine. Behind a tap the guest has an address of its own: there are no ports to forward.

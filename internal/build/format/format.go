@@ -111,7 +111,9 @@ func (in Inputs) disk() ([]byte, error) {
 		return nil, err
 	}
 	c := disk.Contents{Boot: boot, Kernel: kernel, Label: in.App.Name}
-	c.Append, c.Initrd, err = guest.Alone(append([]string{in.App.Name}, in.App.Args...), in.App.Env, in.Files, in.Append)
+	c.Append, c.Initrd, err = guest.Alone(guest.Options{
+		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env, Files: in.Files,
+	}, in.Append)
 	if err != nil {
 		return nil, err
 	}

@@ -60,14 +60,14 @@ func ParseNetwork(s string) (Network, error) {
 	return n, nil
 }
 
-// IP is the value of ip= on the kernel's command line.
-func (n Network) IP() string {
+// IP is the value of ip= on the kernel's command line. Without a host name there, the kernel takes the address for one.
+func (n Network) IP(host string) string {
 	if n.Tap == "" {
-		return fmt.Sprintf("%s::%s:%s:ukl:eth0:off", GuestAddress, HostAddress, Netmask)
+		return fmt.Sprintf("%s::%s:%s:%s:eth0:off", GuestAddress, HostAddress, Netmask, host)
 	}
 	mask := ^uint32(0) << (32 - n.Address.Bits())
-	return fmt.Sprintf("%s::%s:%d.%d.%d.%d:ukl:eth0:off", n.Address.Addr(), n.Gateway, byte(mask>>24), byte(mask>>16),
-		byte(mask>>8), byte(mask))
+	return fmt.Sprintf("%s::%s:%d.%d.%d.%d:%s:eth0:off", n.Address.Addr(), n.Gateway, byte(mask>>24), byte(mask>>16),
+		byte(mask>>8), byte(mask), host)
 }
 
 // NoTap is a tap interface that cannot be used.

@@ -11,15 +11,15 @@ import (
 
 func TestParseNetwork(t *testing.T) {
 	for s, ip := range map[string]string{
-		"user":                             "10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off",
-		"tap:ukl0":                         "10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off",
-		"tap:t,192.168.7.20/20":            "192.168.7.20::192.168.0.1:255.255.240.0:ukl:eth0:off",
-		"tap:t,192.168.7.2/30,192.168.7.1": "192.168.7.2::192.168.7.1:255.255.255.252:ukl:eth0:off",
-		"tap:abcdefghijklmno,10.0.0.7/8,10.9.9.9": "10.0.0.7::10.9.9.9:255.0.0.0:ukl:eth0:off",
+		"user":                             "10.0.2.15::10.0.2.2:255.255.255.0:name:eth0:off",
+		"tap:ukl0":                         "10.0.2.15::10.0.2.2:255.255.255.0:name:eth0:off",
+		"tap:t,192.168.7.20/20":            "192.168.7.20::192.168.0.1:255.255.240.0:name:eth0:off",
+		"tap:t,192.168.7.2/30,192.168.7.1": "192.168.7.2::192.168.7.1:255.255.255.252:name:eth0:off",
+		"tap:abcdefghijklmno,10.0.0.7/8,10.9.9.9": "10.0.0.7::10.9.9.9:255.0.0.0:name:eth0:off",
 	} {
 		n, err := ParseNetwork(s)
-		if err != nil || n.IP() != ip {
-			t.Errorf("ParseNetwork(%q) = %+v, %v, with %s; want %s", s, n, err, n.IP(), ip)
+		if err != nil || n.IP("name") != ip {
+			t.Errorf("ParseNetwork(%q) = %+v, %v, with %s; want %s", s, n, err, n.IP("name"), ip)
 		}
 	}
 	for _, s := range []string{
@@ -43,7 +43,7 @@ func FuzzParseNetwork(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if ip := n.IP(); strings.ContainsAny(ip, " \n") || strings.Count(ip, ":") != 6 {
+		if ip := n.IP("name"); strings.ContainsAny(ip, " \n") || strings.Count(ip, ":") != 6 {
 			t.Errorf("%q makes ip=%s", s, ip)
 		}
 		if s != "user" && len((&NoTap{Network: n}).Details()) != 3 {

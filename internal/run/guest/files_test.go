@@ -93,17 +93,17 @@ func TestEtc(t *testing.T) {
 		has     []string
 		lacks   []string
 	}{
-		{nil, "user", []string{"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n",
-			"http 80/tcp"}, []string{"mine"}},
+		{nil, "user", []string{"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.15 my-app\n", "10.0.2.2 host\n", "root:x:0:0",
+			"nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n"}, []string{"mine", "machine-id"}},
 		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
 		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
-		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 ukl\n", "192.168.9.1 host\n"}, []string{"nameserver", "10.0.2."}},
+		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"}, []string{"nameserver", "10.0.2."}},
 	} {
 		n, err := qemu.ParseNetwork(c.network)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := initrd(nil, nil, qemu.Machine{Network: n}, c.files)
+		b, err := (&Options{Name: "my_app", Machine: qemu.Machine{Network: n}, Files: c.files}).initrd()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,6 +120,62 @@ func TestEtc(t *testing.T) {
 	}
 }
 
+// A directory or link of the usual root is not made where [files] has something of that name.
+func TestPlaces(t *testing.T) {
+	dir := tree(t)
+	o := Options{Files: []File{{"/var/run", dir + "/www"}, {"/run", dir + "/www/cgi"}}}
+	b, err := o.initrd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for member, want := range map[string]int{
+		"var/run\x00": 1, "var/run/index.html\x00": 1, "run/run\x00": 1, "run/lock\x00": 1, "var/lock\x00": 1, "var/tmp\x00": 1,
+	} {
+		if n := bytes.Count(b, []byte("\x00"+member)) + bytes.Count(b, []byte("0"+member)); n != want {
+			t.Errorf("%q is there %d times", member, n)
+		}
+	}
+}
+
+// The machine's identity is there if it has one, unless the application brings a file of its own.
+func TestMachineID(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "id")
+	if err := os.WriteFile(file, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const id = "0123456789abcdef0123456789abcdef"
+	o := Options{MachineID: id}
+	b, err := o.initrd()
+	if err != nil || !bytes.Contains(b, []byte("etc/machine-id\x00")) || !bytes.Contains(b, []byte(id+"\n")) {
+		t.Errorf("no machine ID: %v", err)
+	}
+	o.Files = []File{{"/etc/machine-id", file}}
+	if b, err = o.initrd(); err != nil || bytes.Contains(b, []byte(id)) || !bytes.Contains(b, []byte("mine")) {
+		t.Errorf("the application's file is not used: %v", err)
+	}
+	o.Files = nil
+	if _, b, err = Alone(o, ""); err != nil || bytes.Contains(b, []byte("machine-id")) {
+		t.Errorf("what boots alone has a machine ID: %v", err)
+	}
+}
+
+func TestHostname(t *testing.T) {
+	for app, want := range map[string]string{
+		"hello": "hello", "my_app": "my-app", "a.b+c": "a-b-c", "g++": "g", "Ä b": "b", "": "ukl", "+": "ukl",
+		"x" + strings.Repeat("y", 70):        "x" + strings.Repeat("y", 62),
+		strings.Repeat("z", 62) + "_" + "zz": strings.Repeat("z", 62),
+	} {
+		if got := hostname(app); got != want {
+			t.Errorf("hostname(%q) = %q; want %q", app, got, want)
+		}
+	}
+	line, b, err := Alone(Options{Name: "my_app"}, "x=1")
+	if err != nil || !strings.Contains(line, " hostname=my-app ip=10.0.2.15::10.0.2.2:255.255.255.0:my-app:eth0:off ") ||
+		!bytes.Contains(b, []byte("10.0.2.15 my-app\n")) {
+		t.Errorf("alone: %s, %v", line, err)
+	}
+}
+
 // What is at the top of a volume for "/" is reached by links; the guest's own places, and what [files] brings, stay.
 func TestRootVolume(t *testing.T) {
 	dir := tree(t)
@@ -129,7 +185,7 @@ func TestRootVolume(t *testing.T) {
 		}
 	}
 	links := func(v qemu.Volume, files ...File) string {
-		b, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/data"}, v}}, files)
+		b, err := (&Options{Machine: qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/data"}, v}}, Files: files}).initrd()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,8 +210,8 @@ func TestRootVolume(t *testing.T) {
 			t.Errorf("links to %q, not %q", c.got, c.want)
 		}
 	}
-	if _, err := initrd(nil, nil, qemu.Machine{Volumes: []qemu.Volume{{Host: dir + "/none", Guest: "/"}}},
-		nil); !errors.Is(err, os.ErrNotExist) {
+	none := Options{Machine: qemu.Machine{Volumes: []qemu.Volume{{Host: dir + "/none", Guest: "/"}}}}
+	if _, err := none.initrd(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that is not there: %v", err)
 	}
 }

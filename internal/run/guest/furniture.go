@@ -11,17 +11,51 @@ import (
 	"ukl/internal/machine/qemu"
 )
 
+// longestHost is what a label of a domain name may have.
+const longestHost = 63
+
+// hostname makes a host name of an application's: letters, digits and hyphens, which other programs and name servers
+// take.
+func hostname(app string) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, app)
+	name = strings.Trim(name[:min(len(name), longestHost)], "-")
+	if name == "" {
+		name = "ukl"
+	}
+	return name
+}
+
+// naming is the part of the kernel's command line that gives the guest its name and address. An ip= of somebody else's,
+// behind it, leaves the name if it has none.
+func (o *Options) naming() string {
+	host := hostname(o.Name)
+	return "hostname=" + host + " ip=" + o.Machine.Network.IP(host)
+}
+
 // etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody,
-// localhost has no address, no name is asked for anywhere, and http has no port. By name in the archive.
-func etc(n qemu.Network) map[string]string {
+// localhost has no address, no name is asked for anywhere, and neither http nor tcp has a number. By name in the
+// archive.
+func (o *Options) etc() map[string]string {
+	n, host := o.Machine.Network, hostname(o.Name)
 	address, gateway := qemu.GuestAddress, qemu.HostAddress
 	if n.Tap != "" {
 		address, gateway = n.Address.Addr().String(), n.Gateway.String()
 	}
 	files := map[string]string{
-		"etc/passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-		"etc/group":  "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n",
-		"etc/hosts":  fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s ukl\n%s host\n", address, gateway),
+		"etc/passwd":   "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+		"etc/group":    "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n",
+		"etc/hostname": host + "\n",
+		"etc/hosts":    fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n%s host\n", address, host, gateway),
+		"etc/networks": "default 0.0.0.0\nloopback 127.0.0.0\nlink-local 169.254.0.0\n",
+		"etc/protocols": "ip 0 IP\nicmp 1 ICMP\nigmp 2 IGMP\nipencap 4 IP-ENCAP\ntcp 6 TCP\nudp 17 UDP\ndccp 33 DCCP\n" +
+			"ipv6 41 IPv6\nipv6-route 43 IPv6-Route\nipv6-frag 44 IPv6-Frag\ngre 47 GRE\nesp 50 IPSEC-ESP\nah 51 IPSEC-AH\n" +
+			"ipv6-icmp 58 IPv6-ICMP icmpv6\nipv6-nonxt 59 IPv6-NoNxt\nipv6-opts 60 IPv6-Opts\nospf 89 OSPFIGP\npim 103 PIM\n" +
+			"vrrp 112 VRRP\nsctp 132 SCTP\nudplite 136 UDPLite\n",
 		"etc/services": "ftp 21/tcp\nssh 22/tcp\ntelnet 23/tcp\nsmtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\n" +
 			"http 80/tcp www\nntp 123/udp\n" +
 			"https 443/tcp\nsyslog 514/udp\nhttp-alt 8080/tcp webcache\n",
@@ -29,25 +63,45 @@ func etc(n qemu.Network) map[string]string {
 	if n.Tap == "" {
 		files["etc/resolv.conf"] = "nameserver " + qemu.NameServer + "\n"
 	}
+	if o.MachineID != "" {
+		files["etc/machine-id"] = o.MachineID + "\n"
+	}
 	return files
+}
+
+// places are the directories and links beside /etc that programs of an ordinary Linux count on, in the order in which
+// they can be made.
+func places() []place {
+	const dir, all, link = 0o040755, 0o041777, 0o120777
+	return []place{
+		{"run", dir, ""}, {"run/lock", all, ""},
+		{"var/cache", dir, ""}, {"var/lib", dir, ""}, {"var/lock", link, "/run/lock"}, {"var/log", dir, ""},
+		{"var/run", link, "/run"}, {"var/spool", dir, ""}, {"var/tmp", all, ""},
+	}
+}
+
+type place struct {
+	name   string // in the archive
+	mode   int
+	target string // of a link
 }
 
 // addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have;
 // had are the names of all its members. What lies behind one of the links is the volume's.
-func addFurniture(b *bytes.Buffer, n qemu.Network, had, links map[string]bool) {
+func (o *Options) addFurniture(b *bytes.Buffer, had, links map[string]bool) {
 	add := func(name string, mode int, data string) {
 		if top, _, _ := strings.Cut(name, "/"); had[name] || links[top] {
 			return
 		}
 		addParents(b, path.Dir(name), had)
 		entry(b, name, mode, []byte(data))
+		had[name] = true
 	}
-	files := etc(n)
+	files := o.etc()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		add(name, 0o100644, files[name])
 	}
-	add("run", 0o040755, "")
-	add("var/log", 0o040755, "")
-	add("var/run", 0o120777, "/run")
-	add("var/tmp", 0o041777, "")
+	for _, p := range places() {
+		add(p.name, p.mode, p.target)
+	}
 }

@@ -33,8 +33,11 @@ type Options struct {
 	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Argv    []string // the application's, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
-	Files   []File   // copied into the root
-	TSC     int      // kHz of the host's time stamp counter; used under TCG only
+	Name    string   // the application's, of which the guest's host name is made
+	// MachineID is the content of /etc/machine-id, 32 hexadecimal digits; "" leaves the file out.
+	MachineID string
+	Files     []File // copied into the root
+	TSC       int    // kHz of the host's time stamp counter; used under TCG only
 
 	Stdin          *os.File // nil is an empty one
 	Stdout, Stderr io.Writer
@@ -195,8 +198,7 @@ func (o *Options) cmdline() string {
 	case !o.Machine.KVM:
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
-	words = append(words,
-		"ip="+o.Machine.Network.IP(), "ukl.stdio=vport")
+	words = append(words, o.naming(), "ukl.stdio=vport")
 	if o.Machine.Control != "" {
 		words = append(words, "ukl.control=vport")
 	}
@@ -219,7 +221,7 @@ func (o *Options) Initrd() ([]byte, error) {
 			return nil, err
 		}
 	}
-	own, err := initrd(o.Argv, environ(defaultEnv(), o.Env), o.Machine, o.Files)
+	own, err := o.initrd()
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,8 @@ import (
 
 // The archive, against a reader of the format that is not ours where there is one.
 func TestInitrd(t *testing.T) {
-	b, err := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil)
+	o := Options{Argv: []string{"app", "", "two words\n"}, Env: []string{"A=1"}}
+	b, err := o.initrd()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,8 +24,7 @@ func TestInitrd(t *testing.T) {
 	if !bytes.Contains(b, []byte("app\x00\x00two words\n\x00")) || !bytes.Contains(b, []byte("A=1\x00")) {
 		t.Error("the data is not in it")
 	}
-	if again, _ := initrd([]string{"app", "", "two words\n"}, []string{"A=1"}, qemu.Machine{}, nil); !bytes.Equal(b,
-		again) {
+	if again, _ := o.initrd(); !bytes.Equal(b, again) {
 		t.Error("equal arguments, different archives")
 	}
 	cpio, err := exec.LookPath("cpio")
@@ -44,9 +44,10 @@ func TestInitrd(t *testing.T) {
 		names = append(names, f[0]+" "+f[len(f)-1])
 	}
 	want := []string{
-		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd",
-		"-rw-r--r-- etc/resolv.conf",
-		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxr-xr-x var", "drwxr-xr-x var/log", "lrwxrwxrwx /run",
+		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hostname", "-rw-r--r-- etc/hosts",
+		"-rw-r--r-- etc/networks", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/protocols", "-rw-r--r-- etc/resolv.conf",
+		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxrwxrwt run/lock", "drwxr-xr-x var", "drwxr-xr-x var/cache",
+		"drwxr-xr-x var/lib", "lrwxrwxrwx /run/lock", "drwxr-xr-x var/log", "lrwxrwxrwx /run", "drwxr-xr-x var/spool",
 		"drwxrwxrwt var/tmp", "drwxr-xr-x ukl", "-rw------- ukl/argv", "-rw------- ukl/env",
 	}
 	if !slices.Equal(names, want) {
@@ -62,7 +63,7 @@ func TestEnviron(t *testing.T) {
 }
 
 func TestCmdline(t *testing.T) {
-	const fixed = "ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off ukl.stdio=vport"
+	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off ukl.stdio=vport"
 	for _, c := range []struct {
 		o    Options
 		want string

@@ -4,28 +4,26 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-
-	"ukl/internal/machine/qemu"
 )
 
 // initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's
 // arguments and environment and what is to be mounted, where the kernel looks for them before it starts the
 // application.
-func initrd(argv, env []string, m qemu.Machine, files []File) ([]byte, error) {
+func (o *Options) initrd() ([]byte, error) {
 	var b bytes.Buffer
-	had, err := addFiles(&b, files)
+	had, err := addFiles(&b, o.Files)
 	if err != nil {
 		return nil, err
 	}
-	links, err := addLinks(&b, m.Volumes, had)
+	links, err := addLinks(&b, o.Machine.Volumes, had)
 	if err != nil {
 		return nil, err
 	}
-	addFurniture(&b, m.Network, had, links)
+	o.addFurniture(&b, had, links)
 	entry(&b, "ukl", 0o040755, nil)
-	entry(&b, "ukl/argv", 0o100600, terminated(argv))
-	entry(&b, "ukl/env", 0o100600, terminated(env))
-	if mounts := m.Mounts(); mounts != "" {
+	entry(&b, "ukl/argv", 0o100600, terminated(o.Argv))
+	entry(&b, "ukl/env", 0o100600, terminated(environ(defaultEnv(), o.Env)))
+	if mounts := o.Machine.Mounts(); mounts != "" {
 		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
 	}
 	entry(&b, "TRAILER!!!", 0, nil)
