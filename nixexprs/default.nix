@@ -6,8 +6,8 @@
 #      calls     gate or bypass, instead of what the ukl.toml says
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      checkout  path of this repository: needed only where Go programs, stage0 among them, must be built
-# out  go stage0 ukl tools qemu linux-source linux-objects glibc-source glibc boot shell; app link image of `app`;
-#      apps.<name>.{app,link,image}; for process mode process-source process-kernel, and process-root of `app`
+# out  go stage0 ukl tools qemu data files linux-source linux-objects glibc-source glibc boot shell; app link image of
+#      `app`; apps.<name>.{app,link,image}; for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,
@@ -52,6 +52,7 @@ let
   check-go = import ./check-go.nix { inherit run script go modules checkout; cache = go-cache; };
   tools = tree "tools";
   qemu = tree "qemu";
+  data = tree "data";
 
   linux-source = import ./linux-source.nix { inherit run script; deb = deb pins.sources.linux; };
   linux-config = additions: import ./linux-config.nix { inherit run script additions; source = linux-source; };
@@ -64,6 +65,7 @@ let
   glibc-source = import ./glibc-source.nix { inherit run script; deb = deb pins.sources.glibc; };
   glibc = import ./glibc.nix { inherit run script; source = glibc-source; };
 
+  files = import ./files.nix { inherit run script data; };
   boot = import ./boot.nix { inherit run script; };
   shell = import ./shell.nix { inherit run script; };
 
@@ -141,6 +143,8 @@ in
     ukl
     tools
     qemu
+    data
+    files
     linux-source
     linux-objects
     glibc-source

@@ -18,7 +18,8 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
-	// not every image needs it: process mode; packages, third-party source and lines of configuration of an app
+	// not every image needs it: process mode; packages, third-party source and lines of configuration of an app; files of
+	// a run
 	Aside bool
 }
 
@@ -27,6 +28,7 @@ var All = []Stage{
 	{Attr: "stage0", Name: "stage0", Title: "first builder", Fixed: true},
 	{Attr: "tools", Name: "tree-tools", Title: "build tools", Fixed: true},
 	{Attr: "qemu", Name: "tree-qemu", Title: "QEMU", Fixed: true},
+	{Attr: "data", Name: "tree-data", Title: "certificates and time zones, unpacked", Fixed: true},
 	{Attr: "linux-source", Name: "linux-source", Title: "Linux source"},
 	{Attr: "linux-config", Name: "linux-config", Title: "Linux configuration", Aside: true},
 	{Attr: "linux-objects", Name: "linux-objects", Title: "Linux objects"},
@@ -39,6 +41,7 @@ var All = []Stage{
 	{Attr: "image", Name: "image", Title: "image", App: true},
 	{Attr: "process-source", Name: "process-source", Title: "process mode's Linux source", Aside: true},
 	{Attr: "process-kernel", Name: "process-kernel", Title: "process mode's Linux", Aside: true},
+	{Attr: "files", Name: "files", Title: "certificates and time zones", Aside: true},
 	{Attr: "boot", Name: "boot", Title: "boot sector", Aside: true},
 	{Attr: "shell", Name: "shell", Title: "shell", Aside: true},
 	{Attr: "process-root", Name: "root", Title: "process", App: true, Aside: true},

@@ -130,7 +130,7 @@ func Texts(ctx context.Context, s Store, set *facts.Set, pins []Pin, keys []stri
 	return texts, nil
 }
 
-// ImagePins are the pins that images are built from and with: not QEMU's.
+// ImagePins are the pins that images are built from and with: neither QEMU's nor those of Data.
 func (l *Lock) ImagePins() []Pin {
 	return slices.DeleteFunc(l.All(), func(p Pin) bool {
 		return !slices.ContainsFunc(p.Groups, func(g string) bool { return g == "tools" || l.Sources[g] != "" })
@@ -139,7 +139,7 @@ func (l *Lock) ImagePins() []Pin {
 
 // updateFacts writes the facts of the lock's packages into a checkout.
 func updateFacts(ctx context.Context, s Store, checkout string, l *Lock, o Options, fetched func(Progress)) error {
-	pins := l.ImagePins()
+	pins := append(l.ImagePins(), l.Of(Data)...)
 	set, err := Facts(ctx, s, pins, "", o, fetched)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package pins
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,7 +26,7 @@ func TestFactsOfTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins := l.ImagePins()
+	pins := append(l.ImagePins(), l.Of(Data)...)
 	if *update {
 		set, err := readFacts(t.Context(), nil, pins, "", Options{}, nil)
 		if err != nil {
@@ -98,7 +99,7 @@ func TestFactsAreRemembered(t *testing.T) {
 	}
 }
 
-// QEMU's packages are in no image.
+// QEMU's packages are in no image, and those of data beside one only if they are asked for.
 func TestImagePins(t *testing.T) {
 	l, err := Load(nixexprs.FS)
 	if err != nil {
@@ -107,6 +108,21 @@ func TestImagePins(t *testing.T) {
 	for _, p := range l.ImagePins() {
 		if slices.Equal(p.Groups, []string{"qemu"}) {
 			t.Errorf("%s is only QEMU's", p)
+		}
+		if slices.Contains(p.Groups, Data) {
+			t.Errorf("%s is in no image", p)
+		}
+	}
+	for want, got := range map[string][]Pin{
+		"[]": l.Asked(false, false), "[ca-certificates]": l.Asked(true, false), "[tzdata]": l.Asked(false, true),
+		"[ca-certificates tzdata]": l.Asked(true, true),
+	} {
+		names := []string{}
+		for _, p := range got {
+			names = append(names, p.Name)
+		}
+		if fmt.Sprint(names) != want {
+			t.Errorf("asked for %s: %v", want, names)
 		}
 	}
 }

@@ -26,12 +26,17 @@ func Resolve(ctx context.Context, old *Lock, o Options) (*Lock, error) {
 		l.Go, l.Modules, l.Stage0 = old.Go, old.Modules, old.Stage0
 	}
 	for name, w := range wants {
-		found, err := apt.closure(ctx, w.packages)
+		ask := apt.closure
+		if w.alone {
+			ask = apt.newest
+		}
+		found, err := ask(ctx, w.packages)
 		if err != nil {
 			return nil, err
 		}
-		t := Tree{}
-		if old != nil {
+		zero, _ := ToSRI(strings.Repeat("0", 64)) // of a tree that old has not; it is measured
+		t := Tree{NarHash: zero}
+		if old != nil && old.Trees[name].NarHash != "" {
 			t.NarHash = old.Trees[name].NarHash
 		}
 		for n, p := range found {

@@ -1,9 +1,12 @@
 package pins
 
+import "slices"
+
 // want is what a tree is asked to hold: packages, and those of their dependencies that nobody here can miss.
 type want struct {
 	packages []string
 	without  []string
+	alone    bool // only the packages: nothing of them runs here
 }
 
 // wants is the only hand-written part of the lock: everything else in it follows from the archive's metadata.
@@ -34,6 +37,8 @@ var wants = map[string]want{
 			"libasan8", "libcc1-0", "libgprofng0", "libhwasan0", "libitm1", "liblsan0", "libquadmath0", "libtsan2", "libubsan1",
 		},
 	},
+	// data has files for guests whose ukl.toml asks for them; no image and no tool is made of it.
+	Data: {packages: []string{certificates, timezones}, alone: true},
 	// qemu runs images on any host, through the tree's own loader.
 	"qemu": {
 		packages: []string{"qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"},
@@ -47,6 +52,22 @@ var wants = map[string]want{
 			"libpcsclite1", "libsndio7.0", "libspice-server1", "libsqlite3-0", "libunwind8", "libwayland-server0",
 		},
 	},
+}
+
+// Data is the tree with files for guests.
+const Data = "data"
+
+// The packages of Data.
+const (
+	certificates = "ca-certificates"
+	timezones    = "tzdata"
+)
+
+// Asked are the pins of Data that a ukl.toml asks for.
+func (l *Lock) Asked(withCertificates, withTimezones bool) []Pin {
+	return slices.DeleteFunc(l.Of(Data), func(p Pin) bool {
+		return !(p.Name == certificates && withCertificates || p.Name == timezones && withTimezones)
+	})
 }
 
 // sources are Debian's packages of upstream source, by the part that is built from them.
