@@ -147,6 +147,9 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 		if in.Boot, err = b.BootSector(c.Context, a); err != nil {
 			return "", err
 		}
+		if in.Usual, err = usual(c.Context, b, a); err != nil {
+			return "", err
+		}
 	}
 	file := c.String("output")
 	if fi, err := os.Stat(file); file == "" || strings.HasSuffix(file, "/") || err == nil && fi.IsDir() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/app/superblock"
+	"ukl/internal/build/image"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
 	"ukl/internal/host/machineid"
@@ -507,6 +509,9 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err == nil && mode == process {
 		o.Root, err = b.ProcessRoot(c.Context, a)
 	}
+	if err == nil {
+		o.Usual, err = usual(c.Context, b, a)
+	}
 	if err != nil {
 		return err
 	}
@@ -518,6 +523,25 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	}
 	o.Program, err = qemu.Find(tree, override)
 	return err
+}
+
+// usual are the files of ukl's own pins that an application asks for.
+func usual(ctx context.Context, b *image.Builder, a apps.App) ([]guest.File, error) {
+	var wanted []guest.File
+	for _, part := range []struct {
+		name  string
+		asked bool
+	}{{image.Certificates, a.Certificates}, {image.TimeZones, a.TimeZones}} {
+		if !part.asked {
+			continue
+		}
+		dir, err := b.Files(ctx)
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, guest.File{Guest: "/", Host: filepath.Join(dir, part.name)})
+	}
+	return wanted, nil
 }
 
 func forwards(list []string) ([]qemu.Forward, error) {

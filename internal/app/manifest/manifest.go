@@ -51,10 +51,12 @@ type Manifest struct {
 	// Volumes are directories of the host, by paths that may be relative to the manifest's directory.
 	Volumes []qemu.Volume
 	// Files are copied into the guest's root file system, sorted by their place there.
-	Files  []Copied
-	Memory int // MiB
-	CPUs   int
-	Calls  Calls
+	Files []Copied
+	// Certificates and TimeZones ask for files of ukl's own pins in the guest's root file system.
+	Certificates, TimeZones bool
+	Memory                  int // MiB
+	CPUs                    int
+	Calls                   Calls
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
@@ -188,13 +190,15 @@ func (r *reader) manifest(p Place) *Manifest {
 		LDFlags:  r.list("ldflags"),
 		Libs:     r.list("libs"),
 
-		Args:    r.list("args"),
-		Env:     r.env("env"),
-		Ports:   r.ports("ports"),
-		Volumes: r.volumes("volumes"),
-		Files:   r.copied("files", p.FS),
-		Memory:  r.memory("memory"),
-		CPUs:    r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
+		Args:         r.list("args"),
+		Env:          r.env("env"),
+		Ports:        r.ports("ports"),
+		Volumes:      r.volumes("volumes"),
+		Files:        r.copied("files", p.FS),
+		Certificates: r.boolean("certificates"),
+		TimeZones:    r.boolean("timezones"),
+		Memory:       r.memory("memory"),
+		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
 	r.names(m)
 	r.archive(m, p.FS)

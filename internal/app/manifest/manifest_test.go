@@ -82,6 +82,13 @@ func TestDefaults(t *testing.T) {
 	if m.Name != "base" || m.Memory != qemu.DefaultMemory || m.CPUs != 1 || m.Calls != Gate || len(m.Sources) != 4 {
 		t.Errorf("defaults: %+v", m)
 	}
+	if m.Certificates || m.TimeZones {
+		t.Errorf("nobody has asked for files: %+v", m)
+	}
+	m, err = Parse([]byte("certificates = true\ntimezones = false"), place("main.c"))
+	if err != nil || !m.Certificates || m.TimeZones {
+		t.Errorf("certificates alone: %+v, %v", m, err)
+	}
 }
 
 func TestErrors(t *testing.T) {
@@ -108,6 +115,8 @@ func TestErrors(t *testing.T) {
 			"ukl.toml:1:8: 3 CPUs: want 1 to 2, since config of [kernel] leaves no room for more", ""},
 		{"cpus = 2\n[kernel]\nconfig = ['CONFIG_SMP=n']",
 			"ukl.toml:1:8: 2 CPUs: want 1 to 1, since config of [kernel] leaves no room for more", ""},
+		{"certificates = 1", "ukl.toml:1:16: certificates: want true or false, not a number", ""},
+		{"timezones = 'UTC'", "ukl.toml:1:13: timezones: want true or false, not a string", ""},
 		{"ports = [true]", `ukl.toml:1:9: want ports such as 5555 or "8080:80", not true or false`, ""},
 		{"summary = \"a\\nb\"", "ukl.toml:1:11: a summary is one line", ""},
 		{"a = 1979-05-27", `ukl.toml:1:1: unknown key "a"`, ""},

@@ -188,6 +188,17 @@ func (r *reader) integer(key string, missing, least, most int) int {
 	return missing
 }
 
+func (r *reader) boolean(key string) bool {
+	switch v := r.get(key).(type) {
+	case nil:
+	case bool:
+		return v
+	default:
+		r.fault(key, "%s: want true or false, not %s", key, kind(v))
+	}
+	return false
+}
+
 func (r *reader) array(key string) []any {
 	switch v := r.get(key).(type) {
 	case nil:

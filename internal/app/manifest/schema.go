@@ -33,6 +33,8 @@ func Schema() ([]byte, error) {
 		"env":      words("variables of the environment"),
 		"files": words("files to copy into the guest's root: \"/etc/x\" = \"local/path\"; a directory comes with " +
 			"everything in it"),
+		"certificates": yes("the certificates of Debian's ca-certificates, as /etc/ssl/certs/ca-certificates.crt"),
+		"timezones":    yes("the time zones of Debian's tzdata, in /usr/share/zoneinfo"),
 		"ports": list("[ADDR:]HOST:GUEST[/udp], or a number for the same port on both sides",
 			object{"type": []string{"string", "integer"}}),
 		"volumes": strings("directories and disk images of the host: HOST:GUEST[:ro]"),
@@ -79,6 +81,8 @@ func text(about string) object { return object{"type": "string", "description": 
 func number(about string, least, most int) object {
 	return object{"type": "integer", "minimum": least, "maximum": most, "description": about}
 }
+
+func yes(about string) object { return object{"type": "boolean", "description": about} }
 
 func list(about string, of object) object {
 	return object{"type": "array", "items": of, "description": about}

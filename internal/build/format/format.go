@@ -76,6 +76,7 @@ type Inputs struct {
 	App    *manifest.Manifest
 	Image  *image.Image
 	Files  []guest.File // for the root file system; of formats that boot
+	Usual  []guest.File // likewise, where Files has nothing
 	Boot   string       // file with the boot sector; of formats that boot
 	Append string       // words for the kernel's command line; of formats that boot
 }
@@ -112,7 +113,8 @@ func (in Inputs) disk() ([]byte, error) {
 	}
 	c := disk.Contents{Boot: boot, Kernel: kernel, Label: in.App.Name}
 	c.Append, c.Initrd, err = guest.Alone(guest.Options{
-		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env, Files: in.Files,
+		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env,
+		Files: in.Files, Usual: in.Usual,
 	}, in.Append)
 	if err != nil {
 		return nil, err

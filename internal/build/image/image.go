@@ -128,6 +128,27 @@ func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "boot.bin", attrBoot)
 }
 
+// Files returns the directory with the files of guests that ask for some: Certificates and TimeZones, each a part of a
+// root file system.
+func (b *Builder) Files(ctx context.Context) (string, error) {
+	root, key := filepath.Join(b.Cache, stages, attrFiles), nixexprs.Hash()
+	path := recall(root+memoSuffix, key)
+	if path == "" || !exists(nix.Physical(path)) {
+		var err error
+		if path, err = b.realise(ctx, apps.App{}, attrFiles, root); err != nil {
+			return "", err
+		}
+		remember(root+memoSuffix, key, path)
+	}
+	return nix.Physical(path), nil
+}
+
+// Directories of Files.
+const (
+	Certificates = "certificates"
+	TimeZones    = "timezones"
+)
+
 // Linked returns the application as it is linked into the image, with its symbols.
 func (b *Builder) Linked(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "app", attrLink)
@@ -171,7 +192,8 @@ const (
 	attrProcessKernel = "process-kernel"
 	attrProcessRoot   = "process-root"
 
-	attrBoot = "boot"
+	attrBoot  = "boot"
+	attrFiles = "files"
 )
 
 func exists(path string) bool {
@@ -273,6 +295,9 @@ func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, e
 	for _, a := range list {
 		// An application's kernel may be one of its own.
 		attrs := []string{attrObjects, "app", attrLink, attrImage}
+		if a.Certificates || a.TimeZones {
+			attrs = append(attrs, attrFiles)
+		}
 		if len(a.Packages) > 0 {
 			attrs = append([]string{"packages"}, attrs...)
 		}
@@ -512,6 +537,7 @@ func space() map[string]uint64 {
 		"app": 50e6, "link": 300e6, "image": 200e6,
 		"process-source": 1600e6, "process-kernel": 900e6, "root": 50e6,
 		"packages": 1000e6, "upstream": 500e6,
+		"tree-data": 5e6, "files": 2e6,
 	}
 }
 

@@ -33,10 +33,31 @@ func (e *Heavy) Hint() string {
 	return fmt.Sprintf("give it at least -m %dM, or mount the directory with --volume", 2*e.Files+64)
 }
 
+// members are the names in an archive, and whether each is a directory.
+type members map[string]bool
+
+func (m members) has(name string) bool {
+	_, ok := m[name]
+	return ok
+}
+
+// room tells whether a member can be added: it is not there, and all above it that is there is a directory.
+func (m members) room(name string) bool {
+	if m.has(name) {
+		return false
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if is, there := m[dir]; there && !is {
+			return false
+		}
+	}
+	return true
+}
+
 // addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is
 // kept; owner is root, and times are 0, so that equal files give equal bytes. It returns the names of all members.
-func addFiles(b *bytes.Buffer, files []File) (map[string]bool, error) {
-	made := map[string]bool{".": true}
+func addFiles(b *bytes.Buffer, files []File) (members, error) {
+	made := members{".": true}
 	for _, f := range files {
 		err := filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -55,9 +76,33 @@ func addFiles(b *bytes.Buffer, files []File) (map[string]bool, error) {
 	return made, nil
 }
 
+// addUsual appends the files of directories for which the archive has room.
+func addUsual(b *bytes.Buffer, usual []File, made members) error {
+	for _, f := range usual {
+		err := filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			rel, err := filepath.Rel(f.Host, at)
+			if err != nil {
+				return err
+			}
+			name := path.Join(f.Guest, filepath.ToSlash(rel))[1:]
+			if !made.room(name) {
+				return nil
+			}
+			return addFile(b, name, at, false, made)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a
 // link.
-func addFile(b *bytes.Buffer, name, host string, named bool, made map[string]bool) error {
+func addFile(b *bytes.Buffer, name, host string, named bool, made members) error {
 	look := os.Lstat
 	if named {
 		look = os.Stat
@@ -67,7 +112,7 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made map[string]boo
 		return err
 	}
 	addParents(b, path.Dir(name), made)
-	defer func() { made[name] = true }()
+	defer func() { made[name] = fi.IsDir() }()
 	switch mode := fi.Mode(); {
 	case mode.IsDir():
 		addParents(b, name, made)
@@ -93,8 +138,8 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made map[string]boo
 	return nil
 }
 
-func addParents(b *bytes.Buffer, dir string, made map[string]bool) {
-	if made[dir] || dir == "/" {
+func addParents(b *bytes.Buffer, dir string, made members) {
+	if made.has(dir) || dir == "/" {
 		return
 	}
 	addParents(b, path.Dir(dir), made)

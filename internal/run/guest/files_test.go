@@ -137,6 +137,54 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// What a run has besides comes only where [files] has nothing, neither of the name nor above it; it brings no directory
+// of its own in the way.
+func TestUsual(t *testing.T) {
+	usual, dir := t.TempDir(), tree(t)
+	for name, text := range map[string]string{"etc/ssl/bundle": "roots", "etc/hosts": "theirs", "share/zone/utc": "zone"} {
+		file := filepath.Join(usual, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o444)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("bundle", filepath.Join(usual, "etc/ssl/link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		files      []File
+		volumes    []qemu.Volume
+		has, lacks []string
+	}{
+		{nil, nil, []string{"roots", "etc/ssl/link", "zone", "theirs", "etc/passwd"}, nil},
+		{[]File{{"/etc/ssl/other", dir + "/conf"}}, nil, []string{"roots", "etc/ssl/link", "etc/ssl/other"}, nil},
+		{[]File{{"/etc/ssl/bundle", dir + "/conf"}}, nil, []string{"conf", "etc/ssl/link", "zone"}, []string{"roots"}},
+		{[]File{{"/etc/ssl", dir + "/conf"}}, nil, []string{"conf", "zone"}, []string{"roots", "etc/ssl/"}},
+		{[]File{{"/share", dir + "/www"}}, nil, []string{"roots", "zone", "share/link"}, nil},
+		{[]File{{"/", dir + "/www"}, {"/share", dir + "/www/link"}}, nil, []string{"roots"}, []string{"zone"}},
+		{nil, []qemu.Volume{{Host: usual, Guest: "/"}}, []string{"/.root/share"}, []string{"roots", "zone", "etc/passwd"}},
+	} {
+		o := Options{Files: c.files, Usual: []File{{"/", usual}}, Machine: qemu.Machine{Volumes: c.volumes}}
+		b, err := o.initrd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range c.has {
+			if !bytes.Contains(b, []byte(text)) {
+				t.Errorf("%v %v: no %q", c.files, c.volumes, text)
+			}
+		}
+		for _, text := range append(c.lacks, "localhost") {
+			if bytes.Contains(b, []byte(text)) {
+				t.Errorf("%v %v: %q is there", c.files, c.volumes, text)
+			}
+		}
+	}
+	o := Options{Usual: []File{{"/", filepath.Join(usual, "none")}}}
+	if _, err := o.initrd(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
+	}
+}
+
 // The machine's identity is there if it has one, unless the application brings a file of its own.
 func TestMachineID(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "id")

@@ -86,16 +86,17 @@ type place struct {
 	target string // of a link
 }
 
-// addFurniture appends those files of /etc, and the directories that servers write to, which the archive does not have;
-// had are the names of all its members. What lies behind one of the links is the volume's.
-func (o *Options) addFurniture(b *bytes.Buffer, had, links map[string]bool) {
+// addFurniture appends those files of /etc, and the directories that servers write to, for which the archive has room;
+// had are all its members. What lies behind a link to a volume is the volume's.
+func (o *Options) addFurniture(b *bytes.Buffer, had members) {
+	const kind, directory = 0o170000, 0o040000
 	add := func(name string, mode int, data string) {
-		if top, _, _ := strings.Cut(name, "/"); had[name] || links[top] {
+		if !had.room(name) {
 			return
 		}
 		addParents(b, path.Dir(name), had)
 		entry(b, name, mode, []byte(data))
-		had[name] = true
+		had[name] = mode&kind == directory
 	}
 	files := o.etc()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

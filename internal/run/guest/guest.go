@@ -37,6 +37,7 @@ type Options struct {
 	// MachineID is the content of /etc/machine-id, 32 hexadecimal digits; "" leaves the file out.
 	MachineID string
 	Files     []File // copied into the root
+	Usual     []File // directories that are copied where Files has nothing of a name
 	TSC       int    // kHz of the host's time stamp counter; used under TCG only
 
 	Stdin          *os.File // nil is an empty one

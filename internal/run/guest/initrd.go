@@ -15,11 +15,13 @@ func (o *Options) initrd() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := addLinks(&b, o.Machine.Volumes, had)
-	if err != nil {
+	if err := addLinks(&b, o.Machine.Volumes, had); err != nil {
 		return nil, err
 	}
-	o.addFurniture(&b, had, links)
+	if err := addUsual(&b, o.Usual, had); err != nil {
+		return nil, err
+	}
+	o.addFurniture(&b, had)
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(o.Argv))
 	entry(&b, "ukl/env", 0o100600, terminated(environ(defaultEnv(), o.Env)))

@@ -44,18 +44,14 @@ func tops(volumes []qemu.Volume) ([]string, error) {
 }
 
 // addLinks makes what is at the top of a volume for "/" appear there; had are the names of all members of the archive,
-// which stay. It returns the links.
-func addLinks(b *bytes.Buffer, volumes []qemu.Volume, had map[string]bool) (map[string]bool, error) {
+// which stay.
+func addLinks(b *bytes.Buffer, volumes []qemu.Volume, had members) error {
 	names, err := tops(volumes)
-	if err != nil {
-		return nil, err
-	}
-	made := map[string]bool{}
 	for _, name := range names {
-		if !had[name] {
+		if !had.has(name) {
 			entry(b, name, 0o120777, []byte(path.Join(qemu.Root, name)))
-			had[name], made[name] = true, true
+			had[name] = false
 		}
 	}
-	return made, nil
+	return err
 }
