@@ -113,8 +113,12 @@ func (t *tool) inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out.Pins = len(lock.All()) - len(lock.Of("qemu"))
-	if err := portray(c, out, options, lock); err != nil {
+	took := slices.DeleteFunc(lock.All(), func(p pins.Pin) bool {
+		return slices.Equal(p.Groups, []string{"qemu"}) || slices.Contains(p.Groups, pins.Data)
+	})
+	took = append(took, lock.Asked(a.Certificates, a.TimeZones)...)
+	out.Pins = len(took)
+	if err := portray(c, out, options, took); err != nil {
 		return err
 	}
 	switch {
@@ -162,7 +166,7 @@ func (t *tool) inspect(c *cli.Context) error {
 }
 
 // portray writes the page and the drawing that were asked for.
-func portray(c *cli.Context, out inspected, options []kconfig.Option, lock *pins.Lock) error {
+func portray(c *cli.Context, out inspected, options []kconfig.Option, took []pins.Pin) error {
 	page, drawing := c.String("html"), c.String("svg")
 	if page == "" && drawing == "" {
 		return nil
@@ -171,7 +175,7 @@ func portray(c *cli.Context, out inspected, options []kconfig.Option, lock *pins
 		App: out.App, Version: version, BzImage: out.BzImage, Calls: out.Program.Kernel, Source: out.Source,
 		Patches: out.Patches,
 		Config:  options,
-		Pins:    slices.DeleteFunc(lock.All(), func(p pins.Pin) bool { return slices.Equal(p.Groups, []string{"qemu"}) }),
+		Pins:    took,
 		Kernel:  imagepage.Program{File: out.Kernel.File},
 		Program: imagepage.Program{File: out.Program.File},
 	}

@@ -171,9 +171,10 @@ func TestWanted(t *testing.T) {
 		{Name: "libgcc-12-dev", Source: "gcc-12", SourceVersion: "12", Role: sbom.Linked},
 		{Name: "libx-dev", Source: "x", SourceVersion: "1", Role: sbom.Possible},
 		{Name: "cmake", Source: "cmake", SourceVersion: "3", Role: sbom.Tool},
+		{Name: "tzdata", Source: "tzdata", SourceVersion: "1", Role: sbom.Data},
 		{Name: "server", Role: sbom.Program},
 	}}}
-	for tools, want := range map[bool]string{false: "gcc-12 x", true: "cmake gcc-12 x"} {
+	for tools, want := range map[bool]string{false: "gcc-12 tzdata x", true: "cmake gcc-12 tzdata x"} {
 		c.WithTools = tools
 		var got []string
 		for _, p := range c.wanted() {

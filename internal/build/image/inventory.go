@@ -67,7 +67,7 @@ func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (han
 	if err != nil {
 		return c, err
 	}
-	c.Pins = append(lock.ImagePins(), own.All()...)
+	c.Pins = slices.Concat(lock.ImagePins(), lock.Asked(a.Certificates, a.TimeZones), own.All())
 	c.Snapshots = []string{lock.Snapshot}
 	if own.Snapshot != "" && own.Snapshot != lock.Snapshot {
 		c.Snapshots = append(c.Snapshots, own.Snapshot)
@@ -89,7 +89,7 @@ func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (han
 type materials struct {
 	app      apps.App
 	lock     *pins.Lock
-	all      []pins.Pin // those of the tools and sources, then the application's own
+	all      []pins.Pin // those of the tools and sources, of files for the guest, then the application's own
 	facts    *facts.Set
 	parts    map[string]*taken // of packages, by their names
 	contents linked.Contents
@@ -114,7 +114,7 @@ func (b *Builder) materials(ctx context.Context, a apps.App, program string) (*m
 	if err != nil {
 		return nil, err
 	}
-	m.all = append(m.lock.ImagePins(), own.All()...)
+	m.all = slices.Concat(m.lock.ImagePins(), m.lock.Asked(a.Certificates, a.TimeZones), own.All())
 	if err := b.open(); err != nil {
 		return nil, err
 	}
@@ -277,6 +277,8 @@ func (m *materials) role(c *sbom.Component, p pins.Pin, f facts.Facts) (skip boo
 	case slices.Contains(p.Groups, "linux"):
 		c.Role = sbom.Source
 		c.Patches, err = m.patches(nixexprs.FS, "nixexprs/", "GPL-2.0-only", []string{"linux/patches/*.patch"})
+	case slices.Contains(p.Groups, pins.Data):
+		c.Role = sbom.Data
 	case slices.Contains(p.Groups, libc):
 		c.Role, c.InProgram = sbom.Source, true
 		c.Patches, err = m.patches(nixexprs.FS, "nixexprs/", "LGPL-2.1-or-later", []string{"glibc/patches/*.patch"})

@@ -63,7 +63,7 @@ func inventory(t *testing.T, list string, a apps.App) *materials {
 		return p
 	}
 	m := &materials{app: a, lock: lock, facts: set, parts: map[string]*taken{}}
-	m.all = append(lock.ImagePins(),
+	m.all = append(append(lock.ImagePins(), lock.Asked(a.Certificates, a.TimeZones)...),
 		add(own("cmake"), facts.Facts{License: "BSD-3-Clause"}),
 		add(own("libown-dev"), facts.Facts{License: "MIT", Archives: map[string]int{"usr/lib/x86_64-linux-gnu/libown.a": 2}}),
 		add(own("unused-dev"), facts.Facts{License: "MIT",
@@ -128,6 +128,25 @@ func TestMaterials(t *testing.T) {
 		}
 		if c.Role != want.role || c.Whole != want.whole || strings.Join(parts, "\n") != want.parts {
 			t.Errorf("%s: %s, whole %v\n%s", name, c.Role, c.Whole, strings.Join(parts, "\n"))
+		}
+	}
+}
+
+// Certificates and time zones are listed, with their sources, if the application asks for them.
+func TestMaterialsData(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		a := compiled()
+		a.Certificates = asked
+		m := inventory(t, recorded, a)
+		for name, want := range map[string]bool{"ca-certificates": asked, "tzdata": false} {
+			i := slices.IndexFunc(m.components, func(c sbom.Component) bool { return c.Name == name })
+			if (i >= 0) != want {
+				t.Errorf("asked %v: %s is listed: %v", asked, name, i >= 0)
+			}
+			if i >= 0 && (m.components[i].Role != sbom.Data || m.components[i].Source != name ||
+				m.components[i].License.Declared == "") {
+				t.Errorf("%s: %+v", name, m.components[i])
+			}
 		}
 	}
 }

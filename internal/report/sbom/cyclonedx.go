@@ -185,6 +185,8 @@ func (c Component) cyclone(ref string) cyclone {
 	switch {
 	case c.Role == Tool:
 		part.Type, part.Scope = "application", "excluded" // from what runs
+	case c.Role == Data:
+		part.Type = "data"
 	case c.Role == Possible:
 		part.Scope = "optional"
 	case c.Role == Program:

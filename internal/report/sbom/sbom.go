@@ -14,7 +14,7 @@ import (
 // Role is how an input took part.
 type Role string
 
-// The roles. All but Tool are in the image, or may be.
+// The roles. All but Tool and Data are in the image, or may be.
 const (
 	Source   Role = "source"   // compiled, with patches of ukl's or the application's
 	Linked   Role = "linked"   // object files of it are in the program
@@ -22,6 +22,7 @@ const (
 	Module   Role = "module"   // the program says that it holds it
 	Possible Role = "possible" // object files of it may be in the program: nobody knows
 	Program  Role = "program"  // it is the application
+	Data     Role = "data"     // files of it are beside the image, in the root file system of runs and of disks
 	Tool     Role = "tool"     // looked at or run during the build, and nothing of it is in the image
 )
 

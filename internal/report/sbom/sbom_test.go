@@ -12,7 +12,7 @@ import (
 )
 
 // sample has a component of each role: a patched source, a package of which a part is linked, one that is linked as a
-// whole, inline code, modules, something that nobody knows, and a package that is only a tool.
+// whole, inline code, modules, something that nobody knows, data, and a package that is only a tool.
 func sample() Image {
 	h := strings.Repeat("ab", 32)
 	return Image{Name: "my app", SHA256: h, Version: "1", LinkKnown: true, Components: []Component{
@@ -54,6 +54,8 @@ func sample() Image {
 		{Name: "fork", Version: "1.0.0", Role: Module, Module: "cargo", InProgram: true},
 		{Name: "libx-dev", Version: "1", SHA256: h, Role: Possible, Package: "libx-dev_1_amd64.deb", Source: "x",
 			SourceVersion: "1", InProgram: true},
+		{Name: "tzdata", Version: "2026f-0+deb12u1", SHA256: h, Role: Data, Package: "tzdata_2026f-0+deb12u1_all.deb",
+			Source: "tzdata", SourceVersion: "2026f-0+deb12u1"},
 		{
 			Name: "cmake", Version: "3.25.1-1", SHA256: h, Role: Tool, Package: "cmake_3.25.1-1_amd64.deb", Source: "cmake",
 			SourceVersion: "3.25.1-1",
@@ -104,7 +106,7 @@ func TestSPDX(t *testing.T) {
 		"program-server GENERATED_FROM inlined-libstdc---12-dev", "image CONTAINS program-server",
 		"program-server CONTAINS module-example.org-owner-module", "program-server CONTAINS module-stdlib",
 		"program-server CONTAINS module-fork",
-		"program-server OTHER possible-libx-dev", "tool-cmake BUILD_TOOL_OF image",
+		"program-server OTHER possible-libx-dev", "data-tzdata RUNTIME_DEPENDENCY_OF image", "tool-cmake BUILD_TOOL_OF image",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("relationships\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -188,6 +190,8 @@ func TestCycloneDX(t *testing.T) {
 		"linux-source-6.1": {"required", "pkg:deb/debian/linux-source-6.1@6.1.176-1?arch=all&distro=debian-12&upstream=linux",
 			"cpe:2.3:o:linux:linux_kernel:6.1.176:*:*:*:*:*:*:*", "ukl:role=source\n"},
 		"server": {"required", "", "", "ukl:role=program\n"},
+		"tzdata": {"required", "pkg:deb/debian/tzdata@2026f-0%2Bdeb12u1?arch=all&distro=debian-12",
+			"cpe:2.3:a:tzdata:tzdata:2026f:*:*:*:*:*:*:*", "ukl:role=data\n"},
 	} {
 		text := func(key string) string { s, _ := c[name][key].(string); return s }
 		if text("scope") != want.scope || text("purl") != want.purl || text("cpe") != want.cpe {
@@ -202,7 +206,7 @@ func TestCycloneDX(t *testing.T) {
 		d := d.(map[string]any)
 		on[d["ref"].(string)] = len(d["dependsOn"].([]any))
 	}
-	if on["image"] != 2 || on["program-server"] != 7 {
+	if on["image"] != 3 || on["program-server"] != 7 {
 		t.Errorf("dependencies: %v", on)
 	}
 	p := c["linux-source-6.1"]["pedigree"].(map[string]any)

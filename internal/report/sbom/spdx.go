@@ -133,6 +133,8 @@ func (c Component) spdx(ref string) spdxPackage {
 		p.Purpose = "SOURCE"
 	case Program, Tool:
 		p.Purpose = "APPLICATION"
+	case Data:
+		p.Purpose = "OTHER"
 	}
 	if c.SHA256 != "" {
 		p.Checksums = []checksum{{"SHA256", c.SHA256}}
@@ -205,6 +207,8 @@ func (d *spdxDocument) relate(c Component, ref, holder string) {
 		add(root, "CONTAINS", ref, "")
 	case Possible:
 		add(whole, "OTHER", ref, "object files of it may be in the program: nobody knows")
+	case Data:
+		add(ref, "RUNTIME_DEPENDENCY_OF", root, "files of it are in the root file system of runs and of disks")
 	case Tool:
 		add(ref, "BUILD_TOOL_OF", root, "")
 	}
