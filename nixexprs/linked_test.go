@@ -91,12 +91,16 @@ func TestLinks(t *testing.T) {
 		"by content": {"bb", "x", "/elsewhere", prog},
 		"by code":    {"x", "cc", "/elsewhere", prog},
 		"by path":    {"x", "x", "/build/obj/prog", prog},
-		"a partial link": {"aa", "none", "/build/obj/sub/whole.o",
-			"0 /build/obj/sub/part.o\n7 /usr/lib/x86_64-linux-gnu/libz.a(crc32.o)\n"},
+		"a partial link": {
+			"aa", "none", "/build/obj/sub/whole.o",
+			"0 /build/obj/sub/part.o\n7 /usr/lib/x86_64-linux-gnu/libz.a(crc32.o)\n",
+		},
 		"none": {"x", "none", "/elsewhere", ""},
 	} {
-		cmd := exec.Command("awk", append([]string{"-v", "sum=" + c.sum, "-v", "code=" + c.code, "-v", "file=" + c.file, "-f",
-			"links.awk"}, files...)...)
+		cmd := exec.Command("awk", append([]string{
+			"-v", "sum=" + c.sum, "-v", "code=" + c.code, "-v", "file=" + c.file, "-f",
+			"links.awk",
+		}, files...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil || string(out) != c.want {
 			t.Errorf("%s: %v\n got %q\nwant %q", name, err, out, c.want)

@@ -169,8 +169,10 @@ func (t *tool) stopCommand() *cli.Command {
 it at once. Also removes a guest that has ended from the list of ukl ps.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "end all guests"},
-			&cli.DurationFlag{Name: "grace",
-				Usage: "let the application end by itself for up to `TIME`, instead of the --grace of its run; 0 ends it at once"},
+			&cli.DurationFlag{
+				Name:  "grace",
+				Usage: "let the application end by itself for up to `TIME`, instead of the --grace of its run; 0 ends it at once",
+			},
 		},
 		BashComplete: t.completes(background, background),
 		Action:       t.stop,

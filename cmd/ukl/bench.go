@@ -43,11 +43,15 @@ examples:
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "only", Usage: "measure the operation called `NAME`; repeatable"},
 			&cli.IntFlag{Name: "samples", Value: 7, Usage: "take `N` samples of each operation in each run"},
-			&cli.IntFlag{Name: "rounds", Value: 3,
-				Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times"},
+			&cli.IntFlag{
+				Name: "rounds", Value: 3,
+				Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times",
+			},
 			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"}},
-			&ofKind{oneOf(accel.Choices()...), &cli.StringFlag{Name: "accel", Value: string(accel.Auto),
-				Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}},
+			&ofKind{oneOf(accel.Choices()...), &cli.StringFlag{
+				Name: "accel", Value: string(accel.Auto),
+				Usage: "measure times with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`",
+			}},
 		},
 		BashComplete: t.completes(project, nil),
 		Action:       t.bench,
@@ -84,8 +88,10 @@ func (t *tool) bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r := bench.Report{Version: 1, Application: a.Name,
-		Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds")}
+	r := bench.Report{
+		Version: 1, Application: a.Name,
+		Accelerator: "TCG (software emulation: times say nothing about hardware)", CPU: hostCPU(), Rounds: c.Int("rounds"),
+	}
 	config, err := sizes.Look(filepath.Join(filepath.Dir(machines[bench.Bypass].Machine.Kernel), "config"))
 	if err != nil {
 		return err

@@ -41,12 +41,18 @@ examples:
   ukl build --format qcow2 ./server
   ukl build --check multithreaded`,
 		Flags: []cli.Flag{
-			&ofKind{directory, &cli.StringFlag{Name: "output", Aliases: []string{"o"},
-				Usage: "copy the files into `DIR`; with --format, write to this file or directory"}},
-			&ofKind{oneOf(format.All()...), &cli.StringFlag{Name: "format",
-				Usage: "write a kernel, a CD, a disk or a container image: `" + format.Names("|") + "`"}},
-			&cli.StringFlag{Name: "append",
-				Usage: "with --format " + format.Booting() + ": add `WORDS` to the kernel's command line"},
+			&ofKind{directory, &cli.StringFlag{
+				Name: "output", Aliases: []string{"o"},
+				Usage: "copy the files into `DIR`; with --format, write to this file or directory",
+			}},
+			&ofKind{oneOf(format.All()...), &cli.StringFlag{
+				Name:  "format",
+				Usage: "write a kernel, a CD, a disk or a container image: `" + format.Names("|") + "`",
+			}},
+			&cli.StringFlag{
+				Name:  "append",
+				Usage: "with --format " + format.Booting() + ": add `WORDS` to the kernel's command line",
+			},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages again and compare every byte"},
 			&cli.BoolFlag{Name: "check-all", Usage: "do this with all stages, also kernel and libc"},
 			debugKernel(),
@@ -140,7 +146,8 @@ func wantedFormat(c *cli.Context) (format.Format, error) {
 
 // writeFormat writes the image as one file and returns its name.
 func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format, a apps.App,
-	i *image.Image) (string, error) {
+	i *image.Image,
+) (string, error) {
 	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a), Append: c.String("append")}
 	if kind.Boots() {
 		var err error

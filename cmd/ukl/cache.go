@@ -31,8 +31,10 @@ Copies the shared stages (tools, QEMU, kernel, libc) and the images of the named
 				Description: about + "\nNix takes only paths that are signed by a key that nix.conf trusts, or pinned by the " +
 					"hash of their content.",
 				Flags: []cli.Flag{
-					&cli.BoolFlag{Name: "no-check-sigs",
-						Usage: "take unsigned paths, too: whoever can write to the cache then decides what your images hold"},
+					&cli.BoolFlag{
+						Name:  "no-check-sigs",
+						Usage: "take unsigned paths, too: whoever can write to the cache then decides what your images hold",
+					},
 				},
 				BashComplete: t.completes(nil, target),
 				Action:       t.cachePull,
@@ -55,7 +57,8 @@ func (t *tool) cachePull(c *cli.Context) error {
 
 // copyPieces copies the pieces that the command line means, and prints those that were copied.
 func (t *tool) copyPieces(c *cli.Context, did string,
-	do func(*nix.Client, string, []cache.Piece) ([]cache.Piece, error)) error {
+	do func(*nix.Client, string, []cache.Piece) ([]cache.Piece, error),
+) error {
 	if c.NArg() == 0 {
 		return exit.Errorf(exit.Usage, "a URL is needed").WithHint("ukl cache %s file:///media/stick", c.Command.Name)
 	}

@@ -24,10 +24,14 @@ examples:
   ukl client
   ukl client -n 1000 --size 65536 127.0.0.1:8080`,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "rounds", Aliases: []string{"n"}, Value: echo.DefaultRounds,
-				Usage: "round trips on each connection: `N`"},
-			&cli.IntFlag{Name: "connections", Aliases: []string{"c"}, Value: echo.DefaultConnections,
-				Usage: "connections at once: `N`"},
+			&cli.IntFlag{
+				Name: "rounds", Aliases: []string{"n"}, Value: echo.DefaultRounds,
+				Usage: "round trips on each connection: `N`",
+			},
+			&cli.IntFlag{
+				Name: "connections", Aliases: []string{"c"}, Value: echo.DefaultConnections,
+				Usage: "connections at once: `N`",
+			},
 			&cli.IntFlag{Name: "size", Value: echo.DefaultSize, Usage: "bytes of each payload: `N`"},
 			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "stop waiting for an answer after `TIME`"},
 		},

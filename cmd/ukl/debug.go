@@ -30,8 +30,10 @@ examples:
   ukl debug --break handle ./server -p 8080:80 -- --verbose
   echo bt | ukl debug hello`,
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringSliceFlag{Name: "break", Aliases: []string{"b"},
-				Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable"},
+			&cli.StringSliceFlag{
+				Name: "break", Aliases: []string{"b"},
+				Usage: "stop at `PLACE` instead of main: a function, FILE:LINE, *ADDRESS; repeatable",
+			},
 			&ofKind{file, &cli.StringFlag{Name: "gdb", Value: "gdb", Usage: "the gdb to start: `PROGRAM`"}},
 			portFlag(),
 		}, guestFlags(), []cli.Flag{

@@ -131,8 +131,10 @@ func TestSchema(t *testing.T) {
 	}
 	tables := 0
 	for name, p := range schema.Properties {
-		for table, have := range map[string]map[string]any{"[" + name + "]": p.Properties,
-			"[[" + name + "]]": p.Items.Properties} {
+		for table, have := range map[string]map[string]any{
+			"[" + name + "]":   p.Properties,
+			"[[" + name + "]]": p.Items.Properties,
+		} {
 			if len(have) == 0 {
 				continue
 			}

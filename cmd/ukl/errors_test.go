@@ -22,13 +22,17 @@ func TestClassifyMachine(t *testing.T) {
 		hint string
 	}{
 		{nix.NotFound{}, exit.Unavailable, "nix"},
-		{&nix.NoStore{Said: "opening lock file '/nix/var/nix/db/big-lock': Permission denied"}, exit.Unavailable,
-			"NIX_REMOTE"},
+		{
+			&nix.NoStore{Said: "opening lock file '/nix/var/nix/db/big-lock': Permission denied"}, exit.Unavailable,
+			"NIX_REMOTE",
+		},
 		{&nix.NoSandbox{Said: "unable to start build process"}, exit.Unavailable, userns.Remedy()},
 		{&folders.Homeless{UID: 7}, exit.Unavailable, "export HOME="},
 		{&nix.BuildError{Stage: "x", Code: nix.Failed, Lines: []string{namespaces}}, exit.Unavailable, userns.Remedy()},
-		{&nix.BuildError{Stage: "x", Code: nix.Failed, Lines: []string{"x.c:1:1: error: no"}}, exit.BuildFailed,
-			"the whole log"},
+		{
+			&nix.BuildError{Stage: "x", Code: nix.Failed, Lines: []string{"x.c:1:1: error: no"}}, exit.BuildFailed,
+			"the whole log",
+		},
 		{&nix.BuildError{Stage: "x", Code: nix.HashMismatch}, exit.Pin, "the whole log"},
 		{&nix.CommandError{Text: "undefined variable 'x'"}, exit.BuildFailed, ""},
 	} {

@@ -64,8 +64,10 @@ type fake struct {
 }
 
 func newFake(args []string) (*fake, error) {
-	g := &fake{args: args, options: map[string]string{}, channels: map[string]*os.File{},
-		heard: make(chan string, 100), on: map[string]string{}}
+	g := &fake{
+		args: args, options: map[string]string{}, channels: map[string]*os.File{},
+		heard: make(chan string, 100), on: map[string]string{},
+	}
 	for i, a := range args {
 		if !strings.HasPrefix(a, "-") || i+1 == len(args) {
 			continue

@@ -25,9 +25,13 @@ examples:
   ukl init
   ukl init --lang c++ greeter`,
 		Flags: []cli.Flag{
-			&ofKind{oneOf(scaffold.Languages()...),
-				&cli.StringFlag{Name: "lang", Value: "c",
-					Usage: "`LANGUAGE` of the source: " + strings.Join(scaffold.Languages(), ", ")}},
+			&ofKind{
+				oneOf(scaffold.Languages()...),
+				&cli.StringFlag{
+					Name: "lang", Value: "c",
+					Usage: "`LANGUAGE` of the source: " + strings.Join(scaffold.Languages(), ", "),
+				},
+			},
 		},
 		BashComplete: t.completes(directory, nil),
 		Action:       t.init,

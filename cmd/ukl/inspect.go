@@ -33,11 +33,15 @@ line of the kernel's configuration that ukl sets, with its reason.
 examples:
   ukl run -v hello && ukl inspect --html hello.html hello`,
 		Flags: []cli.Flag{
-			&ofKind{file, &cli.StringFlag{Name: "html",
-				Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot"}},
+			&ofKind{file, &cli.StringFlag{
+				Name:  "html",
+				Usage: "write a page into `FILE`: a map of the sizes, the configuration with its reasons, the pins, the last boot",
+			}},
 			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the map of the sizes into `FILE`"}},
-			&ofKind{file, &cli.StringFlag{Name: "log",
-				Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`"}},
+			&ofKind{file, &cli.StringFlag{
+				Name:  "log",
+				Usage: "with --html: show the boot of this kernel log, instead of the last run with -v: `FILE`",
+			}},
 		},
 		BashComplete: t.completes(target, nil),
 		Action:       t.inspect,
@@ -84,8 +88,10 @@ func (t *tool) inspect(c *cli.Context) error {
 	if out.Program.Kernel, err = known(out.Program.Kernel, i.SystemMap); err != nil {
 		return err
 	}
-	for name, list := range map[string]*[]sizes.Part{"objects": &out.Program.Objects,
-		"kernel-objects": &out.Kernel.Objects} {
+	for name, list := range map[string]*[]sizes.Part{
+		"objects":        &out.Program.Objects,
+		"kernel-objects": &out.Kernel.Objects,
+	} {
 		if *list, err = sizes.Objects(filepath.Join(filepath.Dir(program), name)); err != nil {
 			return err
 		}
@@ -269,8 +275,10 @@ func (t *tool) sbomCommand() *cli.Command {
 		UsageText:   "ukl sbom [--format FORMAT] [APP|DIR|PROGRAM]",
 		Description: "JSON in either format. Builds what is missing; equal images have equal lists.",
 		Flags: []cli.Flag{
-			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{Name: "format", Value: spdx,
-				Usage: "SPDX 2.3 or CycloneDX 1.6: `spdx|cyclonedx`"}},
+			&ofKind{oneOf(spdx, cyclonedx), &cli.StringFlag{
+				Name: "format", Value: spdx,
+				Usage: "SPDX 2.3 or CycloneDX 1.6: `spdx|cyclonedx`",
+			}},
 		},
 		BashComplete: t.completes(target, nil),
 		Action:       t.sbom,

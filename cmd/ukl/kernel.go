@@ -27,10 +27,14 @@ import (
 
 // kernelCommand is for those who work on the kernel series.
 func (t *tool) kernelCommand() *cli.Command {
-	tree := &ofKind{directory, &cli.StringFlag{Name: "tree", Aliases: []string{"C"}, Value: ".",
-		Usage: "use the work tree that `DIR` is in"}}
-	jobs := &cli.IntFlag{Name: "jobs", Aliases: []string{"j"},
-		Usage: "compile `N` files at a time; by default one for each CPU"}
+	tree := &ofKind{directory, &cli.StringFlag{
+		Name: "tree", Aliases: []string{"C"}, Value: ".",
+		Usage: "use the work tree that `DIR` is in",
+	}}
+	jobs := &cli.IntFlag{
+		Name: "jobs", Aliases: []string{"j"},
+		Usage: "compile `N` files at a time; by default one for each CPU",
+	}
 	return &cli.Command{
 		Name:  "kernel",
 		Usage: "work on the kernel series: a git work tree, incremental builds, patches",
@@ -64,8 +68,10 @@ applications are linked with. Shows the compilers' messages. Prints the files th
 				UsageText: "ukl kernel run [OPTIONS] APP|DIR|PROGRAM [-- ARGUMENTS]",
 				Flags: slices.Concat([]cli.Flag{tree, jobs, portFlag()}, guestFlags(), []cli.Flag{
 					&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-					&cli.DurationFlag{Name: "patience", Value: 20 * time.Second,
-						Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
+					&cli.DurationFlag{
+						Name: "patience", Value: 20 * time.Second,
+						Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off",
+					},
 					accelFlag(accel.Auto),
 					debugKernel(),
 					&cli.IntFlag{Name: "gdb", Usage: "halt the machine before its first instruction until gdb connects to `PORT` " +
@@ -94,8 +100,10 @@ configuration, with and without the symbols that the series adds; the first time
 Checks commits only, and changes nothing in the work tree.`,
 				Flags: []cli.Flag{
 					tree, jobs,
-					&ofKind{oneOf("style", "build"), &cli.StringFlag{Name: "only",
-						Usage: "do only half of the checks: `style|build`"}},
+					&ofKind{oneOf("style", "build"), &cli.StringFlag{
+						Name:  "only",
+						Usage: "do only half of the checks: `style|build`",
+					}},
 				},
 				Action: t.kernelCheck,
 			},

@@ -149,13 +149,19 @@ func settled(c *cli.Context) error {
 func globals() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Category: everyCommand, Name: "json", Usage: "print data as JSON"},
-		&cli.BoolFlag{Category: everyCommand, Name: "verbose", Aliases: []string{"v"},
-			Usage: "show more: the kernel's log, the builders' output"},
+		&cli.BoolFlag{
+			Category: everyCommand, Name: "verbose", Aliases: []string{"v"},
+			Usage: "show more: the kernel's log, the builders' output",
+		},
 		&cli.BoolFlag{Category: everyCommand, Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only"},
-		&cli.StringFlag{Category: everyCommand, Name: "mirror", EnvVars: []string{pins.MirrorEnv},
-			Usage: "ask the Debian mirror at `URL` for what is missing"},
-		&ofKind{file, &cli.StringFlag{Category: everyCommand, Name: "seeds", EnvVars: []string{pins.SeedsEnv},
-			Usage: "look for what is missing in the folder or archive `SEEDS` first"}},
+		&cli.StringFlag{
+			Category: everyCommand, Name: "mirror", EnvVars: []string{pins.MirrorEnv},
+			Usage: "ask the Debian mirror at `URL` for what is missing",
+		},
+		&ofKind{file, &cli.StringFlag{
+			Category: everyCommand, Name: "seeds", EnvVars: []string{pins.SeedsEnv},
+			Usage: "look for what is missing in the folder or archive `SEEDS` first",
+		}},
 		cli.HelpFlag,
 	}
 }

@@ -25,38 +25,54 @@ import (
 
 // pinsCommand is the lock and its seeds.
 func (t *tool) pinsCommand() *cli.Command {
-	goOnly := &cli.BoolFlag{Name: "go-only",
-		Usage: "keep the packages; update only the hashes that depend on Go files and go.sum"}
+	goOnly := &cli.BoolFlag{
+		Name:  "go-only",
+		Usage: "keep the packages; update only the hashes that depend on Go files and go.sum",
+	}
 	withApps := &cli.BoolFlag{Name: "apps", Usage: "include the packages of all applications that come with ukl"}
 	return &cli.Command{
 		Name:  "pins",
 		Usage: "manage the lock of external inputs, and fetch what it names",
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "print every pin", Action: pinsList},
-			{Name: "fetch", Usage: "fetch everything that a build needs into the store, with the packages of the named " +
-				"applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch,
-				BashComplete: t.completes(project, project)},
+			{
+				Name: "fetch", Usage: "fetch everything that a build needs into the store, with the packages of the named " +
+					"applications", ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsFetch,
+				BashComplete: t.completes(project, project),
+			},
 			{Name: "verify", Usage: "compare every pin in the store with its hash", Action: pinsVerify},
-			{Name: "outdated", Usage: "compare the lock, or the packages of the named applications, with Debian's newest",
+			{
+				Name: "outdated", Usage: "compare the lock, or the packages of the named applications, with Debian's newest",
 				ArgsUsage: "[APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsOutdated,
-				BashComplete: t.completes(project, project)},
-			{Name: "update", Usage: "move the lock of a checkout to the newest packages of the release and its security archive",
-				ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate, BashComplete: t.completes(directory, nil)},
-			{Name: "add", Usage: "pin Debian packages, with their dependencies, for the application in this directory",
-				ArgsUsage: "[PACKAGE...]", Action: pinsAdd, BashComplete: t.completes(pinnedPackage, pinnedPackage)},
-			{Name: "export", Usage: "write the pins, with those of the named applications, to a folder or file for --seeds",
+				BashComplete: t.completes(project, project),
+			},
+			{
+				Name: "update", Usage: "move the lock of a checkout to the newest packages of the release and its security archive",
+				ArgsUsage: "[CHECKOUT]", Flags: []cli.Flag{goOnly}, Action: pinsUpdate, BashComplete: t.completes(directory, nil),
+			},
+			{
+				Name: "add", Usage: "pin Debian packages, with their dependencies, for the application in this directory",
+				ArgsUsage: "[PACKAGE...]", Action: pinsAdd, BashComplete: t.completes(pinnedPackage, pinnedPackage),
+			},
+			{
+				Name: "export", Usage: "write the pins, with those of the named applications, to a folder or file for --seeds",
 				ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsExport,
-				BashComplete: t.completes(file, project)},
-			{Name: "import", Usage: "put the pins of such a folder or file into the store",
+				BashComplete: t.completes(file, project),
+			},
+			{
+				Name: "import", Usage: "put the pins of such a folder or file into the store",
 				ArgsUsage: "FOLDER|FILE.tar [APP|DIR...]", Flags: []cli.Flag{withApps}, Action: pinsImport,
-				BashComplete: t.completes(file, project)},
+				BashComplete: t.completes(file, project),
+			},
 		},
 	}
 }
 
 func pinOptions(c *cli.Context) pins.Options {
-	return pins.Options{Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv),
-		Agent: "ukl/" + version}
+	return pins.Options{
+		Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv),
+		Agent: "ukl/" + version,
+	}
 }
 
 func openPins() (*pins.Lock, *nix.Client, error) {

@@ -44,20 +44,30 @@ examples:
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),
-			&ofKind{oneOf("user"), &cli.StringFlag{Name: "net", Value: "user",
+			&ofKind{oneOf("user"), &cli.StringFlag{
+				Name: "net", Value: "user",
 				Usage: "connect the guest to QEMU's user network or to a tap interface of the host: " +
-					"`user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`"}},
+					"`user|tap:INTERFACE[,ADDRESS/BITS[,GATEWAY]]`",
+			}},
 			&cli.BoolFlag{Name: "ipv6", Usage: "give the guest an IPv6 address, too"},
 		}, guestFlags(), []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "end the guest after `TIME` (30s, 5m), with exit code 124"},
-			&cli.DurationFlag{Name: "grace", Value: 10 * time.Second,
-				Usage: "let the application end by itself for up to `TIME` after Ctrl-C or SIGTERM; 0 ends it at once"},
-			&cli.DurationFlag{Name: "patience", Value: 20 * time.Second,
-				Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off"},
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"},
-				Usage: "run the guest in the background and print its name: see ps, logs, stop"},
-			&cli.DurationFlag{Name: "wait", Value: 30 * time.Second,
-				Usage: "with -d: return when the application listens on its TCP ports, but after `TIME` at the latest; 0 does not wait"},
+			&cli.DurationFlag{
+				Name: "grace", Value: 10 * time.Second,
+				Usage: "let the application end by itself for up to `TIME` after Ctrl-C or SIGTERM; 0 ends it at once",
+			},
+			&cli.DurationFlag{
+				Name: "patience", Value: 20 * time.Second,
+				Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off",
+			},
+			&cli.BoolFlag{
+				Name: "detach", Aliases: []string{"d"},
+				Usage: "run the guest in the background and print its name: see ps, logs, stop",
+			},
+			&cli.DurationFlag{
+				Name: "wait", Value: 30 * time.Second,
+				Usage: "with -d: return when the application listens on its TCP ports, but after `TIME` at the latest; 0 does not wait",
+			},
 			&cli.StringFlag{Name: "name", Usage: "name of the guest in the background, instead of its application's: `NAME`"},
 			accelFlag(accel.Auto),
 			modeFlag(),
@@ -83,42 +93,60 @@ func graceOf(c *cli.Context) (time.Duration, error) {
 // portFlag, guestFlags, accelFlag, modeFlag and machineFlags are options of commands that start a guest as the command
 // line says.
 func portFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "port", Aliases: []string{"p"},
-		Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable"}
+	return &cli.StringSliceFlag{
+		Name: "port", Aliases: []string{"p"},
+		Usage: "forward a port, instead of those in ukl.toml: `[ADDR:]HOST:GUEST[/udp]`; repeatable",
+	}
 }
 
 // guestFlags are what the guest has.
 func guestFlags() []cli.Flag {
 	return []cli.Flag{
-		&listOfKind{variableHere, &cli.StringSliceFlag{Name: "env", Aliases: []string{"e"},
-			Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable"}},
-		&listOfKind{file, &cli.StringSliceFlag{Name: "volume",
+		&listOfKind{variableHere, &cli.StringSliceFlag{
+			Name: "env", Aliases: []string{"e"},
+			Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable",
+		}},
+		&listOfKind{file, &cli.StringSliceFlag{
+			Name: "volume",
 			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: " +
-				"`HOST:GUEST[:ro]`; repeatable"}},
-		&cli.StringFlag{Name: "memory", Aliases: []string{"m"},
-			Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`"},
+				"`HOST:GUEST[:ro]`; repeatable",
+		}},
+		&cli.StringFlag{
+			Name: "memory", Aliases: []string{"m"},
+			Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`",
+		},
 		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: fmt.Sprintf("virtual CPUs of the guest, at most %d: `N`", qemu.MaxCPUs)},
 	}
 }
 
 func accelFlag(missing accel.Choice) cli.Flag {
-	return &ofKind{oneOf(accel.Choices()...),
-		&cli.StringFlag{Name: "accel", Value: string(missing),
-			Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`"}}
+	return &ofKind{
+		oneOf(accel.Choices()...),
+		&cli.StringFlag{
+			Name: "accel", Value: string(missing),
+			Usage: "run the guest with KVM or TCG; auto takes KVM where it is proven to work: `auto|kvm|tcg`",
+		},
+	}
 }
 
 func modeFlag() cli.Flag {
-	return &ofKind{oneOf(unikernel, process),
-		&cli.StringFlag{Name: "mode", Value: unikernel,
-			Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`"}}
+	return &ofKind{
+		oneOf(unikernel, process),
+		&cli.StringFlag{
+			Name: "mode", Value: unikernel,
+			Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`",
+		},
+	}
 }
 
 // machineFlags are for those who know QEMU, or make kernels.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
-		&ofKind{file, &cli.StringFlag{Name: "kernel", Hidden: true,
-			Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one"}},
+		&ofKind{file, &cli.StringFlag{
+			Name: "kernel", Hidden: true,
+			Usage: "for kernel developers: boot this vmlinux or bzImage `FILE` instead of building one",
+		}},
 	}
 }
 
@@ -296,8 +324,10 @@ func flavoured(c *cli.Context, a apps.App) apps.App {
 const debugMemory = 512
 
 func debugKernel() cli.Flag {
-	return &cli.BoolFlag{Name: "debug-kernel",
-		Usage: "use a kernel that checks itself (lockdep, KASAN): slow, and compiled separately"}
+	return &cli.BoolFlag{
+		Name:  "debug-kernel",
+		Usage: "use a kernel that checks itself (lockdep, KASAN): slow, and compiled separately",
+	}
 }
 
 // options are the run as the command line and the manifest describe it. What needs a build or a look at the machine is

@@ -133,8 +133,10 @@ func home(e *testscript.Env, cache string) {
 	e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
 	e.Setenv("XDG_CACHE_HOME", cache)
 	e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
-	for _, name := range []string{"NO_COLOR", "TERM", "UKL_SEEDS", "UKL_MIRROR", "NIX_REMOTE", "NIX_CONFIG",
-		"NIX_SSL_CERT_FILE"} {
+	for _, name := range []string{
+		"NO_COLOR", "TERM", "UKL_SEEDS", "UKL_MIRROR", "NIX_REMOTE", "NIX_CONFIG",
+		"NIX_SSL_CERT_FILE",
+	} {
 		if v, ok := os.LookupEnv(name); ok {
 			e.Setenv(name, v)
 		}
@@ -271,8 +273,10 @@ func signals(boots *atomic.Int64) verb {
 		}
 		var list []syscall.Signal
 		for name := range strings.SplitSeq(args[0], "+") {
-			sig, ok := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP,
-				"KILL": syscall.SIGKILL}[name]
+			sig, ok := map[string]syscall.Signal{
+				"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP,
+				"KILL": syscall.SIGKILL,
+			}[name]
 			if !ok {
 				ts.Fatalf("unknown signal %q", name)
 			}

@@ -112,26 +112,34 @@ func TestTerminalIsLeftAlone(t *testing.T) {
 		name, guest, script string
 		act                 func(*terminal, *exec.Cmd)
 	}{
-		{"Ctrl-C", serves, `trap : INT; ukl run --accel tcg --kernel guest; echo "code $?"`,
+		{
+			"Ctrl-C", serves, `trap : INT; ukl run --accel tcg --kernel guest; echo "code $?"`,
 			func(tty *terminal, _ *exec.Cmd) {
 				tty.await("ready")
 				io.WriteString(tty.master, "\x03")
 				tty.await("code 130")
-			}},
-		{"killed", serves, `ukl run --accel tcg --kernel guest & p=$!; sleep 1; kill -KILL $p; wait $p; echo "code $?"`,
+			},
+		},
+		{
+			"killed", serves, `ukl run --accel tcg --kernel guest & p=$!; sleep 1; kill -KILL $p; wait $p; echo "code $?"`,
 			func(tty *terminal, _ *exec.Cmd) {
 				tty.await("code 137")
-			}},
-		{"panic", "log Kernel panic - not syncing: x\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
+			},
+		},
+		{
+			"panic", "log Kernel panic - not syncing: x\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
 			func(tty *terminal, _ *exec.Cmd) {
 				tty.await("code 70")
-			}},
-		{"end", "cat\nlog ukl: app exited with status 3\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
+			},
+		},
+		{
+			"end", "cat\nlog ukl: app exited with status 3\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
 			func(tty *terminal, _ *exec.Cmd) {
 				io.WriteString(tty.master, "typed\n\x04") // Ctrl-D is the end of stdin
 				tty.await("6 bytes, <nil>")
 				tty.await("code 3")
-			}},
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tty := openTerminal(t)

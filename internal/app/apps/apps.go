@@ -80,8 +80,10 @@ func (c Catalogue) List() ([]App, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := manifest.Parse(text, manifest.Place{File: path.Join("nixexprs", dir, manifest.File), Base: e.Name(),
-			FS: sub})
+		m, err := manifest.Parse(text, manifest.Place{
+			File: path.Join("nixexprs", dir, manifest.File), Base: e.Name(),
+			FS: sub,
+		})
 		if err != nil {
 			return nil, err
 		}

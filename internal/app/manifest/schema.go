@@ -14,8 +14,10 @@ type object = map[string]any
 func Schema() ([]byte, error) {
 	strings := func(about string) object { return list(about, object{"type": "string"}) }
 	s := closed(object{
-		"name": object{"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$",
-			"description": "the application's name; by default that of the directory"},
+		"name": object{
+			"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$",
+			"description": "the application's name; by default that of the directory",
+		},
 		"summary":  text("the line that `ukl list` shows"),
 		"aliases":  strings("other names"),
 		"prebuilt": text("a finished program of the directory, a static x86-64 ELF file"),
@@ -41,8 +43,10 @@ func Schema() ([]byte, error) {
 		"memory":  object{"type": []string{"string", "integer"}, "description": "MiB, or a size such as \"64M\", \"2G\""},
 		"cpus":    number("virtual CPUs", 1, qemu.MaxCPUs),
 		"unikernel": closed(object{
-			"calls": object{"enum": []Calls{Gate, Bypass},
-				"description": "the way into the kernel: bypass skips entry and exit work that is not due"},
+			"calls": object{
+				"enum":        []Calls{Gate, Bypass},
+				"description": "the way into the kernel: bypass skips entry and exit work that is not due",
+			},
 		}),
 		"kernel": closed(object{
 			"config": list("lines of kernel configuration, in addition to ukl's own", object{
@@ -50,12 +54,16 @@ func Schema() ([]byte, error) {
 			}),
 		}),
 		"source": with(closed(object{
-			"url": object{"type": "string", "pattern": "^(https?://|file:///|pool/)",
-				"description": "an archive of third-party source: a tar file, compressed or not"},
+			"url": object{
+				"type": "string", "pattern": "^(https?://|file:///|pool/)",
+				"description": "an archive of third-party source: a tar file, compressed or not",
+			},
 			"sha256":  object{"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "its hash"},
 			"patches": strings("patches of this directory, for patch -p1: files or patterns, in their order"),
-		}), object{"required": []string{"url", "sha256"},
-			"description": "third-party source: an archive to fetch, unpack and patch"}),
+		}), object{
+			"required":    []string{"url", "sha256"},
+			"description": "third-party source: an archive to fetch, unpack and patch",
+		}),
 		"test": object{"type": "array", "items": with(closed(object{
 			"name":   text("for messages"),
 			"args":   strings("arguments of the application"),

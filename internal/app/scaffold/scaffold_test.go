@@ -76,11 +76,15 @@ func TestProgram(t *testing.T) {
 		want  string
 	}{
 		{cmakeLists, map[string]string{"CMakeLists.txt": "project(x)\nadd_executable(tool a.c)\n  ADD_EXECUTABLE( app\n main.c)"}, "out/app"},
-		{cmakeLists, map[string]string{"CMakeLists.txt": "add_subdirectory(src)",
-			"src/CMakeLists.txt": "add_executable(server main.c)"}, "out/src/server"},
+		{cmakeLists, map[string]string{
+			"CMakeLists.txt":     "add_subdirectory(src)",
+			"src/CMakeLists.txt": "add_executable(server main.c)",
+		}, "out/src/server"},
 		{cmakeLists, map[string]string{"CMakeLists.txt": "add_executable(${NAME} main.c)\n# add_executable(no x.c)"}, ""},
-		{cmakeLists, map[string]string{"tests/CMakeLists.txt": "add_executable(app x.c)",
-			".git/CMakeLists.txt": "add_executable(app x.c)"}, ""},
+		{cmakeLists, map[string]string{
+			"tests/CMakeLists.txt": "add_executable(app x.c)",
+			".git/CMakeLists.txt":  "add_executable(app x.c)",
+		}, ""},
 		{automake, map[string]string{"src/Makefile.am": "noinst_PROGRAMS = gen\nsbin_PROGRAMS = helper \\\n\tapp $(MORE)\napp_SOURCES = main.c"}, "src/app"},
 		{automake, map[string]string{"Makefile.am": "bin_PROGRAMS = one\nbin_PROGRAMS += two"}, "one"},
 		{automake, map[string]string{"Makefile.am": "SUBDIRS = src"}, ""},

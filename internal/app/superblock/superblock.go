@@ -56,8 +56,10 @@ func Look(image io.ReaderAt, readOnly bool) (FileSystem, error) {
 	case at(65600, "_BHRfS_M"):
 		return FileSystem{Type: "btrfs", Needs: []string{"CONFIG_BTRFS_FS=y"}}, nil
 	case at(54, "FAT"), at(82, "FAT32"):
-		return FileSystem{Type: "vfat", Needs: []string{"CONFIG_NLS=y", "CONFIG_NLS_CODEPAGE_437=y", "CONFIG_NLS_ISO8859_1=y",
-			"CONFIG_VFAT_FS=y"}}, nil
+		return FileSystem{Type: "vfat", Needs: []string{
+			"CONFIG_NLS=y", "CONFIG_NLS_CODEPAGE_437=y", "CONFIG_NLS_ISO8859_1=y",
+			"CONFIG_VFAT_FS=y",
+		}}, nil
 	case at(0, "QFI\xfb"):
 		return FileSystem{}, &Unknown{"it is a qcow2 image, and ukl needs a raw one"}
 	case at(512, "EFI PART"), at(510, "\x55\xaa"):

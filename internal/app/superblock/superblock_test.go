@@ -34,10 +34,14 @@ func TestLook(t *testing.T) {
 	}{
 		"ext2":        {image: extImage(0, 0x38, 0x2, 0x3), want: "ext2"},
 		"ext3, clean": {image: extImage(2, 0x3c, 0x2, 0x3), want: "ext2"},
-		"ext3 after a crash": {image: extImage(2, 0x3c, 0x6, 0x3), readOnly: true, want: "ext4 with needs_recovery",
-			needs: 1},
-		"ext4": {image: extImage(2, 0x3c, 0x2c2, 0x46b),
-			want: "ext4 with extents, 64bit, flex_bg, huge_file, dir_nlink, extra_isize, metadata_csum", needs: 1},
+		"ext3 after a crash": {
+			image: extImage(2, 0x3c, 0x6, 0x3), readOnly: true, want: "ext4 with needs_recovery",
+			needs: 1,
+		},
+		"ext4": {
+			image: extImage(2, 0x3c, 0x2c2, 0x46b),
+			want:  "ext4 with extents, 64bit, flex_bg, huge_file, dir_nlink, extra_isize, metadata_csum", needs: 1,
+		},
 		"ext2 with checksums":   {image: extImage(0, 0x38, 0x2, 0x403), want: "ext4 with metadata_csum", needs: 1},
 		"the same, only read":   {image: extImage(0, 0x38, 0x2, 0x403), readOnly: true, want: "ext2"},
 		"a feature of tomorrow": {image: extImage(0, 0, 0x40000002, 0), want: "ext4 with feature 0x40000000", needs: 1},

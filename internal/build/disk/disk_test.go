@@ -25,8 +25,10 @@ func bzImage(sects, rest int) []byte {
 func contents() Contents {
 	boot := make([]byte, sector)
 	boot[0], boot[510], boot[511] = 0xea, 0x55, 0xaa
-	return Contents{Boot: boot, Kernel: bzImage(30, 100000), Initrd: []byte("070701"), Append: "console=ttyS0",
-		Label: "a-b"}
+	return Contents{
+		Boot: boot, Kernel: bzImage(30, 100000), Initrd: []byte("070701"), Append: "console=ttyS0",
+		Label: "a-b",
+	}
 }
 
 func TestImage(t *testing.T) {
@@ -130,8 +132,10 @@ func TestImageRefuses(t *testing.T) {
 		"cut":          {func(c *Contents) { c.Kernel = c.Kernel[:3000] }, "real-mode code has 15872 bytes"},
 		"large setup":  {func(c *Contents) { c.Kernel = bzImage(127, 10) }, "real-mode code has 65536 bytes"},
 		"command line": {func(c *Contents) { c.Append = strings.Repeat("x", 2048) }, "the limit is 2047"},
-		"initramfs": {func(c *Contents) { binary.LittleEndian.PutUint32(c.Kernel[hdrRamdiskMax:], 0x1901000) },
-			"the initramfs of 6 bytes ends above"},
+		"initramfs": {
+			func(c *Contents) { binary.LittleEndian.PutUint32(c.Kernel[hdrRamdiskMax:], 0x1901000) },
+			"the initramfs of 6 bytes ends above",
+		},
 		"boot sector": {func(c *Contents) { c.Boot = nil }, "no boot sector"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,8 +51,10 @@ func TestFind(t *testing.T) {
 	derive(t, root, "a.deb", "builtin:fetchurl", "", "")
 	derive(t, root, "b.deb", "builtin:fetchurl", "", "") // nobody of ours needs it
 	derive(t, root, "foreign", "/bin/sh", "", `"`+at+`foreign.sh"`)
-	s := &store{dead: []string{at + "image.sh", at + "image-x", at + "image-x.drv", at + "a.deb", at + "a.deb.drv",
-		at + "b.deb", at + "foreign", at + "foreign.drv", at + "foreign.sh", at + "image-y"}}
+	s := &store{dead: []string{
+		at + "image.sh", at + "image-x", at + "image-x.drv", at + "a.deb", at + "a.deb.drv",
+		at + "b.deb", at + "foreign", at + "foreign.drv", at + "foreign.sh", at + "image-y",
+	}}
 	found, err := Find(context.Background(), s, []string{at + "a.deb"}, false)
 	if err != nil {
 		t.Fatal(err)

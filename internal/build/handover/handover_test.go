@@ -23,8 +23,10 @@ import (
 func contents(t *testing.T) Contents {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"config": "CONFIG_X=y\n", "nixexprs/pins.json": "{}\n",
-		"nixexprs/linux/patches/0001.patch": "patch\n", "objects/main.c.o": "object\n"} {
+	for name, text := range map[string]string{
+		"config": "CONFIG_X=y\n", "nixexprs/pins.json": "{}\n",
+		"nixexprs/linux/patches/0001.patch": "patch\n", "objects/main.c.o": "object\n",
+	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -34,10 +36,14 @@ func contents(t *testing.T) Contents {
 		}
 	}
 	return Contents{
-		App: apps.App{Manifest: &manifest.Manifest{Name: "own"}, Short: "own", Dir: dir,
-			Files: fstest.MapFS{"main.c": {Data: []byte("int main;\n")}}},
-		List: sbom.Image{Name: "own", SHA256: strings.Repeat("ab", 32), Version: "1", LinkKnown: true,
-			Components: []sbom.Component{{Name: "own", Role: sbom.Program}}},
+		App: apps.App{
+			Manifest: &manifest.Manifest{Name: "own"}, Short: "own", Dir: dir,
+			Files: fstest.MapFS{"main.c": {Data: []byte("int main;\n")}},
+		},
+		List: sbom.Image{
+			Name: "own", SHA256: strings.Repeat("ab", 32), Version: "1", LinkKnown: true,
+			Components: []sbom.Component{{Name: "own", Role: sbom.Program}},
+		},
 		Config:      filepath.Join(dir, "config"),
 		Expressions: filepath.Join(dir, "nixexprs"),
 		Objects:     filepath.Join(dir, "objects"),
@@ -88,8 +94,10 @@ func TestWrite(t *testing.T) {
 		t.Errorf("%d sums, %+v", lines, r)
 	}
 	text := read(t, dir, "README")
-	for _, want := range []string{"image own", "expressions 0123", "objects/ ", "ukl source --with-app adds them",
-		"ukl source --tools adds them", "ukl build DIR"} {
+	for _, want := range []string{
+		"image own", "expressions 0123", "objects/ ", "ukl source --with-app adds them",
+		"ukl source --tools adds them", "ukl build DIR",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the README does not say %q:\n%s", want, text)
 		}
@@ -112,8 +120,10 @@ func TestWriteMore(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	text := read(t, dir, "README")
-	for _, want := range []string{"app/ ", "ukl build ./app", "neither the program nor a linker's map names them",
-		"module example.org/m v1", "ukl did not link its program"} {
+	for _, want := range []string{
+		"app/ ", "ukl build ./app", "neither the program nor a linker's map names them",
+		"module example.org/m v1", "ukl did not link its program",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the README does not say %q:\n%s", want, text)
 		}

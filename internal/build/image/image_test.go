@@ -441,8 +441,10 @@ func TestDerivation(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(d, want) {
 		t.Errorf("parseDerivation = %+v, %v", d, err)
 	}
-	for _, s := range []string{"", "Derive", "Derive(", "Derive()", drv[:len(drv)-1], drv[:50], `Derive("\`,
-		"Derive" + strings.Repeat("[", 100)} {
+	for _, s := range []string{
+		"", "Derive", "Derive(", "Derive()", drv[:len(drv)-1], drv[:50], `Derive("\`,
+		"Derive" + strings.Repeat("[", 100),
+	} {
 		if d, err := parseDerivation(s); err == nil {
 			t.Errorf("parseDerivation(%q) = %+v", s, d)
 		}

@@ -52,8 +52,10 @@ func inventory(t *testing.T, list string, a apps.App) *materials {
 		}
 	}
 	own := func(name string) pins.Pin {
-		return pins.Pin{Name: name, Version: "1-1", Path: "pool/main/x/" + name + "_1-1_amd64.deb",
-			SHA256: strings.Repeat(name[:1], 64)}
+		return pins.Pin{
+			Name: name, Version: "1-1", Path: "pool/main/x/" + name + "_1-1_amd64.deb",
+			SHA256: strings.Repeat(name[:1], 64),
+		}
 	}
 	set := facts.NewSet()
 	set.Merge(facts.Tools())
@@ -66,8 +68,10 @@ func inventory(t *testing.T, list string, a apps.App) *materials {
 	m.all = append(append(lock.ImagePins(), lock.Asked(a.Certificates, a.TimeZones)...),
 		add(own("cmake"), facts.Facts{License: "BSD-3-Clause"}),
 		add(own("libown-dev"), facts.Facts{License: "MIT", Archives: map[string]int{"usr/lib/x86_64-linux-gnu/libown.a": 2}}),
-		add(own("unused-dev"), facts.Facts{License: "MIT",
-			Archives: map[string]int{"usr/lib/x86_64-linux-gnu/libunused.a": 2}}))
+		add(own("unused-dev"), facts.Facts{
+			License:  "MIT",
+			Archives: map[string]int{"usr/lib/x86_64-linux-gnu/libunused.a": 2},
+		}))
 	if err := m.look(program); err != nil {
 		t.Fatal(err)
 	}
@@ -112,8 +116,10 @@ func TestMaterials(t *testing.T) {
 		"libc6-dev":        {sbom.Tool, false, ""},
 		"libstdc++-12-dev": {sbom.Tool, false, ""},
 		"libown-dev":       {sbom.Linked, true, "usr/lib/x86_64-linux-gnu/libown.a: 2 of 2 members, 15 bytes: a.o b.o"},
-		"zlib1g-dev": {sbom.Linked, false,
-			"usr/lib/x86_64-linux-gnu/libz.a: 2 of 15 members, 3822 bytes: crc32.o zutil.o"},
+		"zlib1g-dev": {
+			sbom.Linked, false,
+			"usr/lib/x86_64-linux-gnu/libz.a: 2 of 15 members, 3822 bytes: crc32.o zutil.o",
+		},
 		"libgcc-12-dev": {
 			sbom.Linked, false, "usr/lib/gcc/x86_64-linux-gnu/12/crtbeginT.o, 373 bytes\nusr/lib/gcc/x86_64-linux-gnu/12/libgcc.a: 1 of 251 members, 5183 bytes: addtf3.o",
 		},
@@ -218,8 +224,10 @@ func TestMaterialsFinished(t *testing.T) {
 
 // A library that no pinned package has is from nobody knows where.
 func TestMaterialsForeign(t *testing.T) {
-	m := &materials{app: apps.App{Manifest: &manifest.Manifest{}, Program: "x"}, facts: facts.NewSet(),
-		parts: map[string]*taken{}}
+	m := &materials{
+		app: apps.App{Manifest: &manifest.Manifest{}, Program: "x"}, facts: facts.NewSet(),
+		parts: map[string]*taken{},
+	}
 	var err error
 	if m.lock, err = pins.Load(nixexprs.FS); err != nil {
 		t.Fatal(err)

@@ -227,8 +227,10 @@ func archive(members []member) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, m := range members {
-		h := tar.Header{Name: m.name, Mode: 0o644, Size: int64(len(m.data)), ModTime: epoch, Typeflag: tar.TypeReg,
-			Format: tar.FormatUSTAR}
+		h := tar.Header{
+			Name: m.name, Mode: 0o644, Size: int64(len(m.data)), ModTime: epoch, Typeflag: tar.TypeReg,
+			Format: tar.FormatUSTAR,
+		}
 		if strings.HasSuffix(m.name, "/") {
 			h.Mode, h.Typeflag = 0o755, tar.TypeDir
 		}

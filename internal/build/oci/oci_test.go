@@ -35,8 +35,10 @@ func files(t *testing.T, archive []byte) map[string][]byte {
 }
 
 func TestArchive(t *testing.T) {
-	c := Contents{Name: "app", Kernel: []byte("kernel"), Args: []string{"-p", "80"}, Env: []string{"A=b"},
-		Ports: []string{"80/tcp"}}
+	c := Contents{
+		Name: "app", Kernel: []byte("kernel"), Args: []string{"-p", "80"}, Env: []string{"A=b"},
+		Ports: []string{"80/tcp"},
+	}
 	a, err := Archive(c)
 	if err != nil {
 		t.Fatal(err)

@@ -37,8 +37,10 @@ func TestArgv(t *testing.T) {
 	t.Setenv("NIX_REMOTE", "")
 	s := Step{Recipe: recipe(t, "/s.sh"), Binds: map[string]string{"/build/obj": "/o", "/build/in": "/i"}}
 	argv, err := s.Argv()
-	if want := []string{s.Recipe.Builder, "enter", "-bind", "/i:/build/in", "-bind", "/o:/build/obj", "/tree",
-		"/s.sh"}; err != nil || !slices.Equal(argv, want) {
+	if want := []string{
+		s.Recipe.Builder, "enter", "-bind", "/i:/build/in", "-bind", "/o:/build/obj", "/tree",
+		"/s.sh",
+	}; err != nil || !slices.Equal(argv, want) {
 		t.Errorf("%q, %v", argv, err)
 	}
 	s.Script, s.Args = "/build/in/mine.sh", []string{"x"}

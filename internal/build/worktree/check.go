@@ -129,7 +129,8 @@ var remarkRE = regexp.MustCompile(`^` + insidePatches + `/([^:]+):(\d+): [A-Z]+:
 
 // style runs checkpatch over patches.
 func (w *Workshop) style(ctx context.Context, recipe *image.Derivation, t *series.Tree,
-	list []series.Patch) (map[string][]remark, error) {
+	list []series.Patch,
+) (map[string][]remark, error) {
 	scripts, err := w.Builder.Expressions()
 	if err != nil {
 		return nil, err
@@ -202,7 +203,8 @@ func excuse(f *Finding, subject string, remarks []remark, exceptions []Exception
 
 // prefix compiles the series up to a commit, without and with what it adds. recipe is that of linux-objects.
 func (w *Workshop) prefix(ctx context.Context, recipe *image.Derivation, t *series.Tree,
-	commit string) ([]string, error) {
+	commit string,
+) ([]string, error) {
 	dir := filepath.Join(t.Git, "ukl", "check")
 	source := filepath.Join(dir, "source")
 	if err := t.Checkout(ctx, commit, source, filepath.Join(dir, "index")); err != nil {

@@ -91,8 +91,10 @@ func TestPrefix(t *testing.T) {
 		Args: []string{"enter", "/tree", "/objects.sh"}, Env: map[string]string{"PATH": os.Getenv("PATH")},
 	}
 	var said []string
-	w := &Workshop{Builder: &image.Builder{Cache: t.TempDir(), Progress: silent{}},
-		Say: func(l string) { said = append(said, l) }}
+	w := &Workshop{
+		Builder: &image.Builder{Cache: t.TempDir(), Progress: silent{}},
+		Say:     func(l string) { said = append(said, l) },
+	}
 	tree, commits := history(t,
 		map[string]string{"init/main.c": "careless"},
 		map[string]string{"init/main.c": "careful", "arch/Kconfig": "config RING0_TEST\n"},

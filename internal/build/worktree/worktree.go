@@ -208,8 +208,10 @@ func (w *Workshop) Build(ctx context.Context, t *series.Tree, a apps.App, target
 	if err != nil {
 		return Objects{}, err
 	}
-	return w.compile(ctx, compilation{recipe: recipe, source: t.Dir, place: place(t, recipe.Env["additions"]),
-		targets: targets})
+	return w.compile(ctx, compilation{
+		recipe: recipe, source: t.Dir, place: place(t, recipe.Env["additions"]),
+		targets: targets,
+	})
 }
 
 // compilation is one call of linux/incremental.sh.

@@ -55,8 +55,10 @@ func TestRun(t *testing.T) {
 			t.Errorf("without Nix: well %v, %+v", well, f)
 		}
 	}
-	for name, want := range map[string]Status{"disk": OK, "folders": OK, "kvm": Warn, "clock": OK, "ports": OK,
-		"settings": Warn, "sources": Warn} {
+	for name, want := range map[string]Status{
+		"disk": OK, "folders": OK, "kvm": Warn, "clock": OK, "ports": OK,
+		"settings": Warn, "sources": Warn,
+	} {
 		if f := found[name]; f.Status != want {
 			t.Errorf("%s: %+v; want %s", name, f, want)
 		}
@@ -115,12 +117,21 @@ func TestJudge(t *testing.T) {
 		want Status
 		text string
 	}{
-		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}}, false, "", OK,
-			"builds run on this machine only, no cache is asked"},
-		{nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"}, false, "ssh://a\n", OK,
-			"builds may also run on other machines"},
-		{nix.Settings{Sandbox: "true", Builders: "ssh://a", Substituters: []string{usual, "file:///x"}}, false, "", OK,
-			"caches: file:///x"},
+		{
+			nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines", Substituters: []string{usual}},
+			false, "", OK,
+			"builds run on this machine only, no cache is asked",
+		},
+		{
+			nix.Settings{Sandbox: "true", Builders: "@/etc/nix/machines"},
+			false, "ssh://a\n", OK,
+			"builds may also run on other machines",
+		},
+		{
+			nix.Settings{Sandbox: "true", Builders: "ssh://a", Substituters: []string{usual, "file:///x"}},
+			false, "", OK,
+			"caches: file:///x",
+		},
 		{nix.Settings{Sandbox: "relaxed"}, false, "", Warn, "sandbox = relaxed"},
 		{nix.Settings{Sandbox: "false"}, true, "", OK, "on this machine only"}, // ukl's own setting wins
 	} {

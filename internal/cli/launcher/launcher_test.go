@@ -261,8 +261,10 @@ func TestAnyPathWillDo(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	m := newMachine(t)
 	m.nix()
-	git := []string{"GIT_DIR=/none", "GIT_WORK_TREE=/none", "GIT_INDEX_FILE=/none",
-		"GIT_CEILING_DIRECTORIES=" + m.checkout}
+	git := []string{
+		"GIT_DIR=/none", "GIT_WORK_TREE=/none", "GIT_INDEX_FILE=/none",
+		"GIT_CEILING_DIRECTORIES=" + m.checkout,
+	}
 	m.write(filepath.Join(m.bin, "git"), "#!/bin/sh\necho git \"$@\" >>\"$CALLS\"\nexit 128\n")
 	if _, stderr, code := m.run(append(git, "root=/none"), "list"); code != 7 || stderr != "ukl: building ukl (once for each state of the checkout)\n" {
 		t.Errorf("with git's variables: exit %d, %s", code, stderr)
@@ -293,8 +295,10 @@ func TestNixIsMissing(t *testing.T) {
 		{"ID=fedora\n", "1000", "sudo dnf install nix    # or: https://nixos.org/download"},
 		{"ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "0", "dnf install nix    # or: https://nixos.org/download"},
 		{"ID=arch\n", "1000", "sudo pacman -S nix"},
-		{"ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n", "1000",
-			"sudo zypper install nix    # or: https://nixos.org/download"},
+		{
+			"ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n", "1000",
+			"sudo zypper install nix    # or: https://nixos.org/download",
+		},
 		{"ID=alpine\n", "0", "apk add nix"},
 		{"ID=gentoo\n", "0", "https://nixos.org/download"},
 		{"", "1000", "https://nixos.org/download"},

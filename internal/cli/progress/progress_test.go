@@ -44,8 +44,10 @@ func build(d *Display, c *clock) {
 }
 
 func options(c *clock) Options {
-	return Options{Now: func() time.Time { return c.now },
-		Built: func(drv string) bool { return !strings.HasPrefix(drv, "app") }}
+	return Options{
+		Now:   func() time.Time { return c.now },
+		Built: func(drv string) bool { return !strings.HasPrefix(drv, "app") },
+	}
 }
 
 func TestPiped(t *testing.T) {
@@ -165,8 +167,10 @@ func TestColour(t *testing.T) {
 }
 
 func TestElapsed(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0.0 s", 6240 * time.Millisecond: "6.2 s", 10 * time.Second: "10 s",
-		161 * time.Second: "161 s"} {
+	for d, want := range map[time.Duration]string{
+		0: "0.0 s", 6240 * time.Millisecond: "6.2 s", 10 * time.Second: "10 s",
+		161 * time.Second: "161 s",
+	} {
 		if got := Elapsed(d); got != want {
 			t.Errorf("Elapsed(%s) = %q; want %q", d, got, want)
 		}

@@ -132,7 +132,8 @@ func (c *Client) Check(ctx context.Context, drv string, events func(Event)) erro
 func Again(path string) string { return path + ".check" }
 
 func (c *Client) realise(ctx context.Context, drv string, extra []string, root string,
-	events func(Event)) (string, error) {
+	events func(Event),
+) (string, error) {
 	if events == nil {
 		events = func(Event) {}
 	}

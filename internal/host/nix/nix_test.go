@@ -80,8 +80,10 @@ func TestLogOfAFailure(t *testing.T) {
 		mismatch = `^hash mismatch in fixed-output derivation '/nix/store/\w{32}-hash\.drv': specified: sha256-A+= got: ` +
 			`sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=$`
 	)
-	compiler := []string{"x.c: In function 'main':", "x.c:3:1: error: 'y' undeclared (first use in this function)",
-		"    3 | y = 1;"}
+	compiler := []string{
+		"x.c: In function 'main':", "x.c:3:1: error: 'y' undeclared (first use in this function)",
+		"    3 | y = 1;",
+	}
 	for _, c := range []struct {
 		name   string
 		stage  string
@@ -96,8 +98,11 @@ func TestLogOfAFailure(t *testing.T) {
 		{"long", "long", Failed, `^failed with exit code 2$`, compiler, ""},
 		{"silent", "silent", Failed, `^failed with exit code 3$`, nil, ""},
 		{"killed", "killed", Failed, `^failed due to signal 9 \(Killed\)$`, []string{"before"}, ""},
-		{"nobuilder", "nobuilder", Failed, `^failed with exit code 1$`,
-			[]string{"error: executing '/none': No such file or directory"}, ""},
+		{
+			"nobuilder", "nobuilder", Failed, `^failed with exit code 1$`,
+			[]string{"error: executing '/none': No such file or directory"},
+			"",
+		},
 		{"nooutput", "nooutput", Failed, `^failed to produce output path for output 'out'$`, []string{"done"}, ""},
 		{"hash", "hash", HashMismatch, mismatch, nil, hello},
 		{"abovehash", "hash", HashMismatch, mismatch, nil, hello},
@@ -191,20 +196,37 @@ func TestTail(t *testing.T) {
 		{"silent", []string{"a", "b"}, "a"},
 		{
 			"linker",
-			[]string{"CXX a.o", "/usr/bin/ld: a.o: warning: getpwnam",
-				"/usr/bin/ld: attempted static link of dynamic object `libx.so'", "collect2: error: ld returned 1 exit status"},
+			[]string{
+				"CXX a.o", "/usr/bin/ld: a.o: warning: getpwnam",
+				"/usr/bin/ld: attempted static link of dynamic object `libx.so'", "collect2: error: ld returned 1 exit status",
+			},
 			"/usr/bin/ld: attempted static link of dynamic object `libx.so'",
 		},
-		{"warned", []string{"gcc -o a", "/usr/bin/ld: a.o: warning: getpwnam", "collect2: error: ld returned 1 exit status"},
-			"collect2: error: ld returned 1 exit status"},
-		{"cmake", []string{"-- Detecting", "CMake Error at CMakeLists.txt:4 (find_package):", "  By not providing"},
-			"CMake Error at CMakeLists.txt:4 (find_package):"},
-		{"meson", []string{"Run-time dependency x found: NO", "meson.build:3:0: ERROR: Dependency \"x\" not found"},
-			"meson.build:3:0: ERROR: Dependency \"x\" not found"},
-		{"compiler", []string{"  CC      drivers/base/error.o", "gcc -Werror x.c", "x.c:1:1: error: no", "more"},
-			"x.c:1:1: error: no"},
-		{"linker", []string{"  LD      app", "ld: a.o: in function `f':", "a.c:3: undefined reference to `g'"},
-			"a.c:3: undefined reference to `g'"},
+		{
+			"warned",
+			[]string{"gcc -o a", "/usr/bin/ld: a.o: warning: getpwnam", "collect2: error: ld returned 1 exit status"},
+			"collect2: error: ld returned 1 exit status",
+		},
+		{
+			"cmake",
+			[]string{"-- Detecting", "CMake Error at CMakeLists.txt:4 (find_package):", "  By not providing"},
+			"CMake Error at CMakeLists.txt:4 (find_package):",
+		},
+		{
+			"meson",
+			[]string{"Run-time dependency x found: NO", "meson.build:3:0: ERROR: Dependency \"x\" not found"},
+			"meson.build:3:0: ERROR: Dependency \"x\" not found",
+		},
+		{
+			"compiler",
+			[]string{"  CC      drivers/base/error.o", "gcc -Werror x.c", "x.c:1:1: error: no", "more"},
+			"x.c:1:1: error: no",
+		},
+		{
+			"linker",
+			[]string{"  LD      app", "ld: a.o: in function `f':", "a.c:3: undefined reference to `g'"},
+			"a.c:3: undefined reference to `g'",
+		},
 		{"configure", []string{"checking for x... no", "configure: error: x is needed"}, "configure: error: x is needed"},
 		{"make alone", []string{"  GEN     x", "make: *** [Makefile:7: x] Error 2"}, "make: *** [Makefile:7: x] Error 2"},
 		{"shell", []string{"/nix/store/s.sh: 3: rsync: not found"}, "/nix/store/s.sh: 3: rsync: not found"},
@@ -280,8 +302,10 @@ func TestEveryCallIsSandboxed(t *testing.T) {
 	}
 	_, rerr := c.Realise(context.Background(), "/nix/store/x.drv", "", nil)
 	for _, text := range []string{ce.Text, rerr.Error()} {
-		for _, want := range []string{"--option sandbox true", "--option sandbox-fallback false",
-			"--option extra-sandbox-paths "} {
+		for _, want := range []string{
+			"--option sandbox true", "--option sandbox-fallback false",
+			"--option extra-sandbox-paths ",
+		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in %q", want, text)
 			}
@@ -322,8 +346,10 @@ func TestLastError(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	if got, want := quote([]string{"nix-store", "--option", "x", "",
-		"it's"}), `nix-store --option x '' "it's"`; got != want {
+	if got, want := quote([]string{
+		"nix-store", "--option", "x", "",
+		"it's",
+	}), `nix-store --option x '' "it's"`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -412,8 +438,10 @@ func TestPlanAndInstantiate(t *testing.T) {
 	if err != nil || !slices.Equal(plan, []string{drv}) {
 		t.Errorf("%v %v", plan, err)
 	}
-	if _, err := c.Instantiate(ctx, Request{Expr: dir, Attr: "broken",
-		Args: map[string]string{"word": "luck"}}); err == nil || err.Error() != "no luck" {
+	if _, err := c.Instantiate(ctx, Request{
+		Expr: dir, Attr: "broken",
+		Args: map[string]string{"word": "luck"},
+	}); err == nil || err.Error() != "no luck" {
 		t.Errorf("got %v", err)
 	}
 	_, err = c.Realise(ctx, drv, "", nil)

@@ -54,20 +54,32 @@ func TestNoStore(t *testing.T) {
 	t.Setenv("HOME", "/h")
 	t.Setenv("XDG_DATA_HOME", "")
 	for _, c := range []struct{ text, want, hint string }{
-		{"error: opening lock file '/nix/var/nix/db/big-lock': Permission denied", "cannot write to Nix's store",
-			"'local?root=/h/.local/share/nix/root'"},
-		{"error:\n       … This command may have been run as non-root in a single-user Nix installation,\n\n" +
-			"       error: opening lock file \"/nix/var/nix/db/big-lock\": Permission denied", "cannot write to Nix's store",
-			"export NIX_REMOTE="},
-		{"error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted",
-			"cannot write to Nix's store", "export NIX_REMOTE="},
+		{
+			"error: opening lock file '/nix/var/nix/db/big-lock': Permission denied", "cannot write to Nix's store",
+			"'local?root=/h/.local/share/nix/root'",
+		},
+		{
+			"error:\n       … This command may have been run as non-root in a single-user Nix installation,\n\n" +
+				"       error: opening lock file \"/nix/var/nix/db/big-lock\": Permission denied", "cannot write to Nix's store",
+			"export NIX_REMOTE=",
+		},
+		{
+			"error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted",
+			"cannot write to Nix's store", "export NIX_REMOTE=",
+		},
 		{"error: creating directory '/nix': Permission denied", "cannot write to Nix's store", "export NIX_REMOTE="},
-		{"error: getting status of /nix/var/nix/daemon-socket/socket: Permission denied", "does not serve this user",
-			"usermod -aG "},
-		{"error: getting status of \"/nix/var/nix/daemon-socket/socket\": Permission denied", "does not serve this user",
-			"log in again"},
-		{"error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory", "does not run",
-			"systemctl start nix-daemon"},
+		{
+			"error: getting status of /nix/var/nix/daemon-socket/socket: Permission denied", "does not serve this user",
+			"usermod -aG ",
+		},
+		{
+			"error: getting status of \"/nix/var/nix/daemon-socket/socket\": Permission denied", "does not serve this user",
+			"log in again",
+		},
+		{
+			"error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory", "does not run",
+			"systemctl start nix-daemon",
+		},
 	} {
 		err := failure(exec.Command("nix-store"), errors.New("exit"), c.text)
 		var none *NoStore
@@ -107,8 +119,10 @@ func TestInstallHint(t *testing.T) {
 }
 
 func TestBefore(t *testing.T) {
-	for version, want := range map[string]bool{"2.8.0": true, "2.19.3": true, "2.20.0": false, "2.34.8": false,
-		"3.0pre1": false} {
+	for version, want := range map[string]bool{
+		"2.8.0": true, "2.19.3": true, "2.20.0": false, "2.34.8": false,
+		"3.0pre1": false,
+	} {
 		if got := (&Client{Version: version}).before(2, 20); got != want {
 			t.Errorf("%s: %v", version, got)
 		}

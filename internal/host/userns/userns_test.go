@@ -17,8 +17,10 @@ func TestRemedy(t *testing.T) {
 	}{
 		{"kernel/unprivileged_userns_clone", "0\n", false, "sudo sysctl kernel.unprivileged_userns_clone=1"},
 		{"kernel/unprivileged_userns_clone", "1\n", false, none},
-		{"kernel/apparmor_restrict_unprivileged_userns", "1\n", false,
-			"sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
+		{
+			"kernel/apparmor_restrict_unprivileged_userns", "1\n", false,
+			"sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+		},
 		{"user/max_user_namespaces", "0\n", true, "sysctl user.max_user_namespaces=10000"},
 		{"user/max_user_namespaces", "63000\n", true, none},
 	} {

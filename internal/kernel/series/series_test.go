@@ -66,8 +66,10 @@ index 0000000..5a8015c
 `
 
 func two() []Patch {
-	return []Patch{{"0001-x86-entry-Say-two-in-a-subject-that-is-so-long-that-.patch", []byte(patch)},
-		{"0002-Kconfig-Add-a-symbol.patch", []byte(second)}}
+	return []Patch{
+		{"0001-x86-entry-Say-two-in-a-subject-that-is-so-long-that-.patch", []byte(patch)},
+		{"0002-Kconfig-Add-a-symbol.patch", []byte(second)},
+	}
 }
 
 // needsGit skips a test where there is no git, as in the build tools' tree.
@@ -214,10 +216,14 @@ func TestUnfinished(t *testing.T) {
 		do   func(tr *Tree)
 		want string
 	}{
-		"a changed file": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"init/main.c": "three\n"}) },
-			"a file is not committed"},
-		"new files": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"a.c": "", "b.c": ""}) },
-			"2 files are not committed"},
+		"a changed file": {
+			func(tr *Tree) { write(t, tr.Dir, map[string]string{"init/main.c": "three\n"}) },
+			"a file is not committed",
+		},
+		"new files": {
+			func(tr *Tree) { write(t, tr.Dir, map[string]string{"a.c": "", "b.c": ""}) },
+			"2 files are not committed",
+		},
 		"an ignored one": {func(tr *Tree) { write(t, tr.Dir, map[string]string{"b.o": ""}) }, ""},
 		"an empty commit": {
 			func(tr *Tree) { commit(t, tr, "commit", "-q", "--allow-empty", "-m", "nothing") },

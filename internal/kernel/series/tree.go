@@ -239,8 +239,12 @@ func Create(ctx context.Context, dir string, o Origin, list []Patch) error {
 	if _, err := run("tag", "base"); err != nil {
 		return err
 	}
-	settings := [][2]string{{keyBase, strings.TrimSpace(base)}, {keySource, o.Source}, {keySHA256, o.SHA256},
-		{keySeries, o.Series}}
+	settings := [][2]string{
+		{keyBase, strings.TrimSpace(base)},
+		{keySource, o.Source},
+		{keySHA256, o.SHA256},
+		{keySeries, o.Series},
+	}
 	if o.Dir != "" {
 		settings = append(settings, [2]string{keyDir, o.Dir})
 	}
@@ -258,8 +262,10 @@ func apply(ctx context.Context, dir string, o Origin, list []Patch) error {
 		return err
 	}
 	defer os.RemoveAll(box)
-	args := []string{"-c", "gc.auto=0", "am", "-q", "--committer-date-is-author-date", "--no-gpg-sign", "--keep-non-patch",
-		"--keep-cr", "--whitespace=nowarn"}
+	args := []string{
+		"-c", "gc.auto=0", "am", "-q", "--committer-date-is-author-date", "--no-gpg-sign", "--keep-non-patch",
+		"--keep-cr", "--whitespace=nowarn",
+	}
 	for _, p := range list {
 		file := filepath.Join(box, p.Name)
 		if err := os.WriteFile(file, p.Text, 0o600); err != nil {
@@ -314,8 +320,10 @@ func Open(ctx context.Context, dir string) (*Tree, error) {
 		return nil, err
 	}
 	t.Dir, t.Git, _ = strings.Cut(strings.TrimSpace(out), "\n")
-	for key, to := range map[string]*string{keyBase: &t.Base, keySource: &t.Source, keySHA256: &t.SHA256,
-		keyDir: &t.Origin.Dir, keySeries: &t.Series} {
+	for key, to := range map[string]*string{
+		keyBase: &t.Base, keySource: &t.Source, keySHA256: &t.SHA256,
+		keyDir: &t.Origin.Dir, keySeries: &t.Series,
+	} {
 		out, err := git(ctx, dir, t.trust, "config", "--local", key)
 		if err != nil && !errors.As(err, &failed) {
 			return nil, err
@@ -342,8 +350,10 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 		"CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert",
 	} {
 		if _, err := os.Stat(filepath.Join(t.Git, name)); err == nil {
-			return nil, &Unfinished{What: fmt.Sprintf("%s: a %s is not finished", t.Dir, what),
-				Help: "git status says how to finish or abort it"}
+			return nil, &Unfinished{
+				What: fmt.Sprintf("%s: a %s is not finished", t.Dir, what),
+				Help: "git status says how to finish or abort it",
+			}
 		}
 	}
 	var failed *gitError
@@ -358,8 +368,10 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if merges != "" {
-		return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s is a merge, which a series cannot have", t.Dir, merges),
-			Help: "git rebase " + t.Base[:12]}
+		return nil, &Unfinished{
+			What: fmt.Sprintf("%s: commit %.12s is a merge, which a series cannot have", t.Dir, merges),
+			Help: "git rebase " + t.Base[:12],
+		}
 	}
 	list, err := t.git(ctx, "log", "--reverse", "--format=%H %T", t.Base+"..HEAD")
 	if err != nil {
@@ -373,8 +385,10 @@ func (t *Tree) Commits(ctx context.Context) ([]string, error) {
 	for line := range strings.Lines(list) {
 		commit, tree, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if tree == before {
-			return nil, &Unfinished{What: fmt.Sprintf("%s: commit %.12s changes nothing, so it is not a patch", t.Dir, commit),
-				Help: "git rebase --interactive " + t.Base[:12]}
+			return nil, &Unfinished{
+				What: fmt.Sprintf("%s: commit %.12s changes nothing, so it is not a patch", t.Dir, commit),
+				Help: "git rebase --interactive " + t.Base[:12],
+			}
 		}
 		commits, before = append(commits, commit), tree
 	}
@@ -391,8 +405,10 @@ func (t *Tree) Clean(ctx context.Context) error {
 		return err
 	}
 	list := strings.Split(status, "\n")
-	e := &Unfinished{What: fmt.Sprintf("%s: %d files are not committed", t.Dir, len(list)), Lines: list,
-		Help: "git commit, git commit --fixup, or git stash"}
+	e := &Unfinished{
+		What: fmt.Sprintf("%s: %d files are not committed", t.Dir, len(list)), Lines: list,
+		Help: "git commit, git commit --fixup, or git stash",
+	}
 	if len(list) == 1 {
 		e.What = fmt.Sprintf("%s: a file is not committed", t.Dir)
 	}

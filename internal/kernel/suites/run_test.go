@@ -262,9 +262,13 @@ func build(t *testing.T, mode string, cases []string) built {
 	ctx := context.Background()
 	roots := t.TempDir()
 	realise := func(attr string) string {
-		r := nix.Request{Expr: expr, Attr: attr,
-			Args: map[string]string{"cases": strings.Join(cases, "\n"), "leave": leave,
-				"calls": calls}, Root: filepath.Join(roots, attr)}
+		r := nix.Request{
+			Expr: expr, Attr: attr,
+			Args: map[string]string{
+				"cases": strings.Join(cases, "\n"), "leave": leave,
+				"calls": calls,
+			}, Root: filepath.Join(roots, attr),
+		}
 		drv, err := n.Instantiate(ctx, r)
 		if err != nil {
 			t.Fatal(err)

@@ -92,8 +92,10 @@ func TestCompare(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	s := read(t, table).Summary()
-	for _, want := range []string{"| a | 4 | 3 | 1 | 1 |", "| a/known | pass | signal-11 | - | GS is the kernel's |",
-		"| a/open | pass | exit-3 | - | **not explained** |"} {
+	for _, want := range []string{
+		"| a | 4 | 3 | 1 | 1 |", "| a/known | pass | signal-11 | - | GS is the kernel's |",
+		"| a/open | pass | exit-3 | - | **not explained** |",
+	} {
 		if !strings.Contains(s, want+"\n") {
 			t.Errorf("no %q in\n%s", want, s)
 		}

@@ -13,8 +13,12 @@ import (
 const text = "ffffffff81000000 T _text\nffffffff81000010 t local\nffffffff81000020 t local\n\nnot a line\nzz T no\nffffffff82000000 D data"
 
 func TestParse(t *testing.T) {
-	want := []Symbol{{0xffffffff81000000, "_text"}, {0xffffffff81000010, "local"}, {0xffffffff81000020, "local"},
-		{0xffffffff82000000, "data"}}
+	want := []Symbol{
+		{0xffffffff81000000, "_text"},
+		{0xffffffff81000010, "local"},
+		{0xffffffff81000020, "local"},
+		{0xffffffff82000000, "data"},
+	}
 	if got := slices.Collect(Parse(text)); !slices.Equal(got, want) {
 		t.Errorf("%x, not %x", got, want)
 	}

@@ -68,8 +68,10 @@ func (h Host) Quick() (v Verdict, decided bool) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Verdict{Reason: "there is no " + h.Device}, true
 	case errors.Is(err, fs.ErrPermission):
-		return Verdict{Reason: h.Device + " exists, but you may not read and write it",
-			Remedy: "sudo usermod -aG kvm $USER, then log in again"}, true
+		return Verdict{
+			Reason: h.Device + " exists, but you may not read and write it",
+			Remedy: "sudo usermod -aG kvm $USER, then log in again",
+		}, true
 	case err != nil:
 		return Verdict{Reason: err.Error()}, true
 	}
@@ -121,8 +123,10 @@ func probe(ctx context.Context, p qemu.Program) Verdict {
 		case err != nil:
 			reasons = append(reasons, err.Error())
 		case took > tooSlow:
-			return Verdict{Reason: fmt.Sprintf("KVM ran the probe in %d ms, as if it interpreted it", took.Milliseconds()),
-				Loop: took}
+			return Verdict{
+				Reason: fmt.Sprintf("KVM ran the probe in %d ms, as if it interpreted it", took.Milliseconds()),
+				Loop:   took,
+			}
 		default:
 			return Verdict{KVM: true, CPU: cpu, Loop: took}
 		}

@@ -75,8 +75,11 @@ func TestDecide(t *testing.T) {
 			Verdict{KVM: true, CPU: "host,-arch-capabilities"},
 			"", 2,
 		},
-		{"aborts", "echo 'qemu: failed to set MSR 0x10a' >&2; kill -ABRT $$", Verdict{},
-			"KVM cannot run the probe: qemu: failed to set MSR 0x10a", 2},
+		{
+			"aborts", "echo 'qemu: failed to set MSR 0x10a' >&2; kill -ABRT $$",
+			Verdict{},
+			"KVM cannot run the probe: qemu: failed to set MSR 0x10a", 2,
+		},
 		{"refuses", "echo 'qemu: no' >&2; echo more >&2; exit 1", Verdict{}, "KVM cannot run the probe: qemu: no", 2},
 		{"triple fault", "exit 0", Verdict{}, "QEMU ended with status 0", 2},
 		{"interprets", "sleep 2.2; exit 11", Verdict{}, "as if it interpreted it", 1},

@@ -159,8 +159,10 @@ func TestParseMemory(t *testing.T) {
 			t.Errorf("ParseMemory(%q) = %d, %v; want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "9999999999999999999999",
-		"64 k"} {
+	for _, s := range []string{
+		"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "9999999999999999999999",
+		"64 k",
+	} {
 		if got, err := ParseMemory(s); err == nil {
 			t.Errorf("ParseMemory(%q) = %d, without an error", s, got)
 		}

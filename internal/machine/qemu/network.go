@@ -37,8 +37,10 @@ func ParseNetwork(s string) (Network, error) {
 	if n := parts[0]; n == "" || len(n) > longest || n == "." || n == ".." || strings.ContainsAny(n, "/: \t\n\x00") {
 		return bad("the interface has no name")
 	}
-	n := Network{Tap: parts[0], Address: netip.PrefixFrom(netip.MustParseAddr(GuestAddress), userBits),
-		Gateway: netip.MustParseAddr(HostAddress)}
+	n := Network{
+		Tap: parts[0], Address: netip.PrefixFrom(netip.MustParseAddr(GuestAddress), userBits),
+		Gateway: netip.MustParseAddr(HostAddress),
+	}
 	var err error
 	switch {
 	case len(parts) > 3:

@@ -62,8 +62,10 @@ func TestNetworkCheck(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(sys, "class/net/tap0/tun_flags"), []byte("0x1002\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for s, want := range map[string]string{"user": "", "tap:tap0": "", "tap:eth0": "is not a tap",
-		"tap:other": "no such interface"} {
+	for s, want := range map[string]string{
+		"user": "", "tap:tap0": "", "tap:eth0": "is not a tap",
+		"tap:other": "no such interface",
+	} {
 		n, err := ParseNetwork(s)
 		if err != nil {
 			t.Fatal(err)

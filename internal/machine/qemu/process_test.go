@@ -133,8 +133,10 @@ func TestWiden(t *testing.T) {
 	if _, err := fmt.Fscan(r, &a, &b); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Widen([]Forward{{Addr: "127.0.0.1", Host: a, Guest: 1},
-		{Addr: "127.0.0.1", Host: b, Guest: 1, UDP: true}}); err != nil {
+	if err := p.Widen([]Forward{
+		{Addr: "127.0.0.1", Host: a, Guest: 1},
+		{Addr: "127.0.0.1", Host: b, Guest: 1, UDP: true},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	connect := func(port int) (n int) {

@@ -33,8 +33,10 @@ func TestParseVolume(t *testing.T) {
 func TestVolumeArgs(t *testing.T) {
 	m := Machine{Volumes: []Volume{{"/a,b", "/d", true, ""}, {"/x", "/y z", false, ""}}}
 	args := m.Args()
-	for _, want := range []string{"local,id=volume0,path=/a,,b,security_model=none,multidevs=remap,readonly=on",
-		"virtio-9p-device,fsdev=volume1,mount_tag=volume1"} {
+	for _, want := range []string{
+		"local,id=volume0,path=/a,,b,security_model=none,multidevs=remap,readonly=on",
+		"virtio-9p-device,fsdev=volume1,mount_tag=volume1",
+	} {
 		if !slices.Contains(args, want) {
 			t.Errorf("%s is not in\n%s", want, strings.Join(args, "\n"))
 		}
@@ -56,8 +58,11 @@ func TestVolumeArgs(t *testing.T) {
 }
 
 func TestDiskImages(t *testing.T) {
-	m := Machine{Volumes: []Volume{{"/a,b.img", "/d", true, "ext2"}, {"/x", "/x", false, ""},
-		{"/c.img", "/e f", false, "ext4"}}}
+	m := Machine{Volumes: []Volume{
+		{"/a,b.img", "/d", true, "ext2"},
+		{"/x", "/x", false, ""},
+		{"/c.img", "/e f", false, "ext4"},
+	}}
 	args := m.Args()
 	for _, want := range []string{
 		"driver=raw,node-name=volume0,read-only=on,file.driver=file,file.filename=/a,,b.img",
@@ -76,8 +81,10 @@ func TestDiskImages(t *testing.T) {
 	if v, ok := m.Locked(said); !ok || v != m.Volumes[2] {
 		t.Errorf("Locked = %v, %v", v, ok)
 	}
-	for _, other := range []string{"", "drive=volume2,: is broken", strings.ReplaceAll(said, "volume2", "volume1"),
-		strings.ReplaceAll(said, "volume2", "volume20")} {
+	for _, other := range []string{
+		"", "drive=volume2,: is broken", strings.ReplaceAll(said, "volume2", "volume1"),
+		strings.ReplaceAll(said, "volume2", "volume20"),
+	} {
 		if v, ok := m.Locked(other); ok {
 			t.Errorf("Locked(%q) = %v", other, v)
 		}

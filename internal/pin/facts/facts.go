@@ -74,8 +74,10 @@ func read(name string, r io.ReadSeeker) (Facts, map[string]string, error) {
 	if err != nil {
 		return Facts{}, nil, err
 	}
-	f := Facts{Source: name, SourceVersion: fields["version"], Maintainer: fields["maintainer"],
-		Homepage: fields["homepage"]}
+	f := Facts{
+		Source: name, SourceVersion: fields["version"], Maintainer: fields["maintainer"],
+		Homepage: fields["homepage"],
+	}
 	// Source: NAME, or NAME (VERSION) where the binary's version is another one.
 	if source, version, _ := strings.Cut(fields["source"], " "); source != "" {
 		f.Source = source

@@ -57,8 +57,10 @@ func TestAdd(t *testing.T) {
 	library := string(ar(arMember("/", []byte("index!")), arMember("//", []byte("names")), arMember("a.o/", []byte("odd")),
 		arMember("b.o/", nil)))
 	deb := packed(t, controlFile,
-		entry{name: "./usr/share/doc/libx-dev/copyright",
-			body: machine + "Files: *\nLicense: own\n\nLicense: own\n Take it.\n"},
+		entry{
+			name: "./usr/share/doc/libx-dev/copyright",
+			body: machine + "Files: *\nLicense: own\n\nLicense: own\n Take it.\n",
+		},
 		entry{name: "./lib/x86_64-linux-gnu/libx.a", body: library},
 		entry{name: "./usr/lib/libm.a", body: "/* GNU ld script */"},
 		entry{name: "./usr/lib/liby.a", link: "libx.a"}, entry{name: "./usr/lib/crt1.o"}, entry{name: "./usr/include/z.h"},
@@ -126,9 +128,11 @@ func TestBroken(t *testing.T) {
 		"empty":      {nil, "not an ar archive"},
 		"no control": {ar(arMember("debian-binary", []byte("2.0\n")), arMember("data.tar", nil)), "no control member"},
 		"no version": {packed(t, "Package: x\n"), "no version"},
-		"cut archive": {packed(t, controlFile,
-			entry{name: "./usr/lib/libx.a", body: string(ar(arMember("a.o/", []byte("body"))))[:40]}),
-			"ends inside a header"},
+		"cut archive": {
+			packed(t, controlFile,
+				entry{name: "./usr/lib/libx.a", body: string(ar(arMember("a.o/", []byte("body"))))[:40]}),
+			"ends inside a header",
+		},
 	} {
 		if err := NewSet().Add("x", "sum", bytes.NewReader(c.deb)); err == nil || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: %v, want %q", name, err, c.why)

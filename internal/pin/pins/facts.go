@@ -21,7 +21,8 @@ const factsVersion = "1"
 // for it if the store lacks them. What was read is remembered in the folder dir; "" remembers nothing. Pins that are no
 // package have no facts.
 func Facts(ctx context.Context, s Store, pins []Pin, dir string, o Options,
-	progress func(Progress)) (*facts.Set, error) {
+	progress func(Progress),
+) (*facts.Set, error) {
 	set := facts.NewSet()
 	set.Merge(facts.Tools())
 	var unread []Pin
@@ -63,7 +64,8 @@ func remembered(dir string, p Pin) (*facts.Set, error) {
 }
 
 func readFacts(ctx context.Context, s Store, pins []Pin, dir string, o Options,
-	progress func(Progress)) (*facts.Set, error) {
+	progress func(Progress),
+) (*facts.Set, error) {
 	set := facts.NewSet()
 	missing := slices.DeleteFunc(slices.Clone(pins), func(p Pin) bool {
 		_, err := os.Stat(nix.Physical(p.StorePath()))
@@ -98,7 +100,8 @@ func readFacts(ctx context.Context, s Store, pins []Pin, dir string, o Options,
 // Texts returns the texts of licences, by their keys in facts. The smallest package that has one is read, and fetched
 // for it if the store lacks it. What was read is remembered in the folder dir.
 func Texts(ctx context.Context, s Store, set *facts.Set, pins []Pin, keys []string, dir string, o Options,
-	progress func(Progress)) (map[string]string, error) {
+	progress func(Progress),
+) (map[string]string, error) {
 	smallest := map[string]Pin{}
 	for _, p := range pins {
 		for _, key := range set.Packages[p.SHA256].Refs {

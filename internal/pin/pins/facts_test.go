@@ -83,8 +83,10 @@ func TestFactsAreRemembered(t *testing.T) {
 	if err := os.WriteFile(factsFile(dir, p), one.Format(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	set, err := Facts(t.Context(), nil, []Pin{p,
-		{Name: "x.tar", URL: "https://x/x.tar", SHA256: strings.Repeat("cd", 32)}}, dir, Options{}, nil)
+	set, err := Facts(t.Context(), nil, []Pin{
+		p,
+		{Name: "x.tar", URL: "https://x/x.tar", SHA256: strings.Repeat("cd", 32)},
+	}, dir, Options{}, nil)
 	if err != nil || set.Packages[p.SHA256].Source != "own" {
 		t.Errorf("%+v, %v", set, err)
 	}

@@ -59,8 +59,10 @@ func somePins(n int) []Pin {
 	var out []Pin
 	for i := range n {
 		b := content(i)
-		out = append(out, Pin{Name: fmt.Sprint("p", i), Version: "1", Archive: Main,
-			Path: fmt.Sprintf("pool/main/p/p%d_1_all.deb", i), SHA256: digest(b), Size: int64(len(b))})
+		out = append(out, Pin{
+			Name: fmt.Sprint("p", i), Version: "1", Archive: Main,
+			Path: fmt.Sprintf("pool/main/p/p%d_1_all.deb", i), SHA256: digest(b), Size: int64(len(b)),
+		})
 	}
 	return out
 }
@@ -337,8 +339,10 @@ func TestInPlan(t *testing.T) {
 	l, _ := repositoryLock(t)
 	bash := l.Packages["bash"]
 	p := Pin{Path: bash.Path}
-	got := l.InPlan([]string{"/nix/store/00000000000000000000000000000000-" + p.FileName() + ".drv",
-		"/nix/store/00000000000000000000000000000000-glibc.drv"})
+	got := l.InPlan([]string{
+		"/nix/store/00000000000000000000000000000000-" + p.FileName() + ".drv",
+		"/nix/store/00000000000000000000000000000000-glibc.drv",
+	})
 	if len(got) != 1 || got[0].Name != "bash" {
 		t.Errorf("got %v", got)
 	}

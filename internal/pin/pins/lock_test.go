@@ -56,8 +56,10 @@ func TestRepositoryLockFitsTheCheckout(t *testing.T) {
 		t.Error("the lock names a host")
 	}
 	for _, p := range l.All() {
-		if want := map[string]string{Main: "pool/main/",
-			Security: "pool/updates/main/"}[p.Archive]; !strings.HasPrefix(p.Path, want) {
+		if want := map[string]string{
+			Main:     "pool/main/",
+			Security: "pool/updates/main/",
+		}[p.Archive]; !strings.HasPrefix(p.Path, want) {
 			t.Errorf("%s: %s is not in the archive %s", p, p.Path, p.Archive)
 		}
 		if len(p.Groups) == 0 {
@@ -71,8 +73,10 @@ func TestDefaultMirrorIsTheExpressions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`main = "` + DefaultMirror + `";`, `security = "${main}-security";`,
-		`backports = main;`} {
+	for _, want := range []string{
+		`main = "` + DefaultMirror + `";`, `security = "${main}-security";`,
+		`backports = main;`,
+	} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("default.nix lacks %s", want)
 		}
@@ -84,8 +88,10 @@ func TestDefaultMirrorIsTheExpressions(t *testing.T) {
 
 // Store paths computed by Nix 2.8 itself: nix-store --print-fixed-path, nix-instantiate.
 func TestStorePaths(t *testing.T) {
-	bash := Pin{Path: "pool/main/b/bash/bash_5.2.15-2+b13_amd64.deb",
-		SHA256: "82130bb6a560cd2a7234d8018baf73f188f5dd56413d5aa0accc987b2197a6a1"}
+	bash := Pin{
+		Path:   "pool/main/b/bash/bash_5.2.15-2+b13_amd64.deb",
+		SHA256: "82130bb6a560cd2a7234d8018baf73f188f5dd56413d5aa0accc987b2197a6a1",
+	}
 	if got, want := bash.StorePath(), bashPath; got != want {
 		t.Errorf("flat: %s, want %s", got, want)
 	}
@@ -104,8 +110,10 @@ func TestParseNamesThePlace(t *testing.T) {
 	good := string(text)
 	bash := regexp.MustCompile(`"bash": \{[^}]*\}`).FindString(good)
 	for _, c := range []struct{ name, from, to, want string }{
-		{"newer", `"version": 2,`, `"version": 3,`,
-			`pins.json:2:3: lock version 3 is newer than this ukl, which reads version 2`},
+		{
+			"newer", `"version": 2,`, `"version": 3,`,
+			`pins.json:2:3: lock version 3 is newer than this ukl, which reads version 2`,
+		},
 		{"newer with new fields", `"version": 2,`, `"version": 7, "planet": "Mars",`, `lock version 7 is newer`},
 		{"older", `"version": 2,`, `"version": 1,`, `pins.json:2:3: no version, or not 2`},
 		{"no version", `"version": 2,`, `"version": 0,`, `pins.json:2:3: no version`},

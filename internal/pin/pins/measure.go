@@ -117,7 +117,8 @@ func copyFile(from, to string) error {
 // With goOnly the packages and their trees stay as they are, and only what depends on Go files is measured. step is
 // told what happens; fetched may be nil.
 func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o Options, step func(string),
-	fetched func(Progress)) (*Lock, error) {
+	fetched func(Progress),
+) (*Lock, error) {
 	exprs := filepath.Join(checkout, "nixexprs")
 	old, err := Load(os.DirFS(exprs))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

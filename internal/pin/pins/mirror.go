@@ -336,8 +336,10 @@ func (f *fetch) body(ctx context.Context, address string, p Pin, begin int64) er
 	if p.Size == 0 {
 		limit = largestArchive
 	}
-	in := &counting{r: io.LimitReader(resp.Body, limit), n: begin, tell: func(n int64) { f.grow(p, n) },
-		alive: func() { alarm.Reset(f.o.Stall) }}
+	in := &counting{
+		r: io.LimitReader(resp.Body, limit), n: begin, tell: func(n int64) { f.grow(p, n) },
+		alive: func() { alarm.Reset(f.o.Stall) },
+	}
 	n, err := io.Copy(w, in)
 	if here := (*fs.PathError)(nil); errors.As(err, &here) {
 		return err

@@ -145,8 +145,10 @@ func TestFetchFromASnapshot(t *testing.T) {
 	if _, err := fetchAll(t, pins[3:], o); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"/archive/debian-security/20261231T235959Z/" + pins[3].Path,
-		"/archive/debian-security/20270101T235959Z/" + pins[3].Path}
+	want := []string{
+		"/archive/debian-security/20261231T235959Z/" + pins[3].Path,
+		"/archive/debian-security/20270101T235959Z/" + pins[3].Path,
+	}
 	if got := archive.requests(); !slices.Equal(got, want) {
 		t.Errorf("the snapshot archive was asked for %q", got)
 	}

@@ -33,8 +33,10 @@ func TestLoadOwnOfVersion1(t *testing.T) {
 	for _, c := range []struct{ version, archive, bad string }{
 		{`1`, ``, ``},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "security",`, ``},
-		{`2, "snapshot": "20060102T150405Z"`, ``,
-			`/a/ukl.lock:1:79: xx: "" is not an archive: want main, security or backports`},
+		{
+			`2, "snapshot": "20060102T150405Z"`, ``,
+			`/a/ukl.lock:1:79: xx: "" is not an archive: want main, security or backports`,
+		},
 		{`2, "snapshot": "20060102T150405Z"`, `"archive": "else",`, `"else" is not an archive`},
 		{`2`, `"archive": "main",`, `"" is not the time of a snapshot`},
 		{`3`, `"archive": "main",`, `lock version 3: this ukl reads versions 1 and 2`},

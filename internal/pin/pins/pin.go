@@ -57,8 +57,10 @@ func (l *Lock) All() []Pin {
 	var out []Pin
 	for _, n := range slices.Sorted(maps.Keys(l.Packages)) {
 		p := l.Packages[n]
-		pin := Pin{Name: n, Version: p.Version, Archive: p.Archive, Path: p.Path, SHA256: p.SHA256, Size: p.Size,
-			snapshot: l.Snapshot}
+		pin := Pin{
+			Name: n, Version: p.Version, Archive: p.Archive, Path: p.Path, SHA256: p.SHA256, Size: p.Size,
+			snapshot: l.Snapshot,
+		}
 		for _, t := range slices.Sorted(maps.Keys(l.Trees)) {
 			if slices.Contains(l.Trees[t].Packages, n) {
 				pin.Groups = append(pin.Groups, t)

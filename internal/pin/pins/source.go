@@ -49,7 +49,8 @@ func (e *NoSource) Hint() string {
 // lists of the suite and its security archive. What a mirror has replaced since is looked for in the lists that the
 // snapshot archive has of the times of locks, 20060102T150405Z. Nothing is fetched but lists, which are kept.
 func ResolveSources(ctx context.Context, packages []SourcePackage, snapshots []string,
-	o Options) ([]SourcePackage, error) {
+	o Options,
+) ([]SourcePackage, error) {
 	if len(packages) == 0 {
 		return nil, nil
 	}

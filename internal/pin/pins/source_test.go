@@ -35,8 +35,10 @@ func sourceArchives(t *testing.T, archives map[string][]string) string {
 			}
 			fmt.Fprintf(&b, "Package: %[1]s\nBinary: %[1]s\nArchitecture: any\nFormat: 3.0 (quilt)\nMaintainer: x\nVersion: %[2]s\nDirectory: %[3]s%[1]s\n", name, version, pool)
 			var sums, old strings.Builder
-			for _, file := range []string{name + "_" + inFile + ".dsc",
-				name + "_" + strings.Split(inFile, "-")[0] + ".orig.tar.xz"} {
+			for _, file := range []string{
+				name + "_" + inFile + ".dsc",
+				name + "_" + strings.Split(inFile, "-")[0] + ".orig.tar.xz",
+			} {
 				text := prefix + " " + file
 				files[prefix+"/"+pool+name+"/"+file] = text
 				fmt.Fprintf(&sums, " %s %d %s\n", digest([]byte(text)), len(text), file)
@@ -98,8 +100,11 @@ func archivesOfSources() map[string][]string {
 func TestResolveSources(t *testing.T) {
 	base := sourceArchives(t, archivesOfSources())
 	o := Options{Snapshot: base + "/snap", NoPublic: true}
-	ask := []SourcePackage{{Name: "zlib", Version: "1:1.2.13.dfsg-1"}, {Name: "openssl", Version: "3.0.22-1~deb12u2"},
-		{Name: "moved", Version: "1-1"}}
+	ask := []SourcePackage{
+		{Name: "zlib", Version: "1:1.2.13.dfsg-1"},
+		{Name: "openssl", Version: "3.0.22-1~deb12u2"},
+		{Name: "moved", Version: "1-1"},
+	}
 	found, err := ResolveSources(context.Background(), ask, []string{lockTime}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -174,8 +179,10 @@ func TestResolveSourcesMissing(t *testing.T) {
 // A file with another content than the list says is refused.
 func TestDownloadRefusesAnother(t *testing.T) {
 	sourceArchives(t, archivesOfSources())
-	p := Pin{Name: "x", Archive: Main, Path: "pool/main/zlib/zlib_1.2.13.dfsg-1.dsc", SHA256: strings.Repeat("0", 64),
-		Size: 30}
+	p := Pin{
+		Name: "x", Archive: Main, Path: "pool/main/zlib/zlib_1.2.13.dfsg-1.dsc", SHA256: strings.Repeat("0", 64),
+		Size: 30,
+	}
 	dir := t.TempDir()
 	var wrong *Mismatch
 	if err := Download(context.Background(), dir, []Pin{p}, Options{Mirror: NoMirror}, nil); !errors.As(err, &wrong) {

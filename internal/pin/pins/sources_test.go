@@ -35,13 +35,19 @@ func TestSources(t *testing.T) {
 		want string
 	}{
 		{Options{Seeds: seedFolder(t, 1), Mirror: full.base}, "seeds: ok"},
-		{Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"},
-			"seeds: no file sha256/" + p.SHA256 + " (p0 1), " + full.base + "/debian: ok"},
-		{Options{Seeds: "/none", Mirror: NoMirror},
-			"seeds: /none: there is no such folder or archive, other mirrors: not asked, since --mirror or UKL_MIRROR is \"none\""},
+		{
+			Options{Seeds: seedFolder(t, 0), Mirror: full.base + "/debian/"},
+			"seeds: no file sha256/" + p.SHA256 + " (p0 1), " + full.base + "/debian: ok",
+		},
+		{
+			Options{Seeds: "/none", Mirror: NoMirror},
+			"seeds: /none: there is no such folder or archive, other mirrors: not asked, since --mirror or UKL_MIRROR is \"none\"",
+		},
 		{Options{Mirror: none.base}, none.base + ": " + p.Path + ": 404 Not Found"},
-		{Options{Mirror: none.base, Snapshot: full.base + "/archive"},
-			none.base + ": " + p.Path + ": 404 Not Found, " + full.base + "/archive: ok"},
+		{
+			Options{Mirror: none.base, Snapshot: full.base + "/archive"},
+			none.base + ": " + p.Path + ": 404 Not Found, " + full.base + "/archive: ok",
+		},
 		{Options{Mirror: "http://127.0.0.1:1"}, "http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused"},
 		{Options{}, ""},
 	} {

@@ -79,8 +79,10 @@ func offered(more ...string) []string {
 func TestResolveTakesTheNewest(t *testing.T) {
 	release(t, map[string][]string{
 		"bookworm": offered(),
-		"bookworm-security": {"bash 1:1.0+b1+deb12u1 libx", "dash 1:0.9", "linux-source-6.1 6.1.192-3",
-			"linux-source-6.1 6.1.190-1"},
+		"bookworm-security": {
+			"bash 1:1.0+b1+deb12u1 libx", "dash 1:0.9", "linux-source-6.1 6.1.192-3",
+			"linux-source-6.1 6.1.190-1",
+		},
 	})
 	o := Options{Mirror: NoMirror}
 	l, err := Resolve(context.Background(), nil, o)

@@ -165,8 +165,10 @@ func (r *Report) Table(w io.Writer) error {
 		spread  bool
 	}{
 		{"instructions for one, exact, counted by QEMU", func(o Operation) map[Mode]Figure { return o.Instructions }, false},
-		{"nanoseconds for one: median, and from least to most", func(o Operation) map[Mode]Figure { return o.Nanoseconds },
-			true},
+		{
+			"nanoseconds for one: median, and from least to most", func(o Operation) map[Mode]Figure { return o.Nanoseconds },
+			true,
+		},
 	} {
 		if !slices.ContainsFunc(r.Operations, func(o Operation) bool { return part.figures(o) != nil }) {
 			continue

@@ -22,8 +22,10 @@ func TestParse(t *testing.T) {
 	if r.Ring != 0 || len(r.Operations) != 2 || r.Samples["getppid"][1] != 52 || r.Samples["read/1"][0] != 4.5 {
 		t.Errorf("got %+v", r)
 	}
-	for _, bad := range []string{"", "ring 3\n", "getppid 10 5\n", "ring 0\ngetppid 0 5\n", "ring 0\ngetppid 1 -5\n",
-		"ring 0\ngetppid 1\n", "ring 0\na 1 1\na 1 1\n", "ring x\n"} {
+	for _, bad := range []string{
+		"", "ring 3\n", "getppid 10 5\n", "ring 0\ngetppid 0 5\n", "ring 0\ngetppid 1 -5\n",
+		"ring 0\ngetppid 1\n", "ring 0\na 1 1\na 1 1\n", "ring x\n",
+	} {
 		if _, err := Parse([]byte(bad)); err == nil {
 			t.Errorf("%q was read", bad)
 		}
@@ -31,8 +33,10 @@ func TestParse(t *testing.T) {
 }
 
 func report(t *testing.T) *Report {
-	r := &Report{Version: 1, Application: "a<b", Accelerator: "TCG", CPU: "cpu", Rounds: 2,
-		KernelConfig: "0123456789abcdef"}
+	r := &Report{
+		Version: 1, Application: "a<b", Accelerator: "TCG", CPU: "cpu", Rounds: 2,
+		KernelConfig: "0123456789abcdef",
+	}
 	r.AddInstructions(Process, parse(t, "ring 3\ngetppid 1 190\n"))
 	r.AddInstructions(Bypass, parse(t, "ring 0\ngetppid 1 49 50 51\n"))
 	r.AddInstructions(Bypass, parse(t, "ring 0\ngetppid 1 48\n"))

@@ -106,12 +106,16 @@ func TestChains(t *testing.T) {
 				end    string
 			}{
 				{"null", 11, "store crash_here handle" + startup, "SIGSEGV (invalid address 0x0, nothing is mapped there)", ""},
-				{"divide", 8, "crash_here handle" + startup,
-					"SIGFPE (division of an integer by zero, or a quotient that does not fit)", ""},
+				{
+					"divide", 8, "crash_here handle" + startup,
+					"SIGFPE (division of an integer by zero, or a quotient that does not fit)", "",
+				},
 				{"illegal", 4, "crash_here handle" + startup, "SIGILL (illegal instruction)", ""},
 				{"call", 11, "0x0 crash_here handle" + startup, "SIGSEGV (invalid address 0x0, nothing is mapped there)", ""},
-				{"kernel", 11, "kernel: some_function crash_here handle" + startup,
-					"SIGSEGV (invalid access to address 0xffffffff81000010, whose mapping does not permit it)", ""},
+				{
+					"kernel", 11, "kernel: some_function crash_here handle" + startup,
+					"SIGSEGV (invalid access to address 0xffffffff81000010, whose mapping does not permit it)", "",
+				},
 				{"smash", 11, "smash", "SIGSEGV (general protection", "there is no code at the return address 0x4141414141414141"},
 			} {
 				got := crashed(t, file, c.what, c.signal)
@@ -216,8 +220,10 @@ func TestHandler(t *testing.T) {
 func TestMoving(t *testing.T) {
 	file := build(t, "-static-pie", "-fPIE", "-O2", "-g")
 	for range 10 {
-		for what, want := range map[string]string{"null": "store crash_here handle" + startup,
-			"call": "0x0 crash_here handle" + startup} {
+		for what, want := range map[string]string{
+			"null": "store crash_here handle" + startup,
+			"call": "0x0 crash_here handle" + startup,
+		} {
 			got := crashed(t, file, what, 11)
 			if s := chain(got); s != want || got.End != "" {
 				t.Errorf("%s: frames %q, %s; want %q", what, s, got.End, want)

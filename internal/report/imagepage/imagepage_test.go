@@ -16,10 +16,14 @@ import (
 
 func sections() []sizes.Section {
 	return []sizes.Section{
-		{Part: sizes.Part{Name: ".text", Size: 1 << 20}, Kind: sizes.Code,
-			Symbols: []sizes.Part{{Name: "operator<<(a&)", Size: 600_000}, {Name: "main", Size: 200_000}}},
-		{Part: sizes.Part{Name: ".rodata", Size: 300_000}, Kind: sizes.Constants,
-			Symbols: []sizes.Part{{Name: "table", Size: 300_000}}},
+		{
+			Part: sizes.Part{Name: ".text", Size: 1 << 20}, Kind: sizes.Code,
+			Symbols: []sizes.Part{{Name: "operator<<(a&)", Size: 600_000}, {Name: "main", Size: 200_000}},
+		},
+		{
+			Part: sizes.Part{Name: ".rodata", Size: 300_000}, Kind: sizes.Constants,
+			Symbols: []sizes.Part{{Name: "table", Size: 300_000}},
+		},
 		{Part: sizes.Part{Name: ".data", Size: 4096}, Kind: sizes.Data},
 		{Part: sizes.Part{Name: ".bss", Size: 65_536}, Kind: sizes.Zeros},
 	}
@@ -86,14 +90,18 @@ func TestHTML(t *testing.T) {
 		t.Errorf("elements: %v", elements)
 	}
 	all := strings.Join(titles, "\n")
-	for _, want := range []string{"<b>it's: a unikernel", "operator<<(a&): 600\u202f000 bytes, 57.2 % of .text",
-		".bss: 65\u202f536 bytes", "240 ms, until at 250 ms: ring0: \"app\"", "without a symbol: 248\u202f576"} {
+	for _, want := range []string{
+		"<b>it's: a unikernel", "operator<<(a&): 600\u202f000 bytes, 57.2 % of .text",
+		".bss: 65\u202f536 bytes", "240 ms, until at 250 ms: ring0: \"app\"", "without a symbol: 248\u202f576",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no title %q in\n%s", want, all)
 		}
 	}
-	for _, want := range []string{"CONFIG_X=y</td><td>because", "0001-x.patch", "gcc-12</td><td>1</td><td>tools",
-		"<code>ring0_gate</code>", "4 steps in a log", "0.250000"} {
+	for _, want := range []string{
+		"CONFIG_X=y</td><td>because", "0001-x.patch", "gcc-12</td><td>1</td><td>tools",
+		"<code>ring0_gate</code>", "4 steps in a log", "0.250000",
+	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q on the page", want)
 		}
@@ -182,8 +190,12 @@ func FuzzMoments(f *testing.F) {
 }
 
 func TestFamilies(t *testing.T) {
-	got := families([]sizes.Part{{Name: "tcp_a", Size: 5}, {Name: "__tcp_b", Size: 6}, {Name: "udp_a", Size: 7},
-		{Name: "main", Size: 1}})
+	got := families([]sizes.Part{
+		{Name: "tcp_a", Size: 5},
+		{Name: "__tcp_b", Size: 6},
+		{Name: "udp_a", Size: 7},
+		{Name: "main", Size: 1},
+	})
 	want := []sizes.Part{{Name: "tcp_… (2)", Size: 11}, {Name: "udp_… (1)", Size: 7}, {Name: "main_… (1)", Size: 1}}
 	if !slices.Equal(got, want) {
 		t.Errorf("families = %v", got)

@@ -26,7 +26,8 @@ func TestObjects(t *testing.T) {
 		"272 /usr/lib/gcc/x86_64-linux-gnu/12/../../../x86_64-linux-gnu/libz.a(inflate.o)\n5 /build/obj/a (b).o\n")
 	got, known, err := Objects(file)
 	want := []Object{
-		{"app-x/objects/main.c.o", "", 34}, {"glibc/lib/crt1.o", "", 0},
+		{"app-x/objects/main.c.o", "", 34},
+		{"glibc/lib/crt1.o", "", 0},
 		{"/usr/lib/x86_64-linux-gnu/libz.a", "inflate.o", 272},
 		{"/build/obj/a (b).o", "", 5},
 	}
@@ -130,7 +131,8 @@ func TestCrates(t *testing.T) {
 	}
 	got, err := Inside(with(packed(t, list)))
 	want := []Module{
-		{"server", "0.1.0", "", Rust, true, false}, {"libc", "0.2.150", "", Rust, false, true},
+		{"server", "0.1.0", "", Rust, true, false},
+		{"libc", "0.2.150", "", Rust, false, true},
 		{"fork", "1.0.0", "", Rust, false, false},
 	}
 	if err != nil || !reflect.DeepEqual(got.Modules, want) || got.Complete {

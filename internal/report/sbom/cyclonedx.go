@@ -158,8 +158,10 @@ func (i Image) CycloneDX() any {
 		}
 		// What the application's own sources hold, nobody has looked at.
 		d.Compositions = append(d.Compositions,
-			composition{Aggregate: aggregate, Dependencies: []string{ref}}, composition{Aggregate: "unknown",
-				Assemblies: []string{ref}})
+			composition{Aggregate: aggregate, Dependencies: []string{ref}}, composition{
+				Aggregate:  "unknown",
+				Assemblies: []string{ref},
+			})
 	}
 	return d
 }

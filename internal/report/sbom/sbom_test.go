@@ -20,10 +20,12 @@ func sample() Image {
 			Name: "linux-source-6.1", Version: "6.1.176-1", SHA256: h, Role: Source,
 			Package: "linux-source-6.1_6.1.176-1_all.deb",
 			Source:  "linux", SourceVersion: "6.1.176-1", Supplier: "Debian Kernel Team <kernel@example.org>",
-			License: License{Declared: "GPL-2.0-only AND LicenseRef-Debian-linux-x",
+			License: License{
+				Declared:  "GPL-2.0-only AND LicenseRef-Debian-linux-x",
 				Concluded: "GPL-2.0-only WITH Linux-syscall-note", Texts: map[string]string{
 					"LicenseRef-Debian-linux-x": "Take it.",
-				}},
+				},
+			},
 			Patches: []Patch{{"nixexprs/linux/patches/0001-x.patch", "x86: Say x", "GPL-2.0-only", h[:40], h}},
 		},
 		{
@@ -37,8 +39,10 @@ func sample() Image {
 		{
 			Name: "libown-dev", Version: "1-1", SHA256: h, Role: Linked, Package: "libown-dev_1-1_amd64.deb", Source: "own",
 			SourceVersion: "1-1",
-			License: License{Declared: "LicenseRef-Debian-own-copyright",
-				Texts: map[string]string{"LicenseRef-Debian-own-copyright": "All of it."}},
+			License: License{
+				Declared: "LicenseRef-Debian-own-copyright",
+				Texts:    map[string]string{"LicenseRef-Debian-own-copyright": "All of it."},
+			},
 			Parts: []Part{{File: "usr/lib/libown.a", Members: []string{"own.o"}, Of: 1, Bytes: 4}}, Whole: true, InProgram: true,
 		},
 		{
@@ -48,14 +52,20 @@ func sample() Image {
 			Parts: []Part{{File: "usr/include/c++/12/vector", Header: true}},
 		},
 		{Name: "server", SHA256: h, Role: Program},
-		{Name: "example.org/owner/module", Version: "v1.2.3", Sum: "h1:x", Role: Module, Module: "golang", Public: true,
-			InProgram: true},
+		{
+			Name: "example.org/owner/module", Version: "v1.2.3", Sum: "h1:x", Role: Module, Module: "golang", Public: true,
+			InProgram: true,
+		},
 		{Name: "stdlib", Version: "1.26.0", Role: Module, Module: "golang", Public: true, InProgram: true},
 		{Name: "fork", Version: "1.0.0", Role: Module, Module: "cargo", InProgram: true},
-		{Name: "libx-dev", Version: "1", SHA256: h, Role: Possible, Package: "libx-dev_1_amd64.deb", Source: "x",
-			SourceVersion: "1", InProgram: true},
-		{Name: "tzdata", Version: "2026f-0+deb12u1", SHA256: h, Role: Data, Package: "tzdata_2026f-0+deb12u1_all.deb",
-			Source: "tzdata", SourceVersion: "2026f-0+deb12u1"},
+		{
+			Name: "libx-dev", Version: "1", SHA256: h, Role: Possible, Package: "libx-dev_1_amd64.deb", Source: "x",
+			SourceVersion: "1", InProgram: true,
+		},
+		{
+			Name: "tzdata", Version: "2026f-0+deb12u1", SHA256: h, Role: Data, Package: "tzdata_2026f-0+deb12u1_all.deb",
+			Source: "tzdata", SourceVersion: "2026f-0+deb12u1",
+		},
 		{
 			Name: "cmake", Version: "3.25.1-1", SHA256: h, Role: Tool, Package: "cmake_3.25.1-1_amd64.deb", Source: "cmake",
 			SourceVersion: "3.25.1-1",
@@ -170,28 +180,40 @@ func TestCycloneDX(t *testing.T) {
 			"cpe:2.3:a:zlib:zlib:1.2.13:*:*:*:*:*:*:*",
 			"ukl:extent=part\nukl:part=usr/lib/libz.a: 2 of 15 members, 400 bytes: crc32.o inflate.o\n",
 		},
-		"libown-dev": {"required", "pkg:deb/debian/libown-dev@1-1?arch=amd64&distro=debian-12&upstream=own",
-			"cpe:2.3:a:own:own:1:*:*:*:*:*:*:*", "ukl:extent=whole\n"},
+		"libown-dev": {
+			"required", "pkg:deb/debian/libown-dev@1-1?arch=amd64&distro=debian-12&upstream=own",
+			"cpe:2.3:a:own:own:1:*:*:*:*:*:*:*", "ukl:extent=whole\n",
+		},
 		"libstdc++-12-dev": {
 			"required", "pkg:deb/debian/libstdc%2B%2B-12-dev@12.2.0-14%2Bdeb12u1?arch=amd64&distro=debian-12&upstream=gcc-12",
 			"cpe:2.3:a:gnu:gcc:12.2.0:*:*:*:*:*:*:*", "ukl:part=usr/include/c++/12/vector: inline code\n",
 		},
-		"cmake": {"excluded", "pkg:deb/debian/cmake@3.25.1-1?arch=amd64&distro=debian-12",
-			"cpe:2.3:a:cmake:cmake:3.25.1:*:*:*:*:*:*:*", "ukl:role=tool\nukl:cpe=candidate\n"},
-		"libx-dev": {"optional", "pkg:deb/debian/libx-dev@1?arch=amd64&distro=debian-12&upstream=x",
-			"cpe:2.3:a:x:x:1:*:*:*:*:*:*:*", "ukl:role=possible\n"},
+		"cmake": {
+			"excluded", "pkg:deb/debian/cmake@3.25.1-1?arch=amd64&distro=debian-12",
+			"cpe:2.3:a:cmake:cmake:3.25.1:*:*:*:*:*:*:*", "ukl:role=tool\nukl:cpe=candidate\n",
+		},
+		"libx-dev": {
+			"optional", "pkg:deb/debian/libx-dev@1?arch=amd64&distro=debian-12&upstream=x",
+			"cpe:2.3:a:x:x:1:*:*:*:*:*:*:*", "ukl:role=possible\n",
+		},
 		"example.org/owner/module": {
 			"required", "pkg:golang/example.org/owner/module@v1.2.3", "cpe:2.3:a:owner:module:1.2.3:*:*:*:*:*:*:*",
 			"ukl:go.sum=h1:x\n",
 		},
-		"stdlib": {"required", "pkg:golang/stdlib@1.26.0", "cpe:2.3:a:golang:go:1.26.0:*:*:*:*:*:*:*",
-			"ukl:role=module\n"},
+		"stdlib": {
+			"required", "pkg:golang/stdlib@1.26.0", "cpe:2.3:a:golang:go:1.26.0:*:*:*:*:*:*:*",
+			"ukl:role=module\n",
+		},
 		"fork": {"required", "", "cpe:2.3:a:fork:fork:1.0.0:*:*:*:*:*:*:*", "ukl:role=module\n"},
-		"linux-source-6.1": {"required", "pkg:deb/debian/linux-source-6.1@6.1.176-1?arch=all&distro=debian-12&upstream=linux",
-			"cpe:2.3:o:linux:linux_kernel:6.1.176:*:*:*:*:*:*:*", "ukl:role=source\n"},
+		"linux-source-6.1": {
+			"required", "pkg:deb/debian/linux-source-6.1@6.1.176-1?arch=all&distro=debian-12&upstream=linux",
+			"cpe:2.3:o:linux:linux_kernel:6.1.176:*:*:*:*:*:*:*", "ukl:role=source\n",
+		},
 		"server": {"required", "", "", "ukl:role=program\n"},
-		"tzdata": {"required", "pkg:deb/debian/tzdata@2026f-0%2Bdeb12u1?arch=all&distro=debian-12",
-			"cpe:2.3:a:tzdata:tzdata:2026f:*:*:*:*:*:*:*", "ukl:role=data\n"},
+		"tzdata": {
+			"required", "pkg:deb/debian/tzdata@2026f-0%2Bdeb12u1?arch=all&distro=debian-12",
+			"cpe:2.3:a:tzdata:tzdata:2026f:*:*:*:*:*:*:*", "ukl:role=data\n",
+		},
 	} {
 		text := func(key string) string { s, _ := c[name][key].(string); return s }
 		if text("scope") != want.scope || text("purl") != want.purl || text("cpe") != want.cpe {
@@ -233,8 +255,10 @@ func TestUnknown(t *testing.T) {
 	i := sample()
 	for known, word := range map[bool]string{true: "complete", false: "unknown"} {
 		i.LinkKnown = known
-		want := []string{"image dependencies complete", "program-server dependencies " + word,
-			"program-server assemblies unknown"}
+		want := []string{
+			"image dependencies complete", "program-server dependencies " + word,
+			"program-server assemblies unknown",
+		}
 		if got := aggregates(decode(t, i.CycloneDX())); !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}

@@ -39,7 +39,8 @@ var errDecided = errors.New("the test is decided")
 // Run runs one test on a guest that o describes. o's arguments are used if the test has none. backtrace is asked where
 // a signal has killed an application that it should not have killed.
 func Run(ctx context.Context, t manifest.Test, o guest.Options,
-	backtrace func(guest.Verdict) []string) (Result, error) {
+	backtrace func(guest.Verdict) []string,
+) (Result, error) {
 	r := Result{Name: t.Name}
 	start := time.Now()
 	var stdout, stderr record

@@ -140,8 +140,10 @@ func (j *Journal) line(s string) {
 	if what, n, ok := ending(s); ok {
 		// The last one counts: an application may write such a line into the log too, but not after its own end.
 		v := j.verdict
-		j.verdict = Verdict{Known: true, Panic: v.Panic, Cause: v.Cause, Where: v.Where, Memory: v.Memory,
-			Crash: strings.Join(j.crash, "\n")}
+		j.verdict = Verdict{
+			Known: true, Panic: v.Panic, Cause: v.Cause, Where: v.Where, Memory: v.Memory,
+			Crash: strings.Join(j.crash, "\n"),
+		}
 		if what == killed {
 			j.verdict.Signal = n
 		} else {

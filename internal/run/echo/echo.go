@@ -118,8 +118,10 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 }
 
 func summarise(trips []time.Duration, o Options, took time.Duration) Summary {
-	s := Summary{Connections: o.Connections, Count: len(trips), Bytes: int64(len(trips)) * int64(o.Size),
-		Seconds: took.Seconds()}
+	s := Summary{
+		Connections: o.Connections, Count: len(trips), Bytes: int64(len(trips)) * int64(o.Size),
+		Seconds: took.Seconds(),
+	}
 	if len(trips) == 0 {
 		return s
 	}

@@ -50,8 +50,10 @@ func TestBreaks(t *testing.T) {
 			t.Errorf("%s: %q, %v", good, got, err)
 		}
 	}
-	for bad, hint := range map[string]string{"handel": `did you mean "handle"?`, "nothinglikeit": "FILE:LINE",
-		"a\nquit": "FILE:LINE", "": "FILE:LINE"} {
+	for bad, hint := range map[string]string{
+		"handel": `did you mean "handle"?`, "nothinglikeit": "FILE:LINE",
+		"a\nquit": "FILE:LINE", "": "FILE:LINE",
+	} {
 		_, _, err := Breaks(file, []string{bad})
 		var none *NoFunction
 		if !errors.As(err, &none) || !strings.Contains(none.Hint(), hint) {

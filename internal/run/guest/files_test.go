@@ -40,8 +40,11 @@ func TestAddFiles(t *testing.T) {
 	}
 	dir := tree(t)
 	var b bytes.Buffer
-	if _, err := addFiles(&b, []File{{"/etc/deep/conf", dir + "/conf"}, {"/srv", dir + "/www"},
-		{"/etc/other", dir + "/www/link"}}); err != nil {
+	if _, err := addFiles(&b, []File{
+		{"/etc/deep/conf", dir + "/conf"},
+		{"/srv", dir + "/www"},
+		{"/etc/other", dir + "/www/link"},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	entry(&b, "TRAILER!!!", 0, nil)
@@ -93,8 +96,10 @@ func TestEtc(t *testing.T) {
 		has     []string
 		lacks   []string
 	}{
-		{nil, "user", []string{"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.15 my-app\n", "10.0.2.2 host\n", "root:x:0:0",
-			"nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n"}, []string{"mine", "machine-id"}},
+		{nil, "user", []string{
+			"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.15 my-app\n", "10.0.2.2 host\n", "root:x:0:0",
+			"nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n",
+		}, []string{"mine", "machine-id"}},
 		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
 		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
 		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"}, []string{"nameserver", "10.0.2."}},

@@ -74,9 +74,15 @@ func (o *Options) etc() map[string]string {
 func places() []place {
 	const dir, all, link = 0o040755, 0o041777, 0o120777
 	return []place{
-		{"run", dir, ""}, {"run/lock", all, ""},
-		{"var/cache", dir, ""}, {"var/lib", dir, ""}, {"var/lock", link, "/run/lock"}, {"var/log", dir, ""},
-		{"var/run", link, "/run"}, {"var/spool", dir, ""}, {"var/tmp", all, ""},
+		{"run", dir, ""},
+		{"run/lock", all, ""},
+		{"var/cache", dir, ""},
+		{"var/lib", dir, ""},
+		{"var/lock", link, "/run/lock"},
+		{"var/log", dir, ""},
+		{"var/run", link, "/run"},
+		{"var/spool", dir, ""},
+		{"var/tmp", all, ""},
 	}
 }
 

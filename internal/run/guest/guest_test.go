@@ -71,12 +71,18 @@ func TestCmdline(t *testing.T) {
 		{Options{TSC: 5}, "tsc=reliable tsc_early_khz=5 " + fixed + " quiet"},
 		{Options{TSC: 5, Verbose: true}, "tsc=reliable tsc_early_khz=5 " + fixed},
 		{Options{TSC: 5, Machine: qemu.Machine{KVM: true}}, "tsc=reliable " + fixed + " quiet"},
-		{Options{TSC: 5, Machine: qemu.Machine{Extra: []string{"-icount", "shift=0"}}},
-			"tsc=reliable tsc_early_khz=1000000 " + fixed + " quiet"},
-		{Options{TSC: 5, Machine: qemu.Machine{Append: "debug x=1"}},
-			"tsc=reliable tsc_early_khz=5 " + fixed + " quiet debug x=1"},
-		{Options{TSC: 5, Machine: qemu.Machine{Control: "socket,fd=3"}},
-			"tsc=reliable tsc_early_khz=5 " + fixed + " ukl.control=vport quiet"},
+		{
+			Options{TSC: 5, Machine: qemu.Machine{Extra: []string{"-icount", "shift=0"}}},
+			"tsc=reliable tsc_early_khz=1000000 " + fixed + " quiet",
+		},
+		{
+			Options{TSC: 5, Machine: qemu.Machine{Append: "debug x=1"}},
+			"tsc=reliable tsc_early_khz=5 " + fixed + " quiet debug x=1",
+		},
+		{
+			Options{TSC: 5, Machine: qemu.Machine{Control: "socket,fd=3"}},
+			"tsc=reliable tsc_early_khz=5 " + fixed + " ukl.control=vport quiet",
+		},
 	} {
 		if got, want := c.o.cmdline(), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
 			t.Errorf("cmdline of %+v =\n%s\nwant\n%s", c.o, got, want)
@@ -95,8 +101,10 @@ func TestUndo(t *testing.T) {
 	if got := strings.Join(order, ""); got != "210" {
 		t.Errorf("undone in the order %s", got)
 	}
-	_, err := Run(t.Context(), Options{Program: qemu.Program{Argv: []string{"/nothere"}}, Stdout: &bytes.Buffer{},
-		Stderr: &bytes.Buffer{}})
+	_, err := Run(t.Context(), Options{
+		Program: qemu.Program{Argv: []string{"/nothere"}}, Stdout: &bytes.Buffer{},
+		Stderr: &bytes.Buffer{},
+	})
 	if err == nil || !strings.HasPrefix(err.Error(), "QEMU: ") {
 		t.Errorf("without a QEMU: %v", err)
 	}

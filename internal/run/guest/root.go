@@ -17,8 +17,10 @@ func own() []string {
 
 // usual are the names of the Filesystem Hierarchy Standard, for a disk image: ukl does not read what is in it.
 func usual() []string {
-	return []string{"bin", "boot", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt", "root", "run", "sbin",
-		"srv", "usr", "var"}
+	return []string{
+		"bin", "boot", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt", "root", "run", "sbin",
+		"srv", "usr", "var",
+	}
 }
 
 // tops are the names at the top of the volume that is the root, without the guest's own; none without such a volume.

@@ -146,8 +146,11 @@ func TestWait(t *testing.T) {
 		state State
 		left  int
 	}{
-		{"listens", time.Hour, Ready, 0}, {"hasty", time.Hour, Ready, 0}, {"short", time.Hour, Ended, 0},
-		{"silent", 100 * time.Millisecond, Starting, 1}, {"serves", 0, Starting, 0},
+		{"listens", time.Hour, Ready, 0},
+		{"hasty", time.Hour, Ready, 0},
+		{"short", time.Hour, Ended, 0},
+		{"silent", 100 * time.Millisecond, Starting, 1},
+		{"serves", 0, Starting, 0},
 	} {
 		s := Store{t.TempDir()}
 		i, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{c.how}, Wait: c.wait})
