@@ -338,7 +338,7 @@ func unrun() map[string]string {
 		"docs/programs.md \"printf":                          "a line of a ukl.toml",
 		"docs/programs.md CGO_ENABLED=0":                     "boot_goserver.txtar",
 		"docs/programs.md name = \"busybox\"":                "boot_busybox.txtar",
-		"docs/sbom.md ukl sbom https":                        "boot_sbom.txtar and boot_handover.txtar",
+		"docs/sbom.md ukl sbom https":                        "boot_sbom.txtar",
 		"docs/programs.md name = \"query\"":                  "boot_packages.txtar",
 		"docs/programs.md $ cp /lib64":                       "boot_dynamic.txtar",
 		"docs/programs.md $ ukl run ./ld.so":                 "boot_dynamic.txtar",
