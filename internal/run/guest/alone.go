@@ -8,9 +8,10 @@ import (
 )
 
 // Alone is what a guest gets that boots without ukl: a kernel command line and an initramfs with the name, files,
-// arguments and environment of a run. It has no machine ID, since there may be many of it. Its console is the first serial port, for the kernel's log and the application's streams alike. The
-// address is that of QEMU's user network; words are added to the command line, where a second ip= replaces it.
-// no_timer_check: on a loaded host QEMU's interval timer is later than the kernel believes a timer can be.
+// arguments and environment of a run. It has no machine ID, since there may be many of it. Its console is the first
+// serial port, for the kernel's log and the application's streams alike. The address is that of QEMU's user network;
+// words are added to the command line, where a second ip= replaces it. no_timer_check: on a loaded host QEMU's interval
+// timer is later than the kernel believes a timer can be.
 func Alone(run Options, words string) (cmdline string, archive []byte, err error) {
 	run.Machine, run.MachineID = qemu.Machine{}, ""
 	cmdline = fmt.Sprintf("console=ttyS0 panic=-1 reboot=t no_timer_check %s quiet %s", run.naming(), words)

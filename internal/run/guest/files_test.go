@@ -102,7 +102,8 @@ func TestEtc(t *testing.T) {
 		}, []string{"mine", "machine-id"}},
 		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
 		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
-		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"}, []string{"nameserver", "10.0.2."}},
+		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"},
+			[]string{"nameserver", "10.0.2."}},
 	} {
 		n, err := qemu.ParseNetwork(c.network)
 		if err != nil {
@@ -134,7 +135,8 @@ func TestPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for member, want := range map[string]int{
-		"var/run\x00": 1, "var/run/index.html\x00": 1, "run/run\x00": 1, "run/lock\x00": 1, "var/lock\x00": 1, "var/tmp\x00": 1,
+		"var/run\x00": 1, "var/run/index.html\x00": 1, "run/run\x00": 1, "run/lock\x00": 1, "var/lock\x00": 1,
+		"var/tmp\x00": 1,
 	} {
 		if n := bytes.Count(b, []byte("\x00"+member)) + bytes.Count(b, []byte("0"+member)); n != want {
 			t.Errorf("%q is there %d times", member, n)
@@ -238,7 +240,8 @@ func TestRootVolume(t *testing.T) {
 		}
 	}
 	links := func(v qemu.Volume, files ...File) string {
-		b, err := (&Options{Machine: qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/data"}, v}}, Files: files}).initrd()
+		b, err := (&Options{Machine: qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/data"}, v}}, Files: files}).
+			initrd()
 		if err != nil {
 			t.Fatal(err)
 		}
