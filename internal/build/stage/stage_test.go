@@ -85,8 +85,10 @@ func TestProgramAndCheckoutAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{lock.Stage0Path(), lock.TreePath("tools"), lock.TreePath("qemu"),
-		lock.TreePath("data")} {
+	for i, want := range []string{
+		lock.Stage0Path(), lock.TreePath("tools"), lock.TreePath("qemu"),
+		lock.TreePath("data"),
+	} {
 		if program[i] != want {
 			t.Errorf("Nix says %s, package pins %s", program[i], want)
 		}

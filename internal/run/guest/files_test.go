@@ -102,8 +102,11 @@ func TestEtc(t *testing.T) {
 		}, []string{"mine", "machine-id"}},
 		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
 		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
-		{nil, "tap:t,192.168.9.2/24", []string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"},
-			[]string{"nameserver", "10.0.2."}},
+		{
+			nil, "tap:t,192.168.9.2/24",
+			[]string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"},
+			[]string{"nameserver", "10.0.2."},
+		},
 	} {
 		n, err := qemu.ParseNetwork(c.network)
 		if err != nil {
