@@ -47,7 +47,8 @@ func (e *NoSource) Hint() string {
 
 // ResolveSources asks the host's apt for the files of source packages: their paths, hashes and sizes, from the signed
 // lists of the suite and its security archive. What a mirror has replaced since is looked for in the lists that the
-// snapshot archive has of the times of locks, 20060102T150405Z. Nothing is fetched but lists, which are kept.
+// snapshot archive has of the times of locks, 20060102T150405Z. Nothing is fetched but lists, which are kept. Each file
+// knows a time at which the snapshot archive has it, if a mirror lists it and does not serve it.
 func ResolveSources(ctx context.Context, packages []SourcePackage, snapshots []string,
 	o Options,
 ) ([]SourcePackage, error) {
@@ -61,7 +62,18 @@ func ResolveSources(ctx context.Context, packages []SourcePackage, snapshots []s
 	if err != nil {
 		return nil, err
 	}
-	places := []listing{{name: "mirrors", bases: func() map[string]string { return archives(o, hostMirrors(ctx)) }}}
+	// What the mirrors list now was there when the newest lock was made, so the snapshot archive has it at that time.
+	var newest string
+	for _, snapshot := range snapshots {
+		if isSnapshot(snapshot) {
+			newest = max(newest, snapshot)
+		}
+	}
+	places := []listing{{
+		name:  "mirrors",
+		bases: func() map[string]string { return archives(o, hostMirrors(ctx)) },
+		time:  newest,
+	}}
 	for _, snapshot := range snapshots {
 		base := o.snapshotArchive()
 		if base == "" || !isSnapshot(snapshot) {
@@ -130,7 +142,7 @@ type listing struct {
 	name    string
 	bases   func() map[string]string
 	options []string // of its lines in sources.list
-	time    string   // of a snapshot; "" is now
+	time    string   // of a snapshot that has the files, too; "" is not known
 }
 
 // resolve fills in the files of packages that have none.

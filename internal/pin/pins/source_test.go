@@ -16,9 +16,9 @@ import (
 
 const lockTime = "20260101T000000Z"
 
-// sourceArchives are archives of source packages on loopback, each below a prefix: NAME VERSION each. All is served:
-// lists and files.
-func sourceArchives(t *testing.T, archives map[string][]string) string {
+// sourceArchives are archives of source packages on loopback, each below a prefix: NAME VERSION each. All is served,
+// lists and files, but for the files below the missing paths.
+func sourceArchives(t *testing.T, archives map[string][]string, missing ...string) string {
 	t.Helper()
 	files := map[string]string{}
 	for prefix, list := range archives {
@@ -39,7 +39,7 @@ func sourceArchives(t *testing.T, archives map[string][]string) string {
 				name + "_" + inFile + ".dsc",
 				name + "_" + strings.Split(inFile, "-")[0] + ".orig.tar.xz",
 			} {
-				text := prefix + " " + file
+				text := "text of " + file
 				files[prefix+"/"+pool+name+"/"+file] = text
 				fmt.Fprintf(&sums, " %s %d %s\n", digest([]byte(text)), len(text), file)
 				fmt.Fprintf(&old, " %032d %d %s\n", 0, len(text), file)
@@ -56,7 +56,7 @@ func sourceArchives(t *testing.T, archives map[string][]string) string {
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, ok := files[r.URL.Path]
-		if !ok {
+		if !ok || slices.ContainsFunc(missing, func(m string) bool { return strings.HasPrefix(r.URL.Path, m) }) {
 			http.NotFound(w, r)
 			return
 		}
@@ -133,7 +133,7 @@ func TestResolveSources(t *testing.T) {
 		t.Errorf("%q", files)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "moved_1-1.dsc")); err != nil ||
-		!strings.HasPrefix(string(text), "/snap/") {
+		string(text) != "text of moved_1-1.dsc" {
 		t.Errorf("%s, %v", text, err)
 	}
 	// What is there already is not asked for.
@@ -147,6 +147,27 @@ func TestResolveSources(t *testing.T) {
 	}
 	if after, err := os.Stat(before.Name()); err == nil && !os.SameFile(before, after) {
 		t.Error("it was fetched again")
+	}
+}
+
+// A file that the mirrors list and do not serve comes from the snapshot archive.
+func TestDownloadOfListedAndMissing(t *testing.T) {
+	const name = "openssl_3.0.22-1~deb12u2"
+	archives := archivesOfSources()
+	archives["/snap/debian-security/"+lockTime] = archives["/debian-security"]
+	base := sourceArchives(t, archives, "/debian-security/pool/")
+	o := Options{Snapshot: base + "/snap", NoPublic: true}
+	ask := []SourcePackage{{Name: "openssl", Version: "3.0.22-1~deb12u2"}}
+	found, err := ResolveSources(context.Background(), ask, []string{lockTime, "20250101T000000Z"}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := Download(context.Background(), dir, found[0].Files, o, nil); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, name+".dsc")); err != nil || string(text) != "text of "+name+".dsc" {
+		t.Errorf("%s, %v", text, err)
 	}
 }
 
