@@ -6,74 +6,188 @@ import (
 	"unicode/utf8"
 )
 
-// position is where a key stands: line, column of the key and column of its value, from 1, in characters.
+// position is where a key stands: line, column of the key and column of its value, from 1, in characters. Both columns
+// of an item are its own.
 type position struct{ line, key, value int }
 
 // locate finds the keys of a TOML text, which must be valid: the decoder keeps no positions. Keys go by their path,
-// with the number of its table for an array of tables: "name", "env.HOME", "test#2.send".
+// with the number of its table for an array of tables, and items by that of their array: "name", "env.HOME",
+// "test#2.send", "kernel.config[0]".
 func locate(text string) map[string]position {
-	l := &locator{places: map[string]position{}, counts: map[string]int{}}
-	depth, quotes := 0, ""
-	for i, line := range strings.Split(text, "\n") {
-		if depth == 0 && quotes == "" {
-			l.line(i+1, line)
+	l := &locator{text: text, places: map[string]position{}, counts: map[string]int{}}
+	for l.space(true); l.at < len(l.text); l.space(true) {
+		before := l.at
+		if l.text[l.at] == '[' {
+			l.header()
+		} else {
+			l.pair(l.table)
 		}
-		depth, quotes = scan(line, depth, quotes)
+		if l.at == before { // the text is not valid
+			l.at++
+		}
 	}
 	return l.places
 }
 
+// locator stands at a byte of the text.
 type locator struct {
-	places map[string]position
-	counts map[string]int // tables of each array so far
-	table  string
+	text      string
+	at        int
+	line      int // begins at start, and is counted from 0
+	start     int
+	places    map[string]position
+	counts    map[string]int // tables of each array so far
+	table     string
+	recursion int
 }
 
-// line looks at a line that begins outside of any value.
-func (l *locator) line(n int, line string) {
-	trimmed := strings.TrimLeft(line, " \t")
-	at := column(line, len(line)-len(trimmed))
-	switch {
-	case strings.HasPrefix(trimmed, "[["):
-		name, _, _ := strings.Cut(trimmed[2:], "]")
-		name = path(name)
-		l.counts[name]++
-		l.table = fmt.Sprintf("%s#%d", name, l.counts[name])
-		l.places[l.table] = position{n, at, at}
-		l.places[name] = position{n, at, at}
-	case strings.HasPrefix(trimmed, "["):
-		name, _, _ := strings.Cut(trimmed[1:], "]")
-		l.table = path(name)
-		l.places[l.table] = position{n, at, at}
-	default:
-		eq := equals(line)
-		if eq < 0 {
+// here is a position that is a key's and a value's.
+func (l *locator) here() position {
+	if n := strings.Count(l.text[l.start:l.at], "\n"); n > 0 {
+		l.line += n
+		l.start += strings.LastIndexByte(l.text[l.start:l.at], '\n') + 1
+	}
+	column := column(l.text[l.start:], l.at-l.start)
+	return position{l.line + 1, column, column}
+}
+
+// space skips blanks and comments, also over the ends of lines.
+func (l *locator) space(lines bool) {
+	for ; l.at < len(l.text); l.at++ {
+		switch c := l.text[l.at]; {
+		case c == ' ' || c == '\t' || c == '\r':
+		case c == '\n' && lines:
+		case c == '#' && lines:
+			l.until("\n")
+			l.at--
+		default:
 			return
 		}
-		value := line[eq+1:]
-		skip := len(value) - len(strings.TrimLeft(value, " \t"))
-		l.places[join(l.table, path(line[:eq]))] = position{n, at, column(line, eq+1+skip)}
 	}
 }
 
-// equals is the index of the sign between key and value; -1 if there is none.
-func equals(line string) int {
-	var quote byte
-	for i := range len(line) {
-		switch c := line[i]; {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '"' || c == '\'':
-			quote = c
-		case c == '#':
-			return -1
-		case c == '=':
-			return i
+// until goes to the first of some bytes, or to the end.
+func (l *locator) until(any string) {
+	if i := strings.IndexAny(l.text[l.at:], any); i >= 0 {
+		l.at += i
+	} else {
+		l.at = len(l.text)
+	}
+}
+
+// next tells whether a byte stands here, and passes it.
+func (l *locator) next(c byte) bool {
+	if l.at < len(l.text) && l.text[l.at] == c {
+		l.at++
+		return true
+	}
+	return false
+}
+
+// header is [TABLE] or [[ARRAY OF TABLES]].
+func (l *locator) header() {
+	at := l.here()
+	l.next('[')
+	array := l.next('[')
+	name := l.key("]")
+	l.until("\n")
+	l.table = name
+	if array {
+		l.counts[name]++
+		l.table = fmt.Sprintf("%s#%d", name, l.counts[name])
+		l.places[name] = at
+	}
+	l.places[l.table] = at
+}
+
+// key goes to the byte behind a key and returns the key.
+func (l *locator) key(end string) string {
+	begin := l.at
+	for l.at < len(l.text) && !strings.Contains(end, l.text[l.at:l.at+1]) {
+		if c := l.text[l.at]; c == '"' || c == '\'' {
+			l.quoted()
+			continue
+		}
+		l.at++
+	}
+	return path(l.text[begin:l.at])
+}
+
+// pair is KEY = VALUE, in a table.
+func (l *locator) pair(table string) {
+	at := l.here()
+	name := l.key("=\n")
+	if !l.next('=') {
+		return
+	}
+	l.space(false)
+	name, at.value = join(table, name), l.here().value
+	l.places[name] = at
+	l.value(name)
+}
+
+// value passes a value, and finds what is inside.
+func (l *locator) value(name string) {
+	const deepest = 100 // Go's stack is no limit to a text that somebody sends
+	if l.at >= len(l.text) || l.recursion > deepest {
+		l.until("\n")
+		return
+	}
+	l.recursion++
+	defer func() { l.recursion-- }()
+	switch l.text[l.at] {
+	case '"', '\'':
+		l.quoted()
+	case '[':
+		l.items(']', func(i int) {
+			item := fmt.Sprintf("%s[%d]", name, i)
+			l.places[item] = l.here()
+			l.value(item)
+		})
+	case '{':
+		l.items('}', func(int) { l.pair(name) })
+	default:
+		l.until(",]}#\n")
+	}
+}
+
+// items passes a list in brackets.
+func (l *locator) items(end byte, one func(i int)) {
+	l.at++
+	for i := 0; l.at < len(l.text); i++ {
+		l.space(true)
+		if l.next(end) {
+			return
+		}
+		before := l.at
+		one(i)
+		l.space(true)
+		if !l.next(',') && l.at == before {
+			return
 		}
 	}
-	return -1
+}
+
+// quoted passes a string.
+func (l *locator) quoted() {
+	quote := l.text[l.at : l.at+1]
+	long := strings.Repeat(quote, 3)
+	if strings.HasPrefix(l.text[l.at:], long) {
+		quote = long
+	}
+	for l.at += len(quote); l.at < len(l.text); l.at++ {
+		rest := l.text[l.at:]
+		switch {
+		case rest[0] == '\\' && quote[0] == '"':
+			l.at++
+		case strings.HasPrefix(rest, quote):
+			l.at += len(quote)
+			for len(quote) == 3 && l.next(quote[0]) { // up to two more belong to the string
+			}
+			return
+		}
+	}
+	l.at = len(l.text)
 }
 
 // path is a key without spaces and quotes.
@@ -87,44 +201,3 @@ func path(key string) string {
 
 // column is the column of a byte of a line.
 func column(line string, i int) int { return utf8.RuneCountInString(line[:min(i, len(line))]) + 1 }
-
-// scan follows brackets and long strings through a line and returns the depth and the open string at its end.
-func scan(line string, depth int, quotes string) (int, string) {
-	for i := 0; i < len(line); {
-		rest := line[i:]
-		if quotes != "" {
-			switch {
-			case rest[0] == '\\' && quotes[0] == '"':
-				i += 2
-			case strings.HasPrefix(rest, quotes):
-				i += len(quotes)
-				quotes = ""
-			default:
-				i++
-			}
-			continue
-		}
-		switch c := rest[0]; {
-		case c == '#':
-			return depth, ""
-		case strings.HasPrefix(rest, `"""`), strings.HasPrefix(rest, `'''`):
-			quotes = rest[:3]
-			i += 3
-		case c == '"', c == '\'':
-			quotes = rest[:1]
-			i++
-		default:
-			switch c {
-			case '[', '{':
-				depth++
-			case ']', '}':
-				depth = max(depth-1, 0)
-			}
-			i++
-		}
-	}
-	if len(quotes) == 1 { // a short string ends with its line
-		quotes = ""
-	}
-	return depth, quotes
-}

@@ -61,14 +61,19 @@ type Manifest struct {
 	Kernel []string
 	Tests  []Test
 
-	kernel Error // where Kernel is
+	kernel map[string]Error // where each line of Kernel is, and all under ""
 }
 
-// KernelErrors are mistakes in Kernel that the kernel's own configuration has found; hint helps with all of them.
+// KernelErrors are mistakes in Kernel that the kernel's own configuration has found; each text begins with the line that
+// it is about, and a colon. hint helps with all of them.
 func (m *Manifest) KernelErrors(texts []string, hint string) Errors {
 	var errs Errors
 	for _, t := range texts {
-		e := m.kernel
+		line, _, _ := strings.Cut(t, ": ")
+		e, ok := m.kernel[line]
+		if !ok {
+			e = m.kernel[""]
+		}
 		e.Text = t
 		errs = append(errs, &e)
 	}
@@ -232,8 +237,10 @@ func (r *reader) manifest(p Place) *Manifest {
 	m.Kernel = k.list("config")
 	k.configuration("config", m.Kernel)
 	if m.Kernel != nil {
-		at := k.place("config")
-		m.kernel = Error{File: r.file, Line: at.line, Column: at.value}
+		m.kernel = map[string]Error{"": k.at("config")}
+		for i, line := range m.Kernel {
+			m.kernel[line] = k.at(k.listed("config", i))
+		}
 	}
 	if err := qemu.CheckCPUs(m.CPUs, m.MaxCPUs()); err != nil {
 		r.fault("cpus", "%v, since config of [kernel] leaves no room for more", err)
@@ -258,9 +265,9 @@ func (r *reader) names(m *Manifest) {
 			r.fault("", "the directory's name %q cannot be the application's name: add name = \"...\"", m.Name)
 		}
 	}
-	for _, a := range m.Aliases {
+	for i, a := range m.Aliases {
 		if !isName(a) {
-			r.fault("aliases", "%q cannot be a name", a)
+			r.fault(r.listed("aliases", i), "%q cannot be a name", a)
 		}
 	}
 	if strings.ContainsAny(m.Summary, "\n\r") {
@@ -288,7 +295,7 @@ func (r *reader) env(key string) []string {
 
 func (r *reader) ports(key string) []qemu.Forward {
 	var ports []qemu.Forward
-	for _, v := range r.array(key) {
+	for i, v := range r.array(key) {
 		var s string
 		switch v := v.(type) {
 		case string:
@@ -296,12 +303,12 @@ func (r *reader) ports(key string) []qemu.Forward {
 		case int64:
 			s = fmt.Sprint(v)
 		default:
-			r.fault(key, "want ports such as 5555 or \"8080:80\", not %s", kind(v))
+			r.fault(item(key, i), "want ports such as 5555 or \"8080:80\", not %s", kind(v))
 			continue
 		}
 		f, err := qemu.ParseForward(s)
 		if err != nil {
-			r.fault(key, "%v", err)
+			r.fault(item(key, i), "%v", err)
 			continue
 		}
 		ports = append(ports, f)
@@ -311,10 +318,10 @@ func (r *reader) ports(key string) []qemu.Forward {
 
 func (r *reader) volumes(key string) []qemu.Volume {
 	var volumes []qemu.Volume
-	for _, s := range r.list(key) {
+	for i, s := range r.list(key) {
 		v, err := qemu.ParseVolume(s)
 		if err != nil {
-			r.fault(key, "%v", err)
+			r.fault(r.listed(key, i), "%v", err)
 			continue
 		}
 		volumes = append(volumes, v)
@@ -391,9 +398,9 @@ func anyFile(dir fs.FS, patterns []string) bool {
 
 // inside checks that paths stay in the application's directory, which is all that a build sees.
 func (r *reader) inside(key string, paths []string) {
-	for _, p := range paths {
+	for i, p := range paths {
 		if !filepath.IsLocal(p) {
-			r.fault(key, "%q leaves the application's directory", p)
+			r.fault(r.listed(key, i), "%q leaves the application's directory", p)
 		}
 	}
 }
@@ -419,9 +426,9 @@ func (r *reader) commands(m *Manifest) {
 	switch {
 	case r.has("objects"):
 		r.inside("objects", m.Objects)
-		for _, o := range m.Objects {
+		for i, o := range m.Objects {
 			if filepath.Ext(o) != ".o" {
-				r.fault("objects", "%q does not name relocatable files, which end in .o; ld -r --whole-archive makes one from "+
+				r.fault(r.listed("objects", i), "%q does not name relocatable files, which end in .o; ld -r --whole-archive makes one from "+
 					"an archive", o)
 			}
 		}
@@ -476,9 +483,9 @@ func IsPackage(name string) bool {
 }
 
 func (r *reader) packages(key string, names []string) {
-	for _, n := range names {
+	for i, n := range names {
 		if !IsPackage(n) {
-			r.fault(key, "%q is not the name of a Debian package", n)
+			r.fault(r.listed(key, i), "%q is not the name of a Debian package", n)
 		}
 	}
 }
@@ -487,7 +494,8 @@ func (r *reader) packages(key string, names []string) {
 var option = regexp.MustCompile(`^CONFIG_[A-Z0-9_]+=(y|n|-?[0-9]+|0x[0-9a-fA-F]+|"[^"\\]*")$`)
 
 func (r *reader) configuration(key string, lines []string) {
-	for _, l := range lines {
+	for i, l := range lines {
+		key := r.listed(key, i)
 		switch {
 		case strings.HasSuffix(l, "=m"):
 			r.fault(key, "%s: the kernel loads no modules: want =y", l)
@@ -528,10 +536,11 @@ func (r *reader) archive(m *Manifest, dir fs.FS) {
 // files checks that every pattern fits a file.
 func (r *reader) files(key string, patterns []string, dir fs.FS) {
 	r.inside(key, patterns)
-	for _, p := range patterns {
+	for i, p := range patterns {
 		if dir == nil || !filepath.IsLocal(p) {
 			continue
 		}
+		key := r.listed(key, i)
 		found, err := fs.Glob(dir, filepath.Clean(p))
 		switch {
 		case err != nil:

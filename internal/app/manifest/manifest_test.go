@@ -96,7 +96,7 @@ func TestErrors(t *testing.T) {
 		{"memroy = 3", `ukl.toml:1:1: unknown key "memroy"`, `did you mean "memory"?`},
 		{"\n\n  frob = 3", `ukl.toml:3:3: unknown key "frob"`, ""},
 		{"[env]\nA = 1", "ukl.toml:2:5: A: want a string, not a number", ""},
-		{"env = { A = 1 }", "ukl.toml:1:7: A: want a string, not a number", ""},
+		{"env = { A = 1 }", "ukl.toml:1:13: A: want a string, not a number", ""},
 		{"env = 3", "ukl.toml:1:7: env: want a table, not a number", ""},
 		{"unikernel.calls = 'x'", `ukl.toml:1:19: calls: want gate or bypass, not "x"`, ""},
 		{
@@ -107,10 +107,10 @@ func TestErrors(t *testing.T) {
 		{"x = 1\nx = 2", "ukl.toml:2:1: Key 'x' has already been defined.", ""},
 		{"name = 'a/b'", `ukl.toml:1:8: "a/b" cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit`, ""},
 		{"sources = []", "ukl.toml:1:11: an application needs at least one source file", ""},
-		{"sources = ['../x.c']", `ukl.toml:1:11: "../x.c" leaves the application's directory`, ""},
-		{"include = ['/usr/include']", `ukl.toml:1:11: "/usr/include" leaves the application's directory`, ""},
+		{"sources = ['../x.c']", `ukl.toml:1:12: "../x.c" leaves the application's directory`, ""},
+		{"include = ['/usr/include']", `ukl.toml:1:12: "/usr/include" leaves the application's directory`, ""},
 		{
-			"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:1:10: cflags: an item cannot hold a line break",
+			"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:3:3: cflags: an item cannot hold a line break",
 			"",
 		},
 		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: want at least 16", ""},
@@ -125,7 +125,7 @@ func TestErrors(t *testing.T) {
 		},
 		{"certificates = 1", "ukl.toml:1:16: certificates: want true or false, not a number", ""},
 		{"timezones = 'UTC'", "ukl.toml:1:13: timezones: want true or false, not a string", ""},
-		{"ports = [true]", `ukl.toml:1:9: want ports such as 5555 or "8080:80", not true or false`, ""},
+		{"ports = [true]", `ukl.toml:1:10: want ports such as 5555 or "8080:80", not true or false`, ""},
 		{"summary = \"a\\nb\"", "ukl.toml:1:11: a summary is one line", ""},
 		{"a = 1979-05-27", `ukl.toml:1:1: unknown key "a"`, ""},
 		{"a = \xff", "ukl.toml:1:1: the file is not UTF-8 text", ""},
@@ -167,9 +167,37 @@ func TestLocate(t *testing.T) {
 	want := map[string]position{
 		"a": {1, 1, 5}, "d": {5, 1, 5}, "e f": {8, 1, 9}, "h.i": {9, 1, 1}, "h.i.j": {10, 1, 3},
 		"k": {13, 2, 2}, "k#1": {11, 1, 1}, "k#1.l": {12, 1, 5}, "k#2": {13, 2, 2}, "k#2.l": {14, 1, 5},
+		"d[0]": {6, 3, 3}, "d[1]": {6, 8, 8}, "k#2.l.m": {14, 6, 10},
 	}
 	if !reflect.DeepEqual(places, want) {
 		t.Errorf("locate = %v\nwant %v", places, want)
+	}
+}
+
+// A mistake in an item is where the item is, also in a table on one line and behind an item that was left out.
+func TestItems(t *testing.T) {
+	for text, want := range map[string][]string{
+		"[kernel]\nconfig = [\n  'CONFIG_EXT4_FS=y', # ]\n  'BAD',\n  'CONFIG_A=m',\n]": {
+			"ukl.toml:4:3: \"BAD\" is", "ukl.toml:5:3: CONFIG_A=m: ",
+		},
+		"kernel = { config = [3, 'BAD', 'CONFIG_A=m'] }": {
+			"ukl.toml:1:22: config: want strings", "ukl.toml:1:25: \"BAD\" is", "ukl.toml:1:32: CONFIG_A=m: ",
+		},
+		"packages = [['x'], 'No', \"\"\"NO\"\"\"]\nports = [1,\n'x']": {
+			"ukl.toml:1:13: packages: want", "ukl.toml:1:20: \"No\"", "ukl.toml:1:26: \"NO\"", "ukl.toml:3:1: ",
+		},
+	} {
+		_, err := Parse([]byte(text), place("main.c"))
+		var es Errors
+		if !errors.As(err, &es) || len(es) != len(want) {
+			t.Errorf("%q: %d mistakes: %v", text, len(es), err)
+			continue
+		}
+		for i, e := range es {
+			if !strings.HasPrefix(e.Error(), want[i]) {
+				t.Errorf("%q: %q, not %q", text, e, want[i])
+			}
+		}
 	}
 }
 
@@ -197,13 +225,15 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestKernelErrors(t *testing.T) {
-	m, err := Parse([]byte("name = \"x\"\n[kernel]\nconfig = [\"CONFIG_A=y\"]\n"), Place{File: "dir/ukl.toml", Base: "x"})
+	m, err := Parse([]byte("name = \"x\"\n[kernel]\nconfig = [\"CONFIG_A=y\",\n\"CONFIG_B=n\"]\n"),
+		Place{File: "dir/ukl.toml", Base: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.KernelErrors([]string{"no A", "no B"}, "add B"); got.Error() != "dir/ukl.toml:3:10: no A" ||
-		got.Hint() != "add B" ||
-		!slices.Equal(got.Details(), []string{"dir/ukl.toml:3:10: no B"}) {
+	got := m.KernelErrors([]string{"CONFIG_B=n: no", "CONFIG_A=y: it needs: that", "neither: B"}, "add B")
+	if got.Error() != "dir/ukl.toml:4:1: CONFIG_B=n: no" || got.Hint() != "add B" ||
+		!slices.Equal(got.Details(),
+			[]string{"dir/ukl.toml:3:11: CONFIG_A=y: it needs: that", "dir/ukl.toml:3:10: neither: B"}) {
 		t.Errorf("%q, %q, %q", got.Error(), got.Hint(), got.Details())
 	}
 }

@@ -63,6 +63,7 @@ type reader struct {
 type document struct {
 	file   string
 	places map[string]position
+	items  map[string][]int // of a list that was read, by its path: where in the array each item stands
 	faults Errors
 }
 
@@ -84,7 +85,7 @@ func newReader(text, file string) (*reader, error) {
 		}
 		return nil, Errors{e}
 	}
-	return &reader{document: &document{file: file, places: locate(text)}, values: values}, nil
+	return &reader{document: &document{file: file, places: locate(text), items: map[string][]int{}}, values: values}, nil
 }
 
 // errors returns what was found, in order, or nil.
@@ -100,14 +101,35 @@ func (d *document) errors() error {
 
 // fault notes a mistake in the value of a key; the key "" is the table itself.
 func (r *reader) fault(key, format string, args ...any) {
-	p := r.place(key)
-	r.faults = append(r.faults, &Error{File: r.file, Line: p.line, Column: p.value, Text: fmt.Sprintf(format, args...)})
+	e := r.at(key)
+	e.Text = fmt.Sprintf(format, args...)
+	r.faults = append(r.faults, &e)
 }
 
-// place finds a key, or the innermost table around it that the text spells out.
+// at is a mistake in the value of a key, without a text.
+func (r *reader) at(key string) Error {
+	p := r.place(key)
+	return Error{File: r.file, Line: p.line, Column: p.value}
+}
+
+// item is the key of the ith item of an array.
+func item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+
+// listed is the key of the ith item of a list that was read.
+func (r *reader) listed(key string, i int) string {
+	if at := r.items[join(r.path, key)]; i < len(at) {
+		i = at[i]
+	}
+	return item(key, i)
+}
+
+// place finds a key or an item, or the innermost array or table around it that the text spells out.
 func (r *reader) place(key string) position {
-	if p, ok := r.places[join(r.path, key)]; ok {
-		return p
+	array, _, _ := strings.Cut(key, "[")
+	for _, key := range []string{key, array} {
+		if p, ok := r.places[join(r.path, key)]; ok {
+			return p
+		}
 	}
 	for path := r.path; path != ""; {
 		if p, ok := r.places[path]; ok {
@@ -218,19 +240,21 @@ func (r *reader) list(key string) []string {
 		return nil
 	}
 	list := []string{}
-	for _, v := range r.array(key) {
+	var at []int
+	for i, v := range r.array(key) {
 		s, ok := v.(string)
 		switch {
 		case !ok:
-			r.fault(key, "%s: want strings, not %s", key, kind(v))
+			r.fault(item(key, i), "%s: want strings, not %s", key, kind(v))
 		case strings.ContainsAny(s, "\x00\n") && key != "args":
-			r.fault(key, "%s: an item cannot hold a line break", key)
+			r.fault(item(key, i), "%s: an item cannot hold a line break", key)
 		case strings.Contains(s, "\x00"):
-			r.fault(key, "%s: an item cannot hold a NUL byte", key)
+			r.fault(item(key, i), "%s: an item cannot hold a NUL byte", key)
 		default:
-			list = append(list, s)
+			list, at = append(list, s), append(at, i)
 		}
 	}
+	r.items[join(r.path, key)] = at
 	return list
 }
 
