@@ -64,8 +64,8 @@ type Manifest struct {
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 }
 
-// KernelErrors are mistakes in Kernel that the kernel's own configuration has found; each text begins with the line that
-// it is about, and a colon. hint helps with all of them.
+// KernelErrors are mistakes in Kernel that the kernel's own configuration has found; each text begins with the line
+// that it is about, and a colon. hint helps with all of them.
 func (m *Manifest) KernelErrors(texts []string, hint string) Errors {
 	var errs Errors
 	for _, t := range texts {
