@@ -1,13 +1,13 @@
-# process-source.nix: the source of process mode's kernel: upstream's, but for two patches.
+# process-source.nix: the source of process mode's kernel: upstream's, but for patches that are not about ring 0.
 # in   deb (linux-source), linux/source.sh, linux/patches      out  the source tree
-# why  neither has to do with ring 0: without the one that knows QEMU's emulation a kernel hangs in many a boot under
-#      TCG, and without fsync() of a console's port the last output is lost
+# why  without the one that knows QEMU's emulation a kernel hangs in many a boot under TCG; without those of the
+#      console's driver, which lets fsync() wait for the host, the last output is lost
 { run, script, deb }:
 let
   wanted =
-    name: builtins.match ".*-(Know-QEMU-s-software-emulation|Let-fsync-wait-for-the-host)\\.patch" name != null;
+    name: builtins.match ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+)\\.patch" name != null;
 in
-assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 2;
+assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 6;
 run {
   name = "process-source";
   script = script ./linux/source.sh;
