@@ -379,7 +379,7 @@ func alone(ts *testscript.TestScript, neg bool, args []string) {
 		left := ""
 		links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 		for _, l := range links {
-			if dir, err := os.Readlink(l); err == nil && strings.HasPrefix(dir, work) {
+			if dir, err := os.Readlink(l); err == nil && strings.HasPrefix(dir+"/", work+"/") {
 				cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(l), "cmdline"))
 				left = fmt.Sprintf("%s: %s", filepath.Dir(l), bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
 			}

@@ -58,6 +58,10 @@ func reasons() map[string]string {
 		},
 		{"PCI PCI_MSI VIRTIO_PCI", "the devices of machines with PCI, such as other hypervisors have"},
 		{"VIRTIO_CONSOLE", "stdin, stdout and stderr"},
+		{
+			"RANDOM_TRUST_CPU RANDOM_TRUST_BOOTLOADER",
+			"getrandom(GRND_NONBLOCK) answers from the application's first line on: the host gives the processor, too",
+		},
 		{"HW_RANDOM HW_RANDOM_VIRTIO", "randomness from the host, if it offers some"},
 		{"NET PACKET UNIX INET", "sockets"},
 		{"IP_PNP", "the address is set from the command line before the application starts"},
