@@ -160,6 +160,88 @@ func TestWriteArchive(t *testing.T) {
 	}
 }
 
+// begun leaves what a call that was interrupted leaves, with a file of that request in it.
+func begun(t *testing.T, dir string, c Contents) string {
+	t.Helper()
+	c.Config = filepath.Join(t.TempDir(), "none") // so that it fails when much is done
+	if _, err := Write(context.Background(), dir, c, Options{}); err == nil {
+		t.Fatal("nothing stopped it")
+	}
+	file := filepath.Join(dir+".part", "sources", "x_1", "x.dsc")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("fetched\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return "sources/x_1/x.dsc"
+}
+
+// What an interrupted call fetched stays for the same request. Another request, of another application or with other
+// options, begins with an empty folder.
+func TestWriteAfterAnother(t *testing.T) {
+	for name, change := range map[string]func(*Contents){
+		"the same":               func(*Contents) {},
+		"another application":    func(c *Contents) { c.List.Name = "other" },
+		"another image":          func(c *Contents) { c.List.SHA256 = strings.Repeat("cd", 32) },
+		"other expressions":      func(c *Contents) { c.Hash = "4567" },
+		"with the application":   func(c *Contents) { c.WithApp = true },
+		"with tools":             func(c *Contents) { c.WithTools = true },
+		"another ukl":            func(c *Contents) { c.List.Version = "2" },
+		"another snapshot":       func(c *Contents) { c.Snapshots = []string{"20260101T000000Z"} },
+		"without object files":   func(c *Contents) { c.Objects = "" },
+		"more is in the program": func(c *Contents) { c.List.LinkKnown = false },
+	} {
+		c := contents(t)
+		dir := filepath.Join(t.TempDir(), "own-source")
+		left := begun(t, dir, c)
+		change(&c)
+		var said []string
+		_, err := Write(context.Background(), dir, c, Options{Step: func(s string) { said = append(said, s) }})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		_, err = os.Stat(filepath.Join(dir, left))
+		if there := err == nil; there != (name == "the same") {
+			t.Errorf("%s: what the other call left is there: %v", name, there)
+		}
+		afresh := slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "another request") })
+		if afresh != (name != "the same") {
+			t.Errorf("%s: %q", name, said)
+		}
+		if strings.Contains(read(t, dir, sumsFile), requestFile) {
+			t.Errorf("%s: the mark of the request was handed on", name)
+		}
+		if files, _ := os.ReadDir(filepath.Dir(dir)); len(files) != 1 {
+			t.Errorf("%s: %v", name, files)
+		}
+	}
+}
+
+// A folder FOLDER.part that no call of ukl made belongs to somebody: nothing is taken over, and nothing is deleted.
+func TestWriteBesideAnotherFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "own-source")
+	mine := filepath.Join(dir+".part", "mine")
+	if err := os.Mkdir(dir+".part", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := Free(dir); err != nil {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if err := os.WriteFile(mine, []byte("mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var there *There
+	if _, err := Write(context.Background(), dir, contents(t), Options{}); !errors.As(err, &there) ||
+		there.Dir != dir+".part" {
+		t.Errorf("%v", err)
+	}
+	if read(t, dir+".part", "mine") != "mine\n" {
+		t.Error("the folder was changed")
+	}
+}
+
 // A folder that is there is not touched.
 func TestWriteOver(t *testing.T) {
 	dir := t.TempDir()
