@@ -65,6 +65,7 @@ type Contents struct {
 	Expressions string     // directory
 	Hash        string     // of the expressions
 	Objects     string     // directory with the application's object files; "" is none
+	Builder     fs.FS      // the source of the first builder, by paths of ukl's repository
 	WithApp     bool       // the application's own directory, too
 	WithTools   bool       // the sources of the packages that only took part in the build, too
 }
@@ -98,6 +99,7 @@ const (
 	packagesDir = "packages"
 	archivesDir = "archives"
 	exprsDir    = "nixexprs"
+	appsDir     = "apps" // of exprsDir
 	objectsDir  = "objects"
 	appDir      = "app"
 )
@@ -342,11 +344,53 @@ func copyTo(from, to string) error {
 	return copy.Copy(from, to, copy.Options{AddPermission: 0o644})
 }
 
-// build copies what builds the image: the expressions with scripts, patches and lock, the configuration, and the
-// application's part.
+// expressions copies them without the applications that the image has nothing of.
+func (w *writer) expressions() error {
+	keep := ""
+	if w.App.Bundled {
+		keep = w.App.Short
+	}
+	all := filepath.Join(w.Expressions, appsDir)
+	return copy.Copy(w.Expressions, filepath.Join(w.root, exprsDir), copy.Options{
+		AddPermission: 0o644,
+		Skip: func(_ os.FileInfo, from, _ string) (bool, error) {
+			return filepath.Dir(from) == all && filepath.Base(from) != keep, nil
+		},
+	})
+}
+
+// builder writes the source of the first builder to where the expressions look for it. Its tests build nothing.
+func (w *writer) builder() error {
+	if w.Builder == nil {
+		return nil
+	}
+	return fs.WalkDir(w.Builder, ".", func(name string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && d.Name() == "testdata" {
+			return fs.SkipDir
+		}
+		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(w.Builder, name)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(w.root, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o644)
+	})
+}
+
+// build copies what builds the image: the expressions with scripts, patches and lock, the first builder, the
+// configuration, and the application's part.
 func (w *writer) build(context.Context) error {
 	w.step("copying what builds the image")
-	if err := copyTo(w.Expressions, filepath.Join(w.root, exprsDir)); err != nil {
+	if err := w.expressions(); err != nil {
+		return err
+	}
+	if err := w.builder(); err != nil {
 		return err
 	}
 	if err := copyTo(w.Config, filepath.Join(w.root, "config")); err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl"
 	"ukl/internal/app/apps"
 	"ukl/internal/build/handover"
 	"ukl/internal/pin/facts"
@@ -50,7 +51,7 @@ func (b *Builder) Materials(ctx context.Context, a apps.App, i *Image, version s
 
 // Handover gathers what a folder with an image's sources is made from.
 func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (handover.Contents, error) {
-	c := handover.Contents{App: a}
+	c := handover.Contents{App: a, Builder: ukl.Builder}
 	i, err := b.Build(ctx, a)
 	if err != nil {
 		return c, err
