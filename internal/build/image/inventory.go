@@ -243,7 +243,8 @@ func (m *materials) list(program string) error {
 	for _, p := range m.all {
 		c := sbom.Component{Name: p.Name, Version: p.Version, SHA256: p.SHA256, Role: sbom.Tool}
 		if p.URL != "" {
-			c.Role, c.Location, c.InProgram = sbom.Source, p.Address(), true
+			c.Role, c.Archive, c.Location, c.InProgram = sbom.Source, true, p.Address(), true
+			_, c.Version = sbom.Release(p.Name, c.Location)
 			var err error
 			if c.Patches, err = m.patches(m.app.Files, "", "", m.app.Patches); err != nil {
 				return err
@@ -304,7 +305,11 @@ func (m *materials) program(program string) error {
 	if err != nil {
 		return err
 	}
-	m.components = append(m.components, sbom.Component{Name: name, SHA256: look.SHA256, Role: sbom.Program})
+	self := sbom.Component{Name: name, SHA256: look.SHA256, Role: sbom.Program}
+	if i := slices.IndexFunc(m.contents.Modules, func(m linked.Module) bool { return m.Main }); i >= 0 {
+		self.Version, self.Sum = m.contents.Modules[i].Version, m.contents.Modules[i].Sum
+	}
+	m.components = append(m.components, self)
 	for _, module := range m.contents.Modules {
 		if module.Main {
 			continue // it is the application
