@@ -1,5 +1,5 @@
-// Package ukl carries the source of the programs that begin each build: the first builder, stage0, and what lays out the
-// Go toolchain that compiles it. With package nixexprs this is all of ukl's own that takes part in the build of an
+// Package ukl carries the source of the programs that begin each build: the first builder, stage0, and what lays out
+// the Go toolchain that compiles it. With package nixexprs this is all of ukl's own that takes part in the build of an
 // image. Files are data here: nothing in this package runs or changes them.
 package ukl
 

@@ -30,8 +30,8 @@ import (
 	"ukl/internal/report/sbom"
 )
 
-// There says that a folder is there already. Begun tells that it has the name of one that is being made, and ukl did not
-// begin it.
+// There says that a folder is there already. Begun tells that it has the name of one that is being made, and ukl did
+// not begin it.
 type There struct {
 	Dir   string
 	Begun bool

@@ -44,8 +44,8 @@ func CheckMemory(n int) error {
 }
 
 // MaxCPUs is how many CPUs a guest can have. The table of the microvm's processors has one byte for a number, so QEMU
-// ends under TCG with more than 255. CONFIG_NR_CPUS of ukl's kernels is not smaller: a kernel starts no CPU beyond it, and
-// says so only in its log.
+// ends under TCG with more than 255. CONFIG_NR_CPUS of ukl's kernels is not smaller: a kernel starts no CPU beyond it,
+// and says so only in its log.
 const MaxCPUs = 255
 
 // CheckCPUs says whether a guest whose kernel has room for most CPUs can have n.

@@ -155,7 +155,8 @@ func Release(file, address string) (name, version string) {
 		return name, version
 	}
 	steps := strings.Split(address, "/")
-	if at := slices.IndexFunc(steps, func(s string) bool { return s == "archive" || s == "releases" || s == "-" }); at > 3 {
+	of := func(s string) bool { return s == "archive" || s == "releases" || s == "-" }
+	if at := slices.IndexFunc(steps, of); at > 3 {
 		return steps[at-1], version
 	}
 	return file, version
@@ -230,9 +231,8 @@ func maintainer(s string) (name, address string) {
 // team tells whether a maintainer is more than one person.
 func team(name string) bool {
 	low := strings.ToLower(name)
-	return slices.ContainsFunc([]string{"team", "maintainers", "developers", "group", "debian", "authors"}, func(w string) bool {
-		return strings.Contains(low, w)
-	})
+	words := []string{"team", "maintainers", "developers", "group", "debian", "authors"}
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(low, w) })
 }
 
 // textless tells whether an expression names a licence that is not on SPDX's list and whose text is not known.
