@@ -1,6 +1,6 @@
 # commands.nix: the user's program, made by commands of its own (make, configure, cmake) in the tree.
 # in   source (app-source.nix), manifest (name, build, program or objects, flags), commands.sh, prebuilt.sh,
-#      static.cmake, ld.sh, linked.awk, links.awk
+#      static.cmake, ld.sh, linked.awk, links.awk, origins.sh
 # out  program, or objects/*.o as of app.nix; linked: the object files in them
 { run, script, source, manifest }:
 run {
@@ -13,4 +13,5 @@ run {
   ld = script ./ld.sh;
   linked = script ./linked.awk;
   links = script ./links.awk;
+  origins = script ./origins.sh;
 }

@@ -2,7 +2,7 @@
 # env  /build/src  the app's directory      build   commands of a shell, one a line
 #      result   the program they make, or "" and results: patterns of the relocatable files they make, one a line
 #      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh      static  static.cmake
-#      ld  ld.sh      linked  linked.awk      links  links.awk
+#      ld  ld.sh      linked  linked.awk      links  links.awk      origins  origins.sh
 # out  $out/program, $out/symbols   the same with its debugging information, for backtraces; or $out/objects/*.o
 #      $out/linked   the object files that the program was linked from, or that partial links put into the objects, as
 #                    linked.awk has them; none where the commands call no linker of the tree by its name
@@ -42,7 +42,7 @@ PATH=/tmp/bin:$PATH
 # Nothing of this stage is the commands' business.
 commands=$build
 (
-    unset build result results cflags cxxflags ldflags source finish static script ld linked links
+    unset build result results cflags cxxflags ldflags source finish static script ld linked links origins
     printf '%s\n' "$commands" | while IFS= read -r command; do
         printf '+ %s\n' "$command"
         sh -euc "$command" </dev/null || {
@@ -51,6 +51,9 @@ commands=$build
         }
     done
 )
+
+# Objects of a package that the commands put elsewhere are still the package's.
+sh -eu "$origins" /tmp/links /usr/lib >/tmp/origins
 
 # relocatable FILE: an object of this machine
 relocatable() {
@@ -66,7 +69,8 @@ parts() {
     if [ -s /tmp/code ]; then code=$(sha256sum </tmp/code); fi
     find /tmp/links -type f | sort >/tmp/records
     [ ! -s /tmp/records ] ||
-        xargs -a /tmp/records awk -v sum="${sum%% *}" -v code="${code%% *}" -v file="$(realpath "$1")" -f "$links"
+        xargs -a /tmp/records awk -v sum="${sum%% *}" -v code="${code%% *}" -v file="$(realpath "$1")" \
+            -v origins=/tmp/origins -f "$links"
 }
 
 if [ -z "$result" ]; then

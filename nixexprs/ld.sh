@@ -3,7 +3,8 @@
 # names.
 # env  UKL_LINKS   directory of the records      UKL_LINKED   linked.awk
 # out  a record of each file that was linked: four lines, with its SHA-256, that of its code, its name and the directory
-#      that names are relative to; then its object files, as linked.awk has them
+#      that names are relative to; then its object files, as linked.awk has them; then "# SHA-256 SIZE PATH" of each
+#      that is not the tree's own
 # why  whoever calls the compiler, the compiler looks for its linker on PATH. A map changes nothing of what is linked
 
 real=/usr/bin/${0##*/}
@@ -20,6 +21,14 @@ for word; do
 done
 if [ -z "$output" ]; then exec "$real" "$@"; fi
 
+# content PATH: of an object file, or of a member of an archive
+content() {
+    case $1 in
+    *\)) member=${1##*\(} && ar p "${1%\(*}" "${member%)}" ;;
+    *) cat "$1" ;;
+    esac
+}
+
 record=$UKL_LINKS/$(date +%s%N).$$
 code=0
 "$real" -Map="$record.map" "$@" || code=$?
@@ -30,8 +39,15 @@ if [ "$code" = 0 ] && [ -f "$output" ] && [ -f "$record.map" ]; then
     if [ -s "$record.text" ]; then code_sum=$(sha256sum <"$record.text"); fi
     {
         printf '= %s\n= %s\n= %s\n= %s\n' "${sum%% *}" "${code_sum%% *}" "$output" "$PWD"
-        awk -f "$UKL_LINKED" "$record.map"
+        awk -f "$UKL_LINKED" "$record.map" >"$record.list"
+        cat "$record.list"
+        while read -r _ object; do
+            case $object in /usr/* | /lib*) continue ;; esac
+            content "$object" >"$record.object" 2>"$record.said" || continue
+            sum=$(sha256sum <"$record.object")
+            printf '# %s %s %s\n' "${sum%% *}" "$(wc -c <"$record.object")" "$object"
+        done <"$record.list"
     } >"$record"
 fi
-rm -f "$record.map" "$record.text" "$record.said"
+rm -f "$record.map" "$record.text" "$record.said" "$record.list" "$record.object"
 exit "$code"

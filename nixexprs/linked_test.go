@@ -107,3 +107,68 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// An object of a package's library stays the package's, whatever archive the commands put it into, and under whatever
+// name. One that they changed is theirs.
+func TestLinksOfRepackedObjects(t *testing.T) {
+	dir := t.TempDir()
+	sh := func(script string) string {
+		t.Helper()
+		cmd := exec.Command("sh", "-euc", script)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "LC_ALL=C", "UKL_LINKS="+filepath.Join(dir, "links"), "UKL_LINKED="+
+			filepath.Join(dir, "linked.awk"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+		return string(out)
+	}
+	for _, name := range []string{"ld.sh", "linked.awk", "links.awk", "origins.sh"} {
+		text, err := FS.ReadFile(name)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh(`mkdir links bin package build
+		install -m 755 ld.sh bin/ld
+		cd build
+		for name in one two three four; do
+			echo "int $name(void) { return sizeof \"$name\"; }" >$name.c
+			gcc -g -c $name.c
+		done
+		ar rc ../package/libp.a one.o two.o three.o
+		cp four.o ../package/start.o
+		echo 'int one(void), two(void), three(void), four(void);
+			int main(void) { return one() + two() + three() + four(); }' >main.c
+		gcc -c main.c
+		mv one.o renamed.o
+		objcopy --strip-debug three.o
+		ar rc libown.a renamed.o three.o
+		gcc -B../bin/ -o prog main.o libown.a two.o four.o`)
+	links := `sum=$(sha256sum <build/prog)
+		awk -v sum="${sum%% *}" -v code=none -v file=none -v origins=origins -f links.awk links/*`
+	const own, rest = "/build/libown.a(renamed.o)\n", "/build/libown.a(three.o)\n"
+	got := strings.ReplaceAll(sh(": >origins\n"+links), dir, "")
+	for _, want := range []string{own, rest, "/build/two.o\n", "/build/four.o\n", "/build/main.o\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("without origins there is no %q in:\n%s", want, got)
+		}
+	}
+	got = strings.ReplaceAll(sh("sh -eu origins.sh links package >origins\n"+links), dir, "")
+	for _, want := range []string{
+		" package/libp.a(one.o)\n", " package/libp.a(two.o)\n", " package/start.o\n", rest, "/build/main.o\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+	for _, not := range []string{own, "/build/two.o", "/build/four.o", "libp.a(three.o)"} {
+		if strings.Contains(got, not) {
+			t.Errorf("%q in:\n%s", not, got)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func main() {
 
 func run(files []string) error {
 	if len(files) == 0 {
-		return errors.New("usage: sbom FILE...")
+		return errors.New("usage: sbom FILE [FILE...]")
 	}
 	c, err := newChecker()
 	if err != nil {

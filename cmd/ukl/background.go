@@ -26,11 +26,21 @@ import (
 // instances are the guests in the background. No application's name begins with a dot.
 func instances() instance.Store { return instance.Store{Dir: stateDir(".running")} }
 
-// detach starts the same run in the background, where all that could be missing is there now, and prints its name.
-func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
-	if name := c.String("name"); name != "" && name != manifest.NameOf(name) {
+// detachable refuses options of a guest in the background that have no sense.
+func detachable(c *cli.Context) error {
+	for _, o := range []string{"name", "wait"} {
+		if c.IsSet(o) && !c.Bool("detach") {
+			return exit.Errorf(exit.Usage, "--%s is for a guest in the background", o).WithHint("add -d")
+		}
+	}
+	if name := c.String("name"); c.IsSet("name") && (name == "" || name != manifest.NameOf(name)) {
 		return exit.Errorf(exit.Usage, "--name %q: want letters, digits and +._-", name)
 	}
+	return notNegative(c, "wait")
+}
+
+// detach starts the same run in the background, where all that could be missing is there now, and prints its name.
+func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	info := instance.Info{App: a.Name, Ports: portsOf(o.Machine.Forwards), Waiting: portsOf(tcp(o.Machine.Forwards))}
 	args := t.line.args[1:]
 	if t.line.dashes {
@@ -132,6 +142,9 @@ func (t *tool) logs(c *cli.Context) error {
 		return err
 	}
 	name := words[0]
+	if name == "" {
+		return exit.Errorf(exit.Usage, "which guest?").WithHint("ukl logs NAME; `ukl ps` shows them")
+	}
 	file, dir, err := instances().Output(name)
 	if err != nil {
 		return err

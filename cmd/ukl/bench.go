@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
+	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/machine/accel"
@@ -58,6 +61,57 @@ examples:
 	}
 }
 
+// microbenchmarks is the short name of the application that bench measures without a name.
+const microbenchmarks = "bench"
+
+// operationLine is one of the table of operations in the microbenchmarks' source.
+var operationLine = regexp.MustCompile(`(?m)^\t\{ "([^"]+)", \w+, .*\},$`)
+
+// measurable refuses operations that the microbenchmarks do not have. Only another application itself knows what it
+// measures.
+func measurable(a apps.App, only []string) error {
+	if !a.Bundled || a.Short != microbenchmarks {
+		return nil
+	}
+	source, err := fs.ReadFile(a.Files, "bench.c")
+	if err != nil {
+		return err
+	}
+	var have []string
+	for _, m := range operationLine.FindAllSubmatch(source, -1) {
+		have = append(have, string(m[1]))
+	}
+	for _, name := range only {
+		if slices.Contains(have, name) {
+			continue
+		}
+		e := exit.Errorf(exit.Usage, "--only %q: there is no such operation", name)
+		if s := suggest.Nearest(name, have); s != "" {
+			return e.WithHint("did you mean %q?", s)
+		}
+		return e.WithHint("the operations are %s", strings.Join(have, ", "))
+	}
+	return nil
+}
+
+// writable refuses files in a directory that is not there, and directories: what options with these names want to write
+// at the end.
+func writable(c *cli.Context, options ...string) error {
+	for _, o := range options {
+		file := c.String(o)
+		if !c.IsSet(o) {
+			continue
+		}
+		if fi, err := os.Stat(file); file == "" || err == nil && fi.IsDir() {
+			return exit.Errorf(exit.Usage, "--%s %q: want a file", o, file)
+		}
+		if fi, err := os.Stat(filepath.Dir(file)); err != nil || !fi.IsDir() {
+			return exit.Errorf(exit.NoInput, "--%s %s: there is no directory %s", o, file, filepath.Dir(file))
+		}
+	}
+	return nil
+}
+
 // Limit of one run: software emulation that counts instructions is slow on a loaded machine.
 const benchLimit = 20 * time.Minute
 
@@ -67,7 +121,7 @@ func (t *tool) bench(c *cli.Context) error {
 		return err
 	}
 	if words[0] == "" {
-		words[0] = "bench"
+		words[0] = microbenchmarks
 	}
 	a, err := findApp(words[0])
 	if err != nil {
@@ -78,6 +132,12 @@ func (t *tool) bench(c *cli.Context) error {
 	}
 	if c.Int("rounds") < 0 {
 		return exit.Errorf(exit.Usage, "--rounds %d: want 0 or more", c.Int("rounds"))
+	}
+	if err := measurable(a, c.StringSlice("only")); err != nil {
+		return err
+	}
+	if err := writable(c, "svg"); err != nil {
+		return err
 	}
 	host := accel.Local(cacheDir())
 	choice := accel.Choice(c.String("accel"))

@@ -81,6 +81,11 @@ func (t *tool) build(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if dir := c.String("output"); kind == "" && dir != "" {
+		if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+			return exit.Errorf(exit.Usage, "--output %s: it is a file, and without --format ukl writes a directory", dir)
+		}
+	}
 	a, err := findApp(words[0])
 	if err != nil {
 		return err

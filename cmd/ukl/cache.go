@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -62,6 +65,9 @@ func (t *tool) copyPieces(c *cli.Context, did string,
 	if c.NArg() == 0 {
 		return exit.Errorf(exit.Usage, "a URL is needed").WithHint("ukl cache %s file:///media/stick", c.Command.Name)
 	}
+	if err := checkStore(c.Args().First()); err != nil {
+		return err
+	}
 	var list []apps.App
 	for _, w := range c.Args().Tail() {
 		a, err := findApp(w)
@@ -89,6 +95,21 @@ func (t *tool) copyPieces(c *cli.Context, did string,
 		return perr
 	}
 	return err
+}
+
+// storeSchemes are the beginnings of addresses of stores that Nix knows.
+var storeSchemes = []string{"file", "ssh", "ssh-ng", "s3", "http", "https", "local", "daemon", "unix"}
+
+// checkStore refuses an address that is of no store. Nix itself is asked only if there is something to copy.
+func checkStore(address string) error {
+	scheme, _, found := strings.Cut(address, "://")
+	word, _, _ := strings.Cut(address, "?")
+	if found && slices.Contains(storeSchemes, scheme) || !found && (filepath.IsAbs(word) || strings.HasPrefix(word, ".") ||
+		slices.Contains([]string{"auto", "daemon", "local"}, word)) {
+		return nil
+	}
+	return exit.Errorf(exit.Usage, "%q is not the address of a store", address).
+		WithHint("want file:///DIRECTORY, ssh://HOST, s3://BUCKET or https://HOST")
 }
 
 func (t *tool) printPieces(c *cli.Context, did string, copied []cache.Piece, missing *cache.Missing) error {

@@ -44,8 +44,12 @@ func (t *tool) client(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	address, err := echo.Address(words[0])
+	if err != nil {
+		return exit.Errorf(exit.Usage, "%v", err)
+	}
 	o := echo.Options{
-		Address:     echo.Address(words[0]),
+		Address:     address,
 		Connections: c.Int("connections"), Rounds: c.Int("rounds"), Size: c.Int("size"),
 		Patience: c.Duration("timeout"),
 	}
@@ -56,6 +60,9 @@ func (t *tool) client(c *cli.Context) error {
 		if f.have < 1 || f.have > f.most {
 			return exit.Errorf(exit.Usage, "--%s %d: want 1 to %d", f.name, f.have, f.most)
 		}
+	}
+	if o.Patience <= 0 {
+		return exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Patience)
 	}
 	if !c.Bool("json") && !c.Bool("quiet") {
 		o.Trip = func(trip echo.Trip) error {

@@ -71,6 +71,17 @@ type reason struct {
 const largest = 10
 
 func (t *tool) inspect(c *cli.Context) error {
+	if err := writable(c, "html", "svg"); err != nil {
+		return err
+	}
+	if c.IsSet("log") {
+		if !c.IsSet("html") {
+			return exit.Errorf(exit.Usage, "--log is for the page").WithHint("add --html FILE")
+		}
+		if _, err := os.Stat(c.String("log")); err != nil {
+			return err
+		}
+	}
 	a, i, program, err := t.builtApp(c)
 	if err != nil {
 		return err

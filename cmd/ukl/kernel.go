@@ -248,6 +248,9 @@ func checkoutSeries() string {
 
 // openTree finds the work tree that the command line means. It must be of the source that is pinned.
 func openTree(c *cli.Context) (*series.Tree, error) {
+	if n := c.Int("jobs"); c.IsSet("jobs") && n < 1 {
+		return nil, exit.Errorf(exit.Usage, "--jobs %d: want 1 or more", n)
+	}
 	tree, err := series.Open(c.Context, c.String("tree"))
 	if err != nil {
 		return nil, err

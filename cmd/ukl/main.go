@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -247,7 +248,7 @@ func unknown(c *cli.Context, what string, commands []*cli.Command) error {
 func (t *tool) usageError(c *cli.Context, err error, _ bool) error {
 	help := strings.TrimSpace(c.Command.HelpName) + " --help"
 	if t.line.unknown == "" {
-		return exit.Errorf(exit.Usage, "%v", err).WithHint("%s", help)
+		return exit.Errorf(exit.Usage, "%s", reworded(c, err)).WithHint("%s", help)
 	}
 	e := exit.Errorf(exit.Usage, "unknown option %s", t.line.unknown)
 	var names []string
@@ -260,9 +261,56 @@ func (t *tool) usageError(c *cli.Context, err error, _ bool) error {
 		return e.WithHint("did you mean %s?", s)
 	}
 	if len(t.line.late) > 0 && handsOn(c.Command.Name) {
-		return e.WithHint("what the application is to get stands behind --")
+		return e.WithHint("write what is for the application after --")
 	}
 	return e.WithHint("%s", help)
+}
+
+// Messages of the libraries that parse command lines.
+var (
+	lacksValue  = regexp.MustCompile(`^flag needs an argument: -(\S+)$`)
+	wrongValue  = regexp.MustCompile(`(?s)^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): (.*)$`)
+	wrongSyntax = regexp.MustCompile(`(?s)^bad flag syntax: (.*)$`)
+	twoNames    = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
+)
+
+// reworded says what a library says of a command line in ukl's words.
+func reworded(c *cli.Context, err error) string {
+	said := err.Error()
+	if m := lacksValue.FindStringSubmatch(said); m != nil {
+		return dashed(m[1]) + " needs a value"
+	}
+	if m := wrongValue.FindStringSubmatch(said); m != nil {
+		return fmt.Sprintf("%s %s: want %s", dashed(m[2]), m[1], wanted(c, m[2], m[3]))
+	}
+	if m := wrongSyntax.FindStringSubmatch(said); m != nil {
+		return fmt.Sprintf("%q is no option", m[1])
+	}
+	if m := twoNames.FindStringSubmatch(said); m != nil {
+		return fmt.Sprintf("%s and %s are one option: use one of them", dashed(m[1]), dashed(m[2]))
+	}
+	return said
+}
+
+// wanted is what an option takes, for a value that it does not take for a reason.
+func wanted(c *cli.Context, name, reason string) string {
+	if strings.Contains(reason, "out of range") {
+		return "a smaller number"
+	}
+	for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
+		if !slices.Contains(f.Names(), name) {
+			continue
+		}
+		switch f.(type) {
+		case *cli.DurationFlag:
+			return "a time such as 30s or 5m"
+		case *cli.IntFlag:
+			return "a whole number"
+		case *cli.BoolFlag:
+			return "true or false, or no value"
+		}
+	}
+	return "another value: " + reason
 }
 
 // dashed is a flag's name as it is typed.

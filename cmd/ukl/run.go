@@ -83,11 +83,17 @@ examples:
 
 // graceOf is the value of --grace; 0 where a command has no such option.
 func graceOf(c *cli.Context) (time.Duration, error) {
-	d := c.Duration("grace")
-	if d < 0 {
-		return 0, exit.Errorf(exit.Usage, "--grace %s: want a time, or 0", d)
+	return c.Duration("grace"), notNegative(c, "grace")
+}
+
+// notNegative refuses options whose time is below 0.
+func notNegative(c *cli.Context, options ...string) error {
+	for _, o := range options {
+		if d := c.Duration(o); d < 0 {
+			return exit.Errorf(exit.Usage, "--%s %s: want a time, or 0", o, d)
+		}
 	}
-	return d, nil
+	return nil
 }
 
 // portFlag, guestFlags, accelFlag, modeFlag and machineFlags are options of commands that start a guest as the command
@@ -255,14 +261,26 @@ func (t *tool) prepare(c *cli.Context, a apps.App, o *guest.Options) error {
 	return t.accelerate(c, host, choice, o)
 }
 
+// gdbPort is where gdb is to connect; the zero value without --gdb, and for debug, whose --gdb is a program.
+func gdbPort(c *cli.Context) (qemu.Forward, error) {
+	if _, ok := c.Value("gdb").(int); !ok || !c.IsSet("gdb") {
+		return qemu.Forward{}, nil
+	}
+	f, err := qemu.ParseForward(fmt.Sprint(c.Int("gdb")))
+	if err != nil || f.Host == 0 {
+		return f, exit.Errorf(exit.Usage, "--gdb %d: want a port, 1 to 65535", c.Int("gdb"))
+	}
+	return f, nil
+}
+
 // wait makes the machine wait for gdb, and says how to start that.
 func (t *tool) wait(c *cli.Context, a apps.App, o *guest.Options) error {
 	if !c.IsSet("gdb") {
 		return nil
 	}
-	f, err := qemu.ParseForward(fmt.Sprint(c.Int("gdb")))
-	if err != nil || f.Host == 0 {
-		return exit.Errorf(exit.Usage, "--gdb %d: want a port", c.Int("gdb"))
+	f, err := gdbPort(c)
+	if err != nil {
+		return err
 	}
 	if _, err := qemu.Reserve([]qemu.Forward{f}); err != nil {
 		return err
@@ -386,8 +404,14 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	if c.IsSet("timeout") && o.Timeout <= 0 {
 		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
 	}
-	if d := c.Duration("wait"); d < 0 {
-		return o, exit.Errorf(exit.Usage, "--wait %s: want a time, or 0", d)
+	if err := notNegative(c, "patience"); err != nil {
+		return o, err
+	}
+	if err := detachable(c); err != nil {
+		return o, err
+	}
+	if _, err := gdbPort(c); err != nil {
+		return o, err
 	}
 	grace, err := graceOf(c)
 	o.Grace = func() time.Duration { return grace }

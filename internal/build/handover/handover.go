@@ -9,6 +9,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,21 +24,36 @@ import (
 
 	"ukl/internal/app/apps"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/sbom"
 )
 
-// There says that a folder is there already.
-type There struct{ Dir string }
+// There says that a folder is there already. Begun tells that it has the name of one that is being made, and ukl did
+// not begin it.
+type There struct {
+	Dir   string
+	Begun bool
+}
 
-func (e *There) Error() string { return e.Dir + " is there already" }
+func (e *There) Error() string {
+	if e.Begun {
+		return e.Dir + " is there already, and no ukl source began it"
+	}
+	return e.Dir + " is there already"
+}
 
 // ExitCode is the code of a command that this ends.
 func (*There) ExitCode() exit.Code { return exit.No }
 
 // Hint is the line that helps.
-func (e *There) Hint() string { return "name a directory that is not there" }
+func (e *There) Hint() string {
+	if e.Begun {
+		return "move it away, or name another directory"
+	}
+	return "name a directory that is not there"
+}
 
 // Contents is what a folder is made from.
 type Contents struct {
@@ -49,6 +65,7 @@ type Contents struct {
 	Expressions string     // directory
 	Hash        string     // of the expressions
 	Objects     string     // directory with the application's object files; "" is none
+	Builder     fs.FS      // the source of the first builder, by paths of ukl's repository
 	WithApp     bool       // the application's own directory, too
 	WithTools   bool       // the sources of the packages that only took part in the build, too
 }
@@ -82,16 +99,91 @@ const (
 	packagesDir = "packages"
 	archivesDir = "archives"
 	exprsDir    = "nixexprs"
+	appsDir     = "apps" // of exprsDir
 	objectsDir  = "objects"
 	appDir      = "app"
 )
 
+// requestFile is in a folder that is being made, and says what for. No other file has its name.
+const requestFile = ".ukl-source"
+
+// partOf is the folder that is renamed to dir when all is in it.
+func partOf(dir string) string { return filepath.Clean(dir) + ".part" }
+
 // Free tells whether a folder can be made at dir.
 func Free(dir string) error {
 	if _, err := os.Lstat(dir); err == nil {
-		return &There{dir}
+		return &There{Dir: dir}
 	}
-	return nil
+	part := partOf(dir)
+	fi, err := os.Lstat(part)
+	if err != nil {
+		return nil
+	}
+	if fi.IsDir() {
+		if _, err := os.Lstat(filepath.Join(part, requestFile)); err == nil {
+			return nil
+		}
+		if files, err := os.ReadDir(part); err == nil && len(files) == 0 {
+			return nil
+		}
+	}
+	return &There{Dir: part, Begun: true}
+}
+
+// request names what a folder is made from: two calls whose folders could differ have different ones.
+func (c Contents) request() (string, error) {
+	text, err := json.Marshal(struct {
+		List                        any
+		Pins                        []pins.Pin
+		Snapshots                   []string
+		Hash                        string
+		Short                       string
+		Objects, WithApp, WithTools bool
+	}{c.List.SPDX(), c.Pins, c.Snapshots, c.Hash, c.App.Short, c.Objects != "", c.WithApp, c.WithTools})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]) + "\n", nil
+}
+
+// begin makes the folder part. Of one that an interrupted call for the same request left, it keeps what was fetched,
+// which is compared with its hashes again; of another request's it keeps nothing.
+func (w *writer) begin(context.Context) error {
+	request, err := w.request()
+	if err != nil {
+		return err
+	}
+	mark := filepath.Join(w.root, requestFile)
+	before, err := os.ReadFile(mark)
+	switch {
+	case err == nil && string(before) == request:
+		files, err := os.ReadDir(w.root)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if slices.Contains([]string{sourcesDir, packagesDir, archivesDir, requestFile}, f.Name()) {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(w.root, f.Name())); err != nil {
+				return err
+			}
+		}
+		return nil
+	case err == nil:
+		w.step("%s is of another request: starting afresh", w.root)
+		if err := os.RemoveAll(w.root); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := os.MkdirAll(w.root, 0o755); err != nil {
+		return err
+	}
+	return atomicfile.File(mark, []byte(request), 0o644)
 }
 
 // Write makes the folder dir.
@@ -99,22 +191,19 @@ func Write(ctx context.Context, dir string, c Contents, o Options) (*Result, err
 	if err := Free(dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return nil, err
-	}
-	// What was downloaded stays if it is interrupted; the next call goes on from there.
-	part := dir + ".part"
-	if err := os.MkdirAll(part, 0o755); err != nil {
-		return nil, err
-	}
 	r := &Result{Dir: dir, Packages: []Package{}}
-	w := &writer{Contents: c, o: o, root: part, result: r}
-	for _, step := range []func(context.Context) error{w.sources, w.pinned, w.build, w.lists, w.readme, w.sums} {
+	w := &writer{Contents: c, o: o, root: partOf(dir), result: r}
+	for _, step := range []func(context.Context) error{
+		w.begin, w.sources, w.pinned, w.build, w.lists, w.readme, w.sums,
+	} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return r, os.Rename(part, dir)
+	if err := os.Remove(filepath.Join(w.root, requestFile)); err != nil {
+		return nil, err
+	}
+	return r, os.Rename(w.root, dir)
 }
 
 type writer struct {
@@ -255,11 +344,53 @@ func copyTo(from, to string) error {
 	return copy.Copy(from, to, copy.Options{AddPermission: 0o644})
 }
 
-// build copies what builds the image: the expressions with scripts, patches and lock, the configuration, and the
-// application's part.
+// expressions copies them without the applications that the image has nothing of.
+func (w *writer) expressions() error {
+	keep := ""
+	if w.App.Bundled {
+		keep = w.App.Short
+	}
+	all := filepath.Join(w.Expressions, appsDir)
+	return copy.Copy(w.Expressions, filepath.Join(w.root, exprsDir), copy.Options{
+		AddPermission: 0o644,
+		Skip: func(_ os.FileInfo, from, _ string) (bool, error) {
+			return filepath.Dir(from) == all && filepath.Base(from) != keep, nil
+		},
+	})
+}
+
+// builder writes the source of the first builder to where the expressions look for it. Its tests build nothing.
+func (w *writer) builder() error {
+	if w.Builder == nil {
+		return nil
+	}
+	return fs.WalkDir(w.Builder, ".", func(name string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && d.Name() == "testdata" {
+			return fs.SkipDir
+		}
+		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(w.Builder, name)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(w.root, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o644)
+	})
+}
+
+// build copies what builds the image: the expressions with scripts, patches and lock, the first builder, the
+// configuration, and the application's part.
 func (w *writer) build(context.Context) error {
 	w.step("copying what builds the image")
-	if err := copyTo(w.Expressions, filepath.Join(w.root, exprsDir)); err != nil {
+	if err := w.expressions(); err != nil {
+		return err
+	}
+	if err := w.builder(); err != nil {
 		return err
 	}
 	if err := copyTo(w.Config, filepath.Join(w.root, "config")); err != nil {
@@ -344,7 +475,7 @@ func (w *writer) sums(ctx context.Context) error {
 			return ctx.Err()
 		}
 		rel, err := filepath.Rel(w.root, name)
-		if err != nil || rel == sumsFile {
+		if err != nil || rel == sumsFile || rel == requestFile {
 			return err
 		}
 		r, err := os.Open(name)

@@ -26,6 +26,7 @@ func contents(t *testing.T) Contents {
 	for name, text := range map[string]string{
 		"config": "CONFIG_X=y\n", "nixexprs/pins.json": "{}\n",
 		"nixexprs/linux/patches/0001.patch": "patch\n", "objects/main.c.o": "object\n",
+		"nixexprs/apps/hello/hello.c": "int hello;\n", "nixexprs/apps/https/https.c": "int https;\n",
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -47,7 +48,13 @@ func contents(t *testing.T) Contents {
 		Config:      filepath.Join(dir, "config"),
 		Expressions: filepath.Join(dir, "nixexprs"),
 		Objects:     filepath.Join(dir, "objects"),
-		Hash:        "0123",
+		Builder: fstest.MapFS{
+			"go.mod": {Data: []byte("module ukl\n")}, "LICENSE": {Data: []byte("MIT\n")},
+			"cmd/stage0/main.go":      {Data: []byte("package main\n")},
+			"cmd/stage0/main_test.go": {Data: []byte("package main\n")},
+			"cmd/stage0/testdata/x":   {Data: []byte("x\n")},
+		},
+		Hash: "0123",
 	}
 }
 
@@ -90,7 +97,7 @@ func TestWrite(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	if lines := strings.Count(read(t, dir, sumsFile), "\n"); lines != r.Files || r.Files != 7 || r.Bytes == 0 {
+	if lines := strings.Count(read(t, dir, sumsFile), "\n"); lines != r.Files || r.Files != 10 || r.Bytes == 0 {
 		t.Errorf("%d sums, %+v", lines, r)
 	}
 	text := read(t, dir, "README")
@@ -157,6 +164,131 @@ func TestWriteArchive(t *testing.T) {
 	}
 	if read(t, dir, want[0]) != string(text) || read(t, dir, want[1]) != "a patch" {
 		t.Error("another archive, or another patch")
+	}
+}
+
+// Of ukl's own applications only the one that was asked for is handed on, and none with an application of one's own.
+func TestWriteOnlyTheApplication(t *testing.T) {
+	hello, https := "nixexprs/apps/hello/hello.c", "nixexprs/apps/https/https.c"
+	dir, _ := written(t, contents(t))
+	for _, name := range []string{hello, https} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is there, and the image holds nothing of it", name)
+		}
+	}
+	c := contents(t)
+	c.App.Short, c.App.Dir, c.App.Bundled = "hello", "", true
+	dir, _ = written(t, c)
+	if got := read(t, dir, hello); got != "int hello;\n" {
+		t.Errorf("%q", got)
+	}
+	if _, err := os.Stat(filepath.Join(dir, https)); err == nil {
+		t.Errorf("%s is there beside %s", https, hello)
+	}
+	text := read(t, dir, "README")
+	if !strings.Contains(text, "ukl build hello") || !strings.Contains(text, "nixexprs/apps/hello/") ||
+		strings.Contains(text, "The application's own sources. Its author") {
+		t.Errorf("the README does not say where the application is:\n%s", text)
+	}
+}
+
+// The source of the first builder is there where the expressions look for it, without its tests.
+func TestWriteBuilder(t *testing.T) {
+	dir, _ := written(t, contents(t))
+	if got := read(t, dir, "cmd/stage0/main.go"); got != "package main\n" {
+		t.Errorf("%q", got)
+	}
+	if got := read(t, dir, "go.mod"); got != "module ukl\n" {
+		t.Errorf("%q", got)
+	}
+	if files, err := os.ReadDir(filepath.Join(dir, "cmd/stage0")); err != nil || len(files) != 1 {
+		t.Errorf("a test is there: %v, %v", files, err)
+	}
+	if text := read(t, dir, "README"); !strings.Contains(text, "cmd/stage0") ||
+		!strings.Contains(text, `--argstr checkout "$PWD"`) {
+		t.Errorf("the README does not name the builder:\n%s", text)
+	}
+}
+
+// begun leaves what a call that was interrupted leaves, with a file of that request in it.
+func begun(t *testing.T, dir string, c Contents) string {
+	t.Helper()
+	c.Config = filepath.Join(t.TempDir(), "none") // so that it fails when much is done
+	if _, err := Write(context.Background(), dir, c, Options{}); err == nil {
+		t.Fatal("nothing stopped it")
+	}
+	file := filepath.Join(dir+".part", "sources", "x_1", "x.dsc")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("fetched\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return "sources/x_1/x.dsc"
+}
+
+// What an interrupted call fetched stays for the same request. Another request, of another application or with other
+// options, begins with an empty folder.
+func TestWriteAfterAnother(t *testing.T) {
+	for name, change := range map[string]func(*Contents){
+		"the same":               func(*Contents) {},
+		"another application":    func(c *Contents) { c.List.Name = "other" },
+		"another image":          func(c *Contents) { c.List.SHA256 = strings.Repeat("cd", 32) },
+		"other expressions":      func(c *Contents) { c.Hash = "4567" },
+		"with the application":   func(c *Contents) { c.WithApp = true },
+		"with tools":             func(c *Contents) { c.WithTools = true },
+		"another ukl":            func(c *Contents) { c.List.Version = "2" },
+		"another snapshot":       func(c *Contents) { c.Snapshots = []string{"20260101T000000Z"} },
+		"without object files":   func(c *Contents) { c.Objects = "" },
+		"more is in the program": func(c *Contents) { c.List.LinkKnown = false },
+	} {
+		c := contents(t)
+		dir := filepath.Join(t.TempDir(), "own-source")
+		left := begun(t, dir, c)
+		change(&c)
+		var said []string
+		_, err := Write(context.Background(), dir, c, Options{Step: func(s string) { said = append(said, s) }})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		_, err = os.Stat(filepath.Join(dir, left))
+		if there := err == nil; there != (name == "the same") {
+			t.Errorf("%s: what the other call left is there: %v", name, there)
+		}
+		afresh := slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, "another request") })
+		if afresh != (name != "the same") {
+			t.Errorf("%s: %q", name, said)
+		}
+		if strings.Contains(read(t, dir, sumsFile), requestFile) {
+			t.Errorf("%s: the mark of the request was handed on", name)
+		}
+		if files, _ := os.ReadDir(filepath.Dir(dir)); len(files) != 1 {
+			t.Errorf("%s: %v", name, files)
+		}
+	}
+}
+
+// A folder FOLDER.part that no call of ukl made belongs to somebody: nothing is taken over, and nothing is deleted.
+func TestWriteBesideAnotherFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "own-source")
+	mine := filepath.Join(dir+".part", "mine")
+	if err := os.Mkdir(dir+".part", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := Free(dir); err != nil {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if err := os.WriteFile(mine, []byte("mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var there *There
+	if _, err := Write(context.Background(), dir, contents(t), Options{}); !errors.As(err, &there) ||
+		there.Dir != dir+".part" {
+		t.Errorf("%v", err)
+	}
+	if read(t, dir+".part", "mine") != "mine\n" {
+		t.Error("the folder was changed")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl"
 	"ukl/internal/app/apps"
 	"ukl/internal/build/handover"
 	"ukl/internal/pin/facts"
@@ -50,7 +51,7 @@ func (b *Builder) Materials(ctx context.Context, a apps.App, i *Image, version s
 
 // Handover gathers what a folder with an image's sources is made from.
 func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (handover.Contents, error) {
-	c := handover.Contents{App: a}
+	c := handover.Contents{App: a, Builder: ukl.Builder}
 	i, err := b.Build(ctx, a)
 	if err != nil {
 		return c, err
@@ -242,7 +243,8 @@ func (m *materials) list(program string) error {
 	for _, p := range m.all {
 		c := sbom.Component{Name: p.Name, Version: p.Version, SHA256: p.SHA256, Role: sbom.Tool}
 		if p.URL != "" {
-			c.Role, c.Location, c.InProgram = sbom.Source, p.Address(), true
+			c.Role, c.Archive, c.Location, c.InProgram = sbom.Source, true, p.Address(), true
+			_, c.Version = sbom.Release(p.Name, c.Location)
 			var err error
 			if c.Patches, err = m.patches(m.app.Files, "", "", m.app.Patches); err != nil {
 				return err
@@ -303,7 +305,11 @@ func (m *materials) program(program string) error {
 	if err != nil {
 		return err
 	}
-	m.components = append(m.components, sbom.Component{Name: name, SHA256: look.SHA256, Role: sbom.Program})
+	self := sbom.Component{Name: name, SHA256: look.SHA256, Role: sbom.Program}
+	if i := slices.IndexFunc(m.contents.Modules, func(m linked.Module) bool { return m.Main }); i >= 0 {
+		self.Version, self.Sum = m.contents.Modules[i].Version, m.contents.Modules[i].Sum
+	}
+	m.components = append(m.components, self)
 	for _, module := range m.contents.Modules {
 		if module.Main {
 			continue // it is the application

@@ -250,6 +250,32 @@ func TestMaterialsForeign(t *testing.T) {
 	}
 }
 
+// An archive has the version that its name says; a program of Go or Rust the version that its compiler wrote into it.
+func TestMaterialsVersions(t *testing.T) {
+	m := inventory(t, recorded, compiled())
+	own := pins.Own{Archive: &pins.Archive{URL: "https://example.org/x-1.2.tar.gz", SHA256: strings.Repeat("ab", 32)}}
+	m.all, m.components = own.All(), nil
+	m.contents.Modules = []linked.Module{
+		{Name: "example.org/own", Version: "v1.5.0", Sum: "h1:x", Language: linked.Go, Main: true},
+		{Name: "example.org/dep", Version: "v1.6.0", Language: linked.Go, Public: true},
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.list(self); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"x-1.2.tar.gz": "1.2", "own": "v1.5.0", "example.org/dep": "v1.6.0"} {
+		if c := m.component(t, name); c.Version != want {
+			t.Errorf("%s: version %q, want %q", name, c.Version, want)
+		}
+	}
+	if c := m.component(t, "x-1.2.tar.gz"); !c.Archive || c.Role != sbom.Source || c.Location == "" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestSubject(t *testing.T) {
 	for text, want := range map[string]string{
 		"From: x\nSubject: [PATCH 1/2] x86: Say two, in a\n subject that is long\nDate: y\n\nbody\nSubject: no\n": "x86: Say two, in a subject that is long",

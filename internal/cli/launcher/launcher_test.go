@@ -50,7 +50,9 @@ func newMachineAt(t *testing.T, checkout string) *machine {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range []string{"ukl", "go.mod", "go.sum", "nixexprs/pins.json"} {
+	for _, f := range []string{
+		"ukl", "go.mod", "go.sum", "embed.go", "LICENSE", "LICENSES/MIT.txt", "nixexprs/pins.json",
+	} {
 		b, err := os.ReadFile(filepath.Join("../../..", f))
 		if err != nil {
 			t.Fatal(err)
@@ -209,7 +211,9 @@ func TestBuildsOnceAndBecomesUkl(t *testing.T) {
 		t.Errorf("through a link: %v\n%s", err, out)
 	}
 	// A changed file is another state, tracked by git or not; the same file again is the same state again.
-	for _, name := range []string{"nixexprs/pins.json", "go.sum", "cmd/ukl/new.go"} {
+	for _, name := range []string{
+		"nixexprs/pins.json", "go.sum", "embed.go", "LICENSES/MIT.txt", "cmd/ukl/new.go",
+	} {
 		file := filepath.Join(m.checkout, name)
 		before, err := os.ReadFile(file)
 		m.write(file, string(before)+"\n")

@@ -68,7 +68,7 @@ func (c *Client) Sizes(ctx context.Context, paths []string) ([]int64, error) {
 		}
 	}
 	if len(sizes) != len(paths) {
-		return nil, fmt.Errorf("nix-store told %d sizes of %d paths", len(sizes), len(paths))
+		return nil, fmt.Errorf("nix-store printed %d sizes for %d paths", len(sizes), len(paths))
 	}
 	return sizes, nil
 }

@@ -143,6 +143,9 @@ type Contents struct {
 	Complete bool
 }
 
+// develop is the version of a module that was built from a directory.
+const develop = "(devel)"
+
 // Inside reads what a program says itself. Most say nothing.
 func Inside(program string) (Contents, error) {
 	var c Contents
@@ -165,6 +168,11 @@ func Inside(program string) (Contents, error) {
 				m = Module{Name: r.Path, Version: r.Version, Sum: r.Sum, Language: Go, Public: r.Version != ""}
 			}
 			c.Modules = append(c.Modules, m)
+		}
+	}
+	for i := range c.Modules {
+		if m := &c.Modules[i]; m.Version == develop {
+			m.Version, m.Public = "", false
 		}
 	}
 	crates, err := crates(program)

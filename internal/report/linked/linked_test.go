@@ -95,6 +95,11 @@ func TestInside(t *testing.T) {
 		func(m Module) bool { return m.Name == "stdlib" && m.Version != "" && m.Public }) {
 		t.Errorf("%+v, %v", c, err)
 	}
+	for _, m := range c.Modules { // the test's own module was built from a directory
+		if strings.HasPrefix(m.Version, "(") {
+			t.Errorf("%+v has no version, and yet one", m)
+		}
+	}
 	program := compile(t, source)
 	if c, err = Inside(program); err != nil || len(c.Modules) != 0 || c.Complete {
 		t.Errorf("%+v, %v", c, err)

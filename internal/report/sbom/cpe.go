@@ -48,7 +48,7 @@ func upstream(version string) string {
 func (c Component) cpe() (name string, known bool) {
 	part, version := "", c.Version
 	switch {
-	case c.Module == "golang" && c.Name == "stdlib":
+	case c.Module == "golang" && c.Name == stdlib:
 		part, known = "a:golang:go", true
 	case c.Module == "golang":
 		// host/owner/repository, as most have it

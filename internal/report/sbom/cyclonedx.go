@@ -167,6 +167,7 @@ func (i Image) CycloneDX() any {
 }
 
 func (c Component) cyclone(ref string) cyclone {
+	c = c.known()
 	part := cyclone{
 		Type: "library", Ref: ref, Name: c.Name, Version: c.Version, Scope: "required", PURL: c.purl(),
 		Licenses:   c.License.cyclone(),
@@ -176,7 +177,10 @@ func (c Component) cyclone(ref string) cyclone {
 		part.Hashes = []hash{{"SHA-256", c.SHA256}}
 	}
 	if name, address := maintainer(c.Supplier); name != "" {
-		part.Supplier = &organization{name, []contact{{name, address}}}
+		part.Supplier = &organization{Name: name}
+		if address != "" {
+			part.Supplier.Contact = []contact{{name, address}}
+		}
 	}
 	if c.Location != "" {
 		part.External = append(part.External, external{"distribution", c.Location})

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -36,6 +38,7 @@ type Component struct {
 	Public        bool   // the module is in the language's public registry
 	Sum           string // of a Go module, as go.sum has it
 	Location      string // where anybody can fetch it; "" is not said
+	Archive       bool   // it is a file of source that the application's ukl.toml names
 
 	Source, SourceVersion string // the source package in Debian
 	Supplier              string // who maintains it: Name <address>
@@ -60,16 +63,13 @@ type Part struct {
 	File    string
 	Members []string // of a static library
 	Of      int      // how many members it has in all; 0 is no library, or not known
-	Bytes   uint64   // in memory; 0 is not known for code of a header
+	Bytes   uint64   // in memory; nobody knows it for code of a header
 	Header  bool
 }
 
 // String describes the part in a line.
 func (p Part) String() string {
-	size := ""
-	if p.Bytes > 0 {
-		size = fmt.Sprintf(", %d bytes", p.Bytes)
-	}
+	size := fmt.Sprintf(", %d bytes", p.Bytes)
 	switch {
 	case p.Header:
 		return p.File + ": inline code"
@@ -106,10 +106,19 @@ const created = "1970-01-01T00:00:01Z"
 func (c Component) purl() string {
 	escape := strings.NewReplacer("%", "%25", "+", "%2B", ":", "%3A", "@", "%40", "?", "%3F", "#", "%23").Replace
 	switch {
-	case c.Module == "golang" && c.Name == "stdlib":
-		return "pkg:golang/stdlib@" + escape(c.Version)
-	case c.Module != "" && c.Public:
+	case c.Module != "" && c.Public && c.Version != "":
 		return "pkg:" + c.Module + "/" + escape(c.Name) + "@" + escape(c.Version)
+	case c.Archive:
+		name, version := Release(c.Name, c.Location)
+		purl := "pkg:generic/" + escape(name)
+		if version != "" {
+			purl += "@" + escape(version)
+		}
+		purl += "?checksum=sha256:" + c.SHA256
+		if c.Location != "" {
+			purl += "&download_url=" + url.QueryEscape(c.Location)
+		}
+		return purl
 	case c.Package == "":
 		return ""
 	}
@@ -128,6 +137,55 @@ func (c Component) purl() string {
 	return fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=debian-12%s",
 		escape(c.Name), escape(c.Version), architecture, upstream)
 }
+
+var (
+	packed   = regexp.MustCompile(`(?i)(\.orig)?\.(tar(\.[a-z0-9]+)?|t[gbx]z2?|tzst|zip)$`)
+	released = regexp.MustCompile(`^(?:(.+?)[-_])?[vV]?([0-9][0-9A-Za-z.+~]*(?:-(?:alpha|beta|rc|pre)[0-9.]*)?)$`)
+)
+
+// Release is what the name of an archive says: the program's name and version, as in zlib-1.3.1.tar.gz. One that has
+// only a version has its name from the address, which for a release at a host of repositories is the repository's. ""
+// is not said.
+func Release(file, address string) (name, version string) {
+	name = packed.ReplaceAllString(file, "")
+	if m := released.FindStringSubmatch(name); m != nil {
+		name, version = m[1], m[2]
+	}
+	if name != "" {
+		return name, version
+	}
+	steps := strings.Split(address, "/")
+	of := func(s string) bool { return s == "archive" || s == "releases" || s == "-" }
+	if at := slices.IndexFunc(steps, of); at > 3 {
+		return steps[at-1], version
+	}
+	return file, version
+}
+
+// Go's own authors: of the standard library and of the modules that they publish beside it.
+const (
+	goAuthors  = "The Go Authors"
+	goHomepage = "https://go.dev/"
+	goLicense  = "BSD-3-Clause"
+	goModules  = "golang.org/x/"
+)
+
+// known adds to a module what is known of it by its name alone.
+func (c Component) known() Component {
+	if c.Module == "golang" && c.Public && (c.Name == stdlib || strings.HasPrefix(c.Name, goModules)) {
+		c.Supplier, c.Homepage, c.License.Declared = goAuthors, goHomepage, goLicense
+		return c
+	}
+	steps := strings.Split(c.Name, "/")
+	hosts := []string{"github.com", "gitlab.com", "codeberg.org"}
+	if c.Module == "golang" && c.Public && len(steps) > 2 && slices.Contains(hosts, steps[0]) {
+		c.Homepage = "https://" + strings.Join(steps[:3], "/")
+	}
+	return c
+}
+
+// stdlib is the name of Go's standard library among modules.
+const stdlib = "stdlib"
 
 // id is a name that both formats take: letters, digits, "." and "-".
 func id(parts ...string) string {
@@ -173,9 +231,8 @@ func maintainer(s string) (name, address string) {
 // team tells whether a maintainer is more than one person.
 func team(name string) bool {
 	low := strings.ToLower(name)
-	return slices.ContainsFunc([]string{"team", "maintainers", "developers", "group", "debian"}, func(w string) bool {
-		return strings.Contains(low, w)
-	})
+	words := []string{"team", "maintainers", "developers", "group", "debian", "authors"}
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(low, w) })
 }
 
 // textless tells whether an expression names a licence that is not on SPDX's list and whose text is not known.

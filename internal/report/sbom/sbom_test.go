@@ -43,7 +43,7 @@ func sample() Image {
 				Declared: "LicenseRef-Debian-own-copyright",
 				Texts:    map[string]string{"LicenseRef-Debian-own-copyright": "All of it."},
 			},
-			Parts: []Part{{File: "usr/lib/libown.a", Members: []string{"own.o"}, Of: 1, Bytes: 4}}, Whole: true, InProgram: true,
+			Parts: []Part{{File: "usr/lib/libown.a", Members: []string{"own.o"}, Of: 1}}, Whole: true, InProgram: true,
 		},
 		{
 			Name: "libstdc++-12-dev", Version: "12.2.0-14+deb12u1", SHA256: h, Role: Inlined,
@@ -57,6 +57,15 @@ func sample() Image {
 			InProgram: true,
 		},
 		{Name: "stdlib", Version: "1.26.0", Role: Module, Module: "golang", Public: true, InProgram: true},
+		{
+			Name: "golang.org/x/sys", Version: "v0.30.0", Sum: "h1:y", Role: Module, Module: "golang", Public: true,
+			InProgram: true,
+		},
+		{Name: "./local", Role: Module, Module: "golang", InProgram: true},
+		{
+			Name: "greeting-1.2.tar.gz", Version: "1.2", SHA256: h, Role: Source, Archive: true, InProgram: true,
+			Location: "https://example.org/greeting-1.2.tar.gz?a=b",
+		},
 		{Name: "fork", Version: "1.0.0", Role: Module, Module: "cargo", InProgram: true},
 		{
 			Name: "libx-dev", Version: "1", SHA256: h, Role: Possible, Package: "libx-dev_1_amd64.deb", Source: "x",
@@ -115,7 +124,8 @@ func TestSPDX(t *testing.T) {
 		"program-server STATIC_LINK linked-zlib1g-dev", "program-server STATIC_LINK linked-libown-dev",
 		"program-server GENERATED_FROM inlined-libstdc---12-dev", "image CONTAINS program-server",
 		"program-server CONTAINS module-example.org-owner-module", "program-server CONTAINS module-stdlib",
-		"program-server CONTAINS module-fork",
+		"program-server CONTAINS module-golang.org-x-sys", "program-server CONTAINS module-.-local",
+		"program-server GENERATED_FROM source-greeting-1.2.tar.gz", "program-server CONTAINS module-fork",
 		"program-server OTHER possible-libx-dev", "data-tzdata RUNTIME_DEPENDENCY_OF image", "tool-cmake BUILD_TOOL_OF image",
 	}
 	if !slices.Equal(got, want) {
@@ -182,7 +192,8 @@ func TestCycloneDX(t *testing.T) {
 		},
 		"libown-dev": {
 			"required", "pkg:deb/debian/libown-dev@1-1?arch=amd64&distro=debian-12&upstream=own",
-			"cpe:2.3:a:own:own:1:*:*:*:*:*:*:*", "ukl:extent=whole\n",
+			"cpe:2.3:a:own:own:1:*:*:*:*:*:*:*",
+			"ukl:extent=whole\nukl:part=usr/lib/libown.a: 1 of 1 members, 0 bytes: own.o\n",
 		},
 		"libstdc++-12-dev": {
 			"required", "pkg:deb/debian/libstdc%2B%2B-12-dev@12.2.0-14%2Bdeb12u1?arch=amd64&distro=debian-12&upstream=gcc-12",
@@ -203,6 +214,14 @@ func TestCycloneDX(t *testing.T) {
 		"stdlib": {
 			"required", "pkg:golang/stdlib@1.26.0", "cpe:2.3:a:golang:go:1.26.0:*:*:*:*:*:*:*",
 			"ukl:role=module\n",
+		},
+		"golang.org/x/sys": {
+			"required", "pkg:golang/golang.org/x/sys@v0.30.0", "cpe:2.3:a:x:sys:0.30.0:*:*:*:*:*:*:*", "ukl:go.sum=h1:y\n",
+		},
+		"./local": {"required", "", "", "ukl:role=module\n"},
+		"greeting-1.2.tar.gz": {
+			"required", "pkg:generic/greeting@1.2?checksum=sha256:" + strings.Repeat("ab", 32) +
+				"&download_url=https%3A%2F%2Fexample.org%2Fgreeting-1.2.tar.gz%3Fa%3Db", "", "ukl:role=source\n",
 		},
 		"fork": {"required", "", "cpe:2.3:a:fork:fork:1.0.0:*:*:*:*:*:*:*", "ukl:role=module\n"},
 		"linux-source-6.1": {
@@ -228,13 +247,64 @@ func TestCycloneDX(t *testing.T) {
 		d := d.(map[string]any)
 		on[d["ref"].(string)] = len(d["dependsOn"].([]any))
 	}
-	if on["image"] != 3 || on["program-server"] != 7 {
+	if on["image"] != 3 || on["program-server"] != 10 {
 		t.Errorf("dependencies: %v", on)
 	}
 	p := c["linux-source-6.1"]["pedigree"].(map[string]any)
 	diff := p["patches"].([]any)[0].(map[string]any)["diff"].(map[string]any)
 	if diff["url"] != "nixexprs/linux/patches/0001-x.patch" {
 		t.Errorf("pedigree: %v", p)
+	}
+}
+
+// What is known of Go's own modules by their names is in both lists; of another module nobody claims to know it.
+func TestModules(t *testing.T) {
+	spdx := map[string]map[string]any{}
+	for _, p := range decode(t, sample().SPDX())["packages"].([]any) {
+		p := p.(map[string]any)
+		spdx[p["name"].(string)] = p
+	}
+	cyclone := components(decode(t, sample().CycloneDX()))
+	for name, known := range map[string]bool{
+		"stdlib": true, "golang.org/x/sys": true, "example.org/owner/module": false, "fork": false, "./local": false,
+	} {
+		supplier, license := unknown, unknown
+		if known {
+			supplier, license = "Organization: The Go Authors", "BSD-3-Clause"
+		}
+		if p := spdx[name]; p["supplier"] != supplier || p["licenseDeclared"] != license {
+			t.Errorf("%s: %v", name, p)
+		}
+		if c := cyclone[name]; (c["supplier"] != nil) != known || (c["licenses"] != nil) != known {
+			t.Errorf("%s: %v", name, c)
+		}
+	}
+	for name, want := range map[string]string{
+		"github.com/a/b/c/v2": "https://github.com/a/b", "example.org/a/b": "", "github.com/a": "",
+	} {
+		c := Component{Name: name, Module: "golang", Public: true}
+		if got := c.known().Homepage; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestRelease(t *testing.T) {
+	for _, test := range []struct{ file, address, name, version string }{
+		{"zlib-1.3.1.tar.gz", "", "zlib", "1.3.1"},
+		{"tinyproxy_1.11.1.orig.tar.gz", "", "tinyproxy", "1.11.1"},
+		{"sqlite-autoconf-3450100.tgz", "", "sqlite-autoconf", "3450100"},
+		{"foo-2.0-rc1.zip", "", "foo", "2.0-rc1"},
+		{"lib-x11-v7.tar.xz", "", "lib-x11", "7"},
+		{"v1.2.tar.gz", "https://host.example/owner/repo/archive/refs/tags/v1.2.tar.gz", "repo", "1.2"},
+		{"v1.2.tar.gz", "https://host.example/owner/repo/-/archive/v1.2/v1.2.tar.gz", "repo", "1.2"},
+		{"v1.2.tar.gz", "https://host.example/v1.2.tar.gz", "v1.2.tar.gz", "1.2"},
+		{"master.tar.gz", "", "master", ""},
+		{"source.bin", "", "source.bin", ""},
+	} {
+		if name, version := Release(test.file, test.address); name != test.name || version != test.version {
+			t.Errorf("%s: %q %q, want %q %q", test.file, name, version, test.name, test.version)
+		}
 	}
 }
 

@@ -124,6 +124,7 @@ func (i Image) SPDX() any {
 }
 
 func (c Component) spdx(ref string) spdxPackage {
+	c = c.known()
 	p := spdxPackage{
 		ID: ref, Name: c.Name, Version: c.Version, Supplier: unknown, Location: unknown, Homepage: c.Homepage,
 		Concluded: unknown, Declared: unknown, Copyright: unknown, Purpose: "LIBRARY",
@@ -147,7 +148,10 @@ func (c Component) spdx(ref string) spdxPackage {
 		if team(name) {
 			kind = "Organization"
 		}
-		p.Supplier = fmt.Sprintf("%s: %s (%s)", kind, name, address)
+		p.Supplier = kind + ": " + name
+		if address != "" {
+			p.Supplier += " (" + address + ")"
+		}
 	}
 	if c.Source != "" {
 		p.Source = fmt.Sprintf("built from Debian's source package %s %s", c.Source, c.SourceVersion)

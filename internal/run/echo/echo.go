@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,15 +80,22 @@ func (e *Mismatch) Error() string {
 // ErrClosed is the end of a connection in the middle of a conversation.
 var ErrClosed = errors.New("the server closed the connection")
 
-// Address completes HOST[:PORT].
-func Address(s string) string {
+// Address completes HOST[:PORT]. An IPv6 address that has a port is in brackets.
+func Address(s string) (string, error) {
 	if s == "" {
 		s = "127.0.0.1"
 	}
-	if _, _, err := net.SplitHostPort(s); err == nil {
-		return s
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = strings.Trim(s, "[]"), DefaultPort
+		if _, err := netip.ParseAddr(host); err != nil && strings.Contains(host, ":") {
+			return "", fmt.Errorf("%q is not an address: want HOST[:PORT]", s)
+		}
 	}
-	return net.JoinHostPort(strings.Trim(s, "[]"), DefaultPort)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q: want HOST[:PORT], with a port from 1 to 65535", s)
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // Run holds the conversation. The summary counts what was done, also when an error or ctx ended it.

@@ -178,10 +178,15 @@ func TestCancel(t *testing.T) {
 func TestAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "127.0.0.1:5555", "host": "host:5555", "host:80": "host:80", "10.0.0.1": "10.0.0.1:5555",
-		"::1": "[::1]:5555", "[::1]": "[::1]:5555", "[::1]:80": "[::1]:80",
+		"::1": "[::1]:5555", "[::1]": "[::1]:5555", "[::1]:80": "[::1]:80", "fe80::1%eth0": "[fe80::1%eth0]:5555",
 	} {
-		if got := Address(in); got != want {
-			t.Errorf("Address(%q) = %q; want %q", in, got, want)
+		if got, err := Address(in); got != want || err != nil {
+			t.Errorf("Address(%q) = %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"x:y", "host:", "host:0", "host:65536", "host:-1", "a:b:c", "[::1]:http"} {
+		if got, err := Address(in); err == nil {
+			t.Errorf("Address(%q) = %q", in, got)
 		}
 	}
 }
