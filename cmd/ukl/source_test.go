@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"ukl"
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/build/handover"
+	"ukl/internal/build/stage"
 	"ukl/internal/host/nix"
 	"ukl/internal/report/sbom"
 	"ukl/nixexprs"
@@ -28,17 +28,17 @@ func TestHandoverBuildsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkout, err := stage.Source()
+	if err != nil {
+		t.Fatal(err)
+	}
 	folder := filepath.Join(t.TempDir(), "hello-source")
 	c := handover.Contents{
 		App:  apps.App{Manifest: &manifest.Manifest{Name: "hello"}, Short: "hello", Bundled: true},
 		List: sbom.Image{Name: "hello"}, Config: filepath.Join(expressions, "pins.json"),
-		Expressions: expressions, Builder: ukl.Builder,
+		Expressions: expressions, Builder: os.DirFS(checkout),
 	}
 	if _, err := handover.Write(t.Context(), folder, c, handover.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	checkout, err := filepath.Abs("../..")
-	if err != nil {
 		t.Fatal(err)
 	}
 	made := map[string]string{}

@@ -23,6 +23,7 @@ import (
 	"github.com/otiai10/copy"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/build/stage"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
@@ -65,7 +66,7 @@ type Contents struct {
 	Expressions string     // directory
 	Hash        string     // of the expressions
 	Objects     string     // directory with the application's object files; "" is none
-	Builder     fs.FS      // the source of the first builder, by paths of ukl's repository
+	Builder     fs.FS      // has stage.SourceFiles, and may have more
 	WithApp     bool       // the application's own directory, too
 	WithTools   bool       // the sources of the packages that only took part in the build, too
 }
@@ -359,28 +360,39 @@ func (w *writer) expressions() error {
 	})
 }
 
-// builder writes the source of the first builder to where the expressions look for it. Its tests build nothing.
+// builder writes the source of the first builder to where the expressions look for it.
 func (w *writer) builder() error {
-	if w.Builder == nil {
-		return nil
+	for _, name := range stage.SourceFiles() {
+		if err := fs.WalkDir(w.Builder, name, w.copyBuilder); err != nil {
+			return err
+		}
 	}
-	return fs.WalkDir(w.Builder, ".", func(name string, d fs.DirEntry, err error) error {
-		if d != nil && d.IsDir() && d.Name() == "testdata" {
+	return nil
+}
+
+// copyBuilder writes one file of the first builder. Its tests build nothing.
+func (w *writer) copyBuilder(name string, d fs.DirEntry, err error) error {
+	if err != nil {
+		return err
+	}
+	if d.IsDir() {
+		if d.Name() == "testdata" || strings.HasSuffix(d.Name(), "test") {
 			return fs.SkipDir
 		}
-		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
-			return err
-		}
-		text, err := fs.ReadFile(w.Builder, name)
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(w.root, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return err
-		}
-		return os.WriteFile(to, text, 0o644)
-	})
+		return nil
+	}
+	if strings.HasSuffix(name, "_test.go") {
+		return nil
+	}
+	text, err := fs.ReadFile(w.Builder, name)
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(w.root, name)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 // build copies what builds the image: the expressions with scripts, patches and lock, the first builder, the

@@ -49,7 +49,10 @@ func contents(t *testing.T) Contents {
 		Expressions: filepath.Join(dir, "nixexprs"),
 		Objects:     filepath.Join(dir, "objects"),
 		Builder: fstest.MapFS{
-			"go.mod": {Data: []byte("module ukl\n")}, "LICENSE": {Data: []byte("MIT\n")},
+			"go.mod": {Data: []byte("module ukl\n")}, "go.sum": {}, "LICENSE": {Data: []byte("MIT\n")},
+			"LICENSES/MIT.txt": {}, "internal/build/sandbox/sandbox.go": {}, "internal/pin/deb/deb.go": {},
+			"internal/pin/tree/tree.go": {}, "internal/pin/toolchain/toolchain.go": {},
+			"internal/pin/toolchain/toolchaintest/archive.go": {}, "cmd/ukl/main.go": {},
 			"cmd/stage0/main.go":      {Data: []byte("package main\n")},
 			"cmd/stage0/main_test.go": {Data: []byte("package main\n")},
 			"cmd/stage0/testdata/x":   {Data: []byte("x\n")},
@@ -97,7 +100,7 @@ func TestWrite(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	if lines := strings.Count(read(t, dir, sumsFile), "\n"); lines != r.Files || r.Files != 10 || r.Bytes == 0 {
+	if lines := strings.Count(read(t, dir, sumsFile), "\n"); lines != r.Files || r.Files != 16 || r.Bytes == 0 {
 		t.Errorf("%d sums, %+v", lines, r)
 	}
 	text := read(t, dir, "README")
@@ -203,6 +206,11 @@ func TestWriteBuilder(t *testing.T) {
 	}
 	if files, err := os.ReadDir(filepath.Join(dir, "cmd/stage0")); err != nil || len(files) != 1 {
 		t.Errorf("a test is there: %v, %v", files, err)
+	}
+	for _, name := range []string{"internal/pin/toolchain/toolchaintest", "cmd/ukl"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is there, and begins no build", name)
+		}
 	}
 	if text := read(t, dir, "README"); !strings.Contains(text, "cmd/stage0") ||
 		!strings.Contains(text, `--argstr checkout "$PWD"`) {

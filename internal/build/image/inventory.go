@@ -8,14 +8,16 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"ukl"
 	"ukl/internal/app/apps"
 	"ukl/internal/build/handover"
+	"ukl/internal/build/stage"
+	"ukl/internal/host/nix"
 	"ukl/internal/pin/facts"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/linked"
@@ -51,7 +53,14 @@ func (b *Builder) Materials(ctx context.Context, a apps.App, i *Image, version s
 
 // Handover gathers what a folder with an image's sources is made from.
 func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (handover.Contents, error) {
-	c := handover.Contents{App: a, Builder: ukl.Builder}
+	source, err := stage.Source()
+	if err != nil {
+		return handover.Contents{}, err
+	}
+	if strings.HasPrefix(source, pins.StoreDir) {
+		source = nix.Physical(source)
+	}
+	c := handover.Contents{App: a, Builder: os.DirFS(source)}
 	i, err := b.Build(ctx, a)
 	if err != nil {
 		return c, err

@@ -2,7 +2,13 @@
 // attribute there, its derivation's name and what a person reads of it are listed here and nowhere else.
 package stage
 
-import "strings"
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
 
 // builder is the store path of the stage0 that this program was built with, which thereby stays in the store. Set by
 // nixexprs/ukl.nix.
@@ -10,6 +16,34 @@ var builder string
 
 // Builder returns the store path of stage0 that came with this program, "" in a program built by hand.
 func Builder() string { return builder }
+
+// source is the store path of the files of SourceFiles, in the checkout that this program was built from. Set by
+// nixexprs/ukl.nix.
+var source string
+
+// SourceFiles are the files and directories of a checkout that the programs are made of that begin each build, stage0
+// and what lays out Go, with their licences. nixexprs/go-cache.nix and go-run.nix compile them.
+func SourceFiles() []string {
+	return []string{
+		"go.mod", "go.sum", "LICENSE", "LICENSES", "cmd/stage0", "internal/build/sandbox", "internal/pin/deb",
+		"internal/pin/tree", "internal/pin/toolchain",
+	}
+}
+
+// Source returns the directory with SourceFiles. For a program built by hand that is the checkout that the compiler
+// read; an error if it is not there.
+func Source() (string, error) {
+	if source != "" {
+		return source, nil
+	}
+	if _, file, _, ok := runtime.Caller(0); ok {
+		checkout := filepath.Join(filepath.Dir(file), "../../..")
+		if _, err := os.Stat(filepath.Join(checkout, "cmd/stage0")); err == nil {
+			return checkout, nil
+		}
+	}
+	return "", errors.New("this ukl does not know the source of its first builder: it was built by hand, and its checkout is gone")
+}
 
 // Stage is one derivation.
 type Stage struct {
