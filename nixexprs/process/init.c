@@ -206,6 +206,8 @@ static void open_streams(void)
 	while ((i = open("/dev/null", O_RDWR)) < 2)
 		if (i < 0)
 			die("/dev/null");
+	if (i > 2)
+		close(i); /* the application inherits what is open */
 	for (i = 0; i < 3; i++) {
 		struct stream *s = &streams[i];
 
