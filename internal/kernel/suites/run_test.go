@@ -34,7 +34,6 @@ const (
 	bootEnv   = "UKL_TEST_BOOT" // off: no boots, as in cmd/ukl
 	tableFile = "../../../docs/suites.tsv"
 	pageFile  = "../../../docs/suites.md"
-	begin     = "<!-- made of suites.tsv by go test ./internal/kernel/suites -run TestPage -update -->\n"
 	end       = "<!-- end -->\n"
 )
 
@@ -57,7 +56,10 @@ func TestSuites(t *testing.T) {
 	if os.Getenv(bootEnv) == "off" {
 		t.Skipf("%s=off", bootEnv)
 	}
-	table := readTable(t)
+	table := readTable(t, tableFile)
+	if name := regexp.MustCompile(*only); *only != "" && !table.has(name) && readTable(t, shellTable).has(name) {
+		t.Skipf("-only %s: no case of %s", *only, tableFile)
+	}
 	list := "subset.txt"
 	if *whole {
 		list = "whole.txt"
@@ -184,34 +186,39 @@ func record(t *testing.T, table Table, results map[string]map[string]Result) {
 	}
 }
 
-// TestPage holds the page to the table.
+// TestPage holds the page to the tables.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile(pageFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, rest, ok := strings.Cut(string(page), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s: no place for the summary between %s and %s", pageFile, begin, end)
+	want := string(page)
+	for _, file := range []string{tableFile, shellTable} {
+		begin := fmt.Sprintf("<!-- made of %s by go test ./internal/kernel/suites -run TestPage -update -->\n",
+			filepath.Base(file))
+		head, rest, ok := strings.Cut(want, begin)
+		_, tail, ok2 := strings.Cut(rest, end)
+		if !ok || !ok2 {
+			t.Fatalf("%s: no place for the summary between %s and %s", pageFile, begin, end)
+		}
+		want = head + begin + readTable(t, file).Summary() + end + tail
 	}
-	want := head + begin + readTable(t).Summary() + end + tail
 	if *update {
 		if err := atomicfile.File(pageFile, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	} else if string(page) != want {
-		t.Errorf("%s is not of %s: go test ./internal/kernel/suites -run TestPage -update", pageFile, tableFile)
+		t.Errorf("%s is not of its tables: go test ./internal/kernel/suites -run TestPage -update", pageFile)
 	}
 }
 
-func readTable(t *testing.T) Table {
+func readTable(t *testing.T, file string) Table {
 	t.Helper()
-	text, err := os.ReadFile(tableFile)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := ReadTable(tableFile, text)
+	table, err := ReadTable(file, text)
 	if err != nil {
 		t.Fatal(err)
 	}

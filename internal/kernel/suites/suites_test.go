@@ -104,3 +104,11 @@ func TestSummary(t *testing.T) {
 		t.Errorf("agreement is listed:\n%s", s)
 	}
 }
+
+// A table without differences says so, and one whose programs have no bypass has no column for it.
+func TestSummaryOfEqualModes(t *testing.T) {
+	s := read(t, header+"\na/b/c\tpass\tpass\t-\t\n").Summary()
+	if !strings.Contains(s, "No case differs.") || strings.Contains(s, "bypass") || strings.Contains(s, "why") {
+		t.Error(s)
+	}
+}
