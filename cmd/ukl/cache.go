@@ -97,18 +97,18 @@ func (t *tool) copyPieces(c *cli.Context, did string,
 	return err
 }
 
-// storeSchemes are the beginnings of addresses of stores that Nix knows.
-var storeSchemes = []string{"file", "ssh", "ssh-ng", "s3", "http", "https", "local", "daemon", "unix"}
+// storeSchemes are how addresses of caches begin. Nix knows more: its own store, and those of directories.
+var storeSchemes = []string{"file", "ssh", "ssh-ng", "s3", "http", "https"}
 
-// checkStore refuses an address that is of no store. Nix itself is asked only if there is something to copy.
+// checkStore refuses an address that is of no cache. Nix itself is asked only if there is something to copy.
 func checkStore(address string) error {
-	scheme, _, found := strings.Cut(address, "://")
-	word, _, _ := strings.Cut(address, "?")
-	if found && slices.Contains(storeSchemes, scheme) || !found && (filepath.IsAbs(word) || strings.HasPrefix(word, ".") ||
-		slices.Contains([]string{"auto", "daemon", "local"}, word)) {
+	if scheme, _, found := strings.Cut(address, "://"); found && slices.Contains(storeSchemes, scheme) {
 		return nil
 	}
-	return exit.Errorf(exit.Usage, "%q is not the address of a store", address).
+	if filepath.IsAbs(address) {
+		return exit.Errorf(exit.Usage, "%q is not the address of a cache", address).WithHint("file://%s", address)
+	}
+	return exit.Errorf(exit.Usage, "%q is not the address of a cache", address).
 		WithHint("want file:///DIRECTORY, ssh://HOST, s3://BUCKET or https://HOST")
 }
 

@@ -248,7 +248,7 @@ func (w *writer) sources(ctx context.Context) error {
 	for _, p := range wanted {
 		ask = append(ask, pins.SourcePackage{Name: p.Name, Version: p.Version})
 	}
-	w.step("asking apt for the source of %d packages", len(ask))
+	w.step("asking apt for source packages: %d", len(ask))
 	found, err := pins.ResolveSources(ctx, ask, w.Snapshots, w.o.Pins)
 	if err != nil {
 		return err

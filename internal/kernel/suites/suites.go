@@ -1,6 +1,6 @@
-// Package suites compares what becomes of other projects' tests, as ordinary processes and in ring 0, case by case, with
-// what was recorded of them. It neither builds nor runs them: its tests do. A case passes or does not; in which way it
-// does not is recorded, but never compared.
+// Package suites compares what becomes of other projects' tests, as ordinary processes and in ring 0, case by case,
+// with what was recorded of them. It neither builds nor runs them: its tests do. A case passes or does not; in which
+// way it does not is recorded, but never compared.
 package suites
 
 import (

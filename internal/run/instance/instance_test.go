@@ -157,6 +157,12 @@ func TestWait(t *testing.T) {
 		if err != nil || i.State != c.state || i.Running != (c.state != Ended) {
 			t.Errorf("%s: %+v, %v", c.how, i, err)
 		}
+		// A loaded machine may take longer to start the program than Start waits for it.
+		for end := time.Now().Add(time.Minute); c.left > 0 && time.Now().Before(end); time.Sleep(look) {
+			if now, err := s.Get("x"); err != nil || len(now.Waiting) == c.left {
+				break
+			}
+		}
 		if now, err := s.Get("x"); err != nil || now.State != c.state || c.wait != 0 && len(now.Waiting) != c.left ||
 			len(now.Ports) != 1 {
 			t.Errorf("%s: then %+v, %v", c.how, now, err)
