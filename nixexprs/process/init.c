@@ -4,8 +4,7 @@
  * in   /app, the application; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
  *      /dev/vport0p1 to 3, its streams; /dev/vport0p4, what host and guest tell each other, as of init/ring0_control.c
  * out  its end as a line on the console: "ukl: app exited with status N" or "ukl: app killed by signal N"; before it,
- *      where
- *      it crashed, as lines "ukl: crash"
+ *      where it crashed, as lines "ukl: crash"; core files of processes that may leave one
  *
  * The application is not process 1: as that an ordinary process has no default actions of signals, and its end a
  * kernel panic.
@@ -22,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/procfs.h>
 #include <sys/reboot.h>
@@ -395,54 +395,55 @@ static void receive_crashes(void)
 	set("/proc/sys/kernel/core_pattern", pattern);
 }
 
-/* skip reads over part of the core dump, which is a pipe. */
-static int skip(FILE *core, unsigned long n)
+/* Most of a core dump's beginning that this program reads: the notes of some ten thousand threads. */
+#define MOST_NOTES (64UL << 20)
+
+/* beginning reads a core dump up to the end of its notes, and gives the size; NULL if it is none. */
+static char *beginning(FILE *core, size_t *size)
 {
-	while (n && getc(core) != EOF)
-		n--;
-	return !n;
+	struct {
+		Elf64_Ehdr head;
+		Elf64_Phdr notes;
+	} first;
+	char *text;
+
+	if (fread(&first, sizeof(first), 1, core) != 1 || first.head.e_phoff != sizeof(first.head) ||
+	    !first.head.e_phnum || first.notes.p_type != PT_NOTE || first.notes.p_offset < sizeof(first) ||
+	    first.notes.p_offset > MOST_NOTES || first.notes.p_filesz > MOST_NOTES)
+		return NULL;
+	*size = first.notes.p_offset + first.notes.p_filesz;
+	text = malloc(*size);
+	if (!text)
+		return NULL;
+	memcpy(text, &first, sizeof(first));
+	return fread(text + sizeof(first), *size - sizeof(first), 1, core) == 1 ? text : NULL;
 }
 
-/* crashed reads the beginning of a core dump, and gives the registers of the thread that crashed, and why. */
-static int crashed(FILE *core, struct user_regs_struct *regs, siginfo_t *info)
+/* crashed finds in a core dump's beginning the registers of the thread that crashed, and why. */
+static int crashed(const char *text, struct user_regs_struct *regs, siginfo_t *info)
 {
+	const Elf64_Phdr *part = (const void *)(text + sizeof(Elf64_Ehdr));
+	const char *at = text + part->p_offset, *end = at + part->p_filesz;
 	int have_regs = 0, have_info = 0;
-	unsigned long at, end = 0;
-	Elf64_Ehdr head;
-	Elf64_Phdr part;
 
-	if (fread(&head, sizeof(head), 1, core) != 1 || head.e_phoff != sizeof(head) || !head.e_phnum ||
-	    fread(&part, sizeof(part), 1, core) != 1 || part.p_type != PT_NOTE)
-		return 0;
-	at = sizeof(head) + sizeof(part);
-	if (part.p_offset < at || !skip(core, part.p_offset - at))
-		return 0;
-	for (at = part.p_offset, end = at + part.p_filesz; at < end && !(have_regs && have_info);) {
-		struct elf_prstatus status;
-		Elf64_Nhdr note;
-		unsigned long name, desc;
+	while ((size_t)(end - at) >= sizeof(Elf64_Nhdr) && !(have_regs && have_info)) {
+		const Elf64_Nhdr *note = (const void *)at;
+		unsigned long name = (note->n_namesz + 3UL) & ~3UL;
+		unsigned long desc = (note->n_descsz + 3UL) & ~3UL;
 
-		if (fread(&note, sizeof(note), 1, core) != 1)
+		at += sizeof(*note);
+		if (name + desc > (size_t)(end - at))
 			return 0;
-		name = (note.n_namesz + 3UL) & ~3UL;
-		desc = (note.n_descsz + 3UL) & ~3UL;
-		at += sizeof(note) + name + desc;
-		if (!skip(core, name))
-			return 0;
-		if (note.n_type == NT_PRSTATUS && !have_regs && desc >= sizeof(status)) { /* the first is the one that crashed */
-			if (fread(&status, sizeof(status), 1, core) != 1)
-				return 0;
-			memcpy(regs, &status.pr_reg, sizeof(*regs));
-			desc -= sizeof(status);
+		at += name;
+		if (note->n_type == NT_PRSTATUS && !have_regs && desc >= sizeof(struct elf_prstatus)) {
+			/* the first is the one that crashed */
+			memcpy(regs, &((const struct elf_prstatus *)at)->pr_reg, sizeof(*regs));
 			have_regs = 1;
-		} else if (note.n_type == NT_SIGINFO && desc >= sizeof(*info)) {
-			if (fread(info, sizeof(*info), 1, core) != 1)
-				return 0;
-			desc -= sizeof(*info);
+		} else if (note->n_type == NT_SIGINFO && desc >= sizeof(*info)) {
+			memcpy(info, at, sizeof(*info));
 			have_info = 1;
 		}
-		if (!skip(core, desc))
-			return 0;
+		at += desc;
 	}
 	return have_regs && have_info;
 }
@@ -462,7 +463,7 @@ static int has_address(const siginfo_t *info)
 }
 
 /* report says where the application crashes, as ring0_report_crash() of the patched kernel does. */
-static int report(const char *pid, const char *thread)
+static void report(const char *core, const char *pid, const char *thread)
 {
 	struct user_regs_struct r = { 0 };
 	siginfo_t info = { 0 };
@@ -470,8 +471,8 @@ static int report(const char *pid, const char *thread)
 	char path[64];
 	int fd, i;
 
-	if (!crashed(stdin, &r, &info))
-		return 1;
+	if (!crashed(core, &r, &info))
+		return;
 	say("ukl: crash signal %d code %d address %lx thread %s", info.si_signo, info.si_code,
 	    has_address(&info) ? (unsigned long)info.si_addr : 0, strcmp(pid, thread) ? thread : "1");
 	say("ukl: crash registers ax %llx dx %llx cx %llx bx %llx si %llx di %llx bp %llx sp %llx r8 %llx r9 %llx r10 %llx "
@@ -483,6 +484,112 @@ static int report(const char *pid, const char *thread)
 	for (i = 0; i < 32 && pread(fd, word, sizeof(word), r.rsp) == sizeof(word); i++, r.rsp += sizeof(word))
 		say("ukl: crash stack %llx: %lx %lx %lx %lx %lx %lx %lx %lx", r.rsp, word[0], word[1], word[2], word[3], word[4],
 		    word[5], word[6], word[7]);
+	close(fd);
+}
+
+/* become takes the rights to files that a process has: those of its file system user and group. */
+static void become(const char *pid)
+{
+	unsigned int user = 0, group = 0;
+	char path[64], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/status", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		sscanf(line, "Uid: %*u %*u %*u %u", &user);
+		sscanf(line, "Gid: %*u %*u %*u %u", &group);
+	}
+	if (f)
+		fclose(f);
+	setfsgid(group);
+	setfsuid(user);
+}
+
+/* create_core opens the file "core" in the directory of a process, with the conditions of do_coredump() of the kernel;
+ * -1 is no file. */
+static int create_core(const char *pid)
+{
+	char path[64], name[32] = "core", digit = '0';
+	struct stat st;
+	int dir, fd;
+
+	fd = open("/proc/sys/kernel/core_uses_pid", O_RDONLY);
+	if (fd >= 0 && read(fd, &digit, 1) == 1 && digit != '0')
+		snprintf(name, sizeof(name), "core.%s", pid);
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/%s/cwd", pid);
+	dir = open(path, O_PATH | O_DIRECTORY);
+	become(pid);
+	fd = openat(dir, name, O_CREAT | O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0600);
+	close(dir);
+	if (fd < 0)
+		return -1;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink == 1 && (st.st_mode & 0677) == 0600 &&
+	    st.st_uid == (uid_t)setfsuid(-1) && !ftruncate(fd, 0))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* put writes bytes at a place of a file, and is 0 if that went wrong. */
+static int put(int fd, const char *text, size_t n, off_t at)
+{
+	ssize_t done;
+
+	for (; n; text += done, n -= done, at += done)
+		if ((done = pwrite(fd, text, n, at)) <= 0)
+			return 0;
+	return 1;
+}
+
+/* save writes a core dump, of which the beginning has been read, into a file, if the process has room for one. The
+ * kernel gives a pipe the pages that were never touched as zeros; in a file they are holes. */
+static void save(FILE *core, const char *begin, size_t size, const char *pid)
+{
+	static const char zeros[4096];
+	char page[sizeof(zeros)];
+	struct rlimit limit, most;
+	rlim_t written = size;
+	off_t at = size;
+	size_t n;
+	int fd;
+
+	if (prlimit(atoi(pid), RLIMIT_CORE, NULL, &limit) || prlimit(atoi(pid), RLIMIT_FSIZE, NULL, &most) ||
+	    limit.rlim_cur < sizeof(page))
+		return;
+	if (most.rlim_cur < limit.rlim_cur)
+		limit = most;
+	fd = create_core(pid);
+	if (fd < 0)
+		return;
+	if (size <= limit.rlim_cur && put(fd, begin, size, 0)) {
+		/* pages of the process begin where a page of the file does */
+		while ((n = fread(page, 1, sizeof(page) - at % sizeof(page), core)) > 0) {
+			if (memcmp(page, zeros, n)) {
+				written += n;
+				if (written > limit.rlim_cur || !put(fd, page, n, at))
+					break;
+			}
+			at += n;
+		}
+		if (ftruncate(fd, at))
+			at = 0; /* the file ends with its last bytes that are not zero */
+	}
+	close(fd);
+}
+
+/* dumped takes the core dump of a process from the kernel: a report if it is the application, and a file. */
+static int dumped(const char *application, const char *pid, const char *thread)
+{
+	size_t size;
+	char *begin = beginning(stdin, &size);
+
+	if (!begin)
+		return 1;
+	if (!strcmp(pid, application))
+		report(begin, pid, thread);
+	save(stdin, begin, size, pid);
 	return 0;
 }
 
@@ -494,7 +601,7 @@ int main(int argc, char **args)
 	pid_t pid;
 
 	if (getpid() != 1)
-		return argc == 5 && !strcmp(args[2], args[3]) ? report(args[3], args[4]) : 0;
+		return argc == 5 ? dumped(args[2], args[3], args[4]) : 0;
 	furnish();
 	argv = strings("/ukl/argv");
 	env = strings("/ukl/env");
