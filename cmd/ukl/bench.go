@@ -264,7 +264,23 @@ func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.O
 		o.Machine.Memory, o.Machine.CPUs = a.Memory, 1
 		all[m] = o
 	}
-	return all, nil
+	return all, fitAll(c, a, all)
+}
+
+// fitAll gives all machines the same memory: what the guest that takes most of it needs.
+func fitAll(c *cli.Context, a apps.App, all map[bench.Mode]guest.Options) error {
+	most := a.Memory
+	for _, o := range all {
+		if err := fit(c, a, &o); err != nil {
+			return err
+		}
+		most = max(most, o.Machine.Memory)
+	}
+	for m, o := range all {
+		o.Machine.Memory = most
+		all[m] = o
+	}
+	return nil
 }
 
 // measure runs the application once and reads what it printed.

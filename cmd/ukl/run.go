@@ -119,7 +119,8 @@ func guestFlags() []cli.Flag {
 		}},
 		&cli.StringFlag{
 			Name: "memory", Aliases: []string{"m"},
-			Usage: "memory of the guest, in MiB or with a unit (64M, 2G): `SIZE`",
+			Usage: fmt.Sprintf("memory of the guest, in MiB or with a unit (64M, 2G), instead of %d MiB besides what its "+
+				"start needs: `SIZE`", qemu.DefaultMemory),
 		},
 		&cli.IntFlag{Name: "cpus", Aliases: []string{"c"}, Usage: fmt.Sprintf("virtual CPUs of the guest, at most %d: `N`", qemu.MaxCPUs)},
 	}
@@ -258,6 +259,9 @@ func (t *tool) prepare(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err := t.provide(c, a, o); err != nil {
 		return err
 	}
+	if err := fit(c, a, o); err != nil {
+		return err
+	}
 	return t.accelerate(c, host, choice, o)
 }
 
@@ -271,6 +275,34 @@ func gdbPort(c *cli.Context) (qemu.Forward, error) {
 		return f, exit.Errorf(exit.Usage, "--gdb %d: want a port, 1 to 65535", c.Int("gdb"))
 	}
 	return f, nil
+}
+
+// fit gives the machine the memory that the guest needs, unless somebody says how much it has. What is too little is
+// refused: such a guest would die without a word.
+func fit(c *cli.Context, a apps.App, o *guest.Options) error {
+	need, err := o.Need()
+	if err != nil {
+		return err
+	}
+	if !c.IsSet("memory") && !a.GivesMemory() {
+		o.Machine.Memory = max(o.Machine.Memory, need.Usual)
+	}
+	return enough(c, a, need, o.Machine.Memory)
+}
+
+// enough refuses too little memory where it was asked for.
+func enough(c *cli.Context, a apps.App, need guest.Need, memory int) error {
+	err := need.Check(memory)
+	var small *guest.Small
+	switch {
+	case !errors.As(err, &small):
+		return err
+	case c.IsSet("memory"):
+		return exit.Errorf(exit.Usage, "--memory: %v", err).WithHint("%s", small.Hint())
+	case a.GivesMemory():
+		return a.MemoryError(small.Error(), small.Hint())
+	}
+	return err
 }
 
 // wait makes the machine wait for gdb, and says how to start that.

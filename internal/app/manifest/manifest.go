@@ -54,7 +54,7 @@ type Manifest struct {
 	Files []Copied
 	// Certificates and TimeZones ask for files of ukl's own pins in the guest's root file system.
 	Certificates, TimeZones bool
-	Memory                  int // MiB
+	Memory                  int // MiB; without one in the file the least that the guest has
 	CPUs                    int
 	Calls                   Calls
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
@@ -62,6 +62,17 @@ type Manifest struct {
 	Tests  []Test
 
 	kernel map[string]Error // where each line of Kernel is, and all under ""
+	memory *Error           // where Memory is; nil if the file says nothing of it
+}
+
+// GivesMemory tells whether the file itself says how much memory the guest has.
+func (m *Manifest) GivesMemory() bool { return m.memory != nil }
+
+// MemoryError is a mistake in Memory, which the file gives, that only a look at the kernel has found.
+func (m *Manifest) MemoryError(text, hint string) Errors {
+	e := *m.memory
+	e.Text, e.Hint = text, hint
+	return Errors{&e}
 }
 
 // KernelErrors are mistakes in Kernel that the kernel's own configuration has found; each text begins with the line
@@ -204,6 +215,10 @@ func (r *reader) manifest(p Place) *Manifest {
 		TimeZones:    r.boolean("timezones"),
 		Memory:       r.memory("memory"),
 		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
+	}
+	if r.has("memory") {
+		at := r.at("memory")
+		m.memory = &at
 	}
 	r.names(m)
 	r.archive(m, p.FS)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
 )
 
@@ -61,6 +62,7 @@ status = 3
 			{Addr: "127.0.0.1", Host: 53, Guest: 53, UDP: true},
 		},
 		Memory: 1024, CPUs: 2, Calls: Bypass,
+		memory: &Error{File: "ukl.toml", Line: 11, Column: 10},
 		Tests: []Test{
 			{Name: "1", Port: 5555, Send: "a", Expect: "b", Status: -1},
 			{Name: "ends", Args: []string{"x"}, Status: 3},
@@ -113,7 +115,7 @@ func TestErrors(t *testing.T) {
 			"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:3:3: cflags: an item cannot hold a line break",
 			"",
 		},
-		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: want at least 16", ""},
+		{"memory = 5", "ukl.toml:1:10: 5 MiB of memory are too little: the smallest application needs 31", ""},
 		{"cpus = 1000", fmt.Sprintf("ukl.toml:1:8: cpus: want 1 to %d, not 1000", qemu.MaxCPUs), ""},
 		{
 			"cpus = 3\n[kernel]\nconfig = ['CONFIG_NR_CPUS=2']",
@@ -235,5 +237,22 @@ func TestKernelErrors(t *testing.T) {
 		!slices.Equal(got.Details(),
 			[]string{"dir/ukl.toml:3:11: CONFIG_A=y: it needs: that", "dir/ukl.toml:3:10: neither: B"}) {
 		t.Errorf("%q, %q, %q", got.Error(), got.Hint(), got.Details())
+	}
+}
+
+// Whether the memory is enough is known only once there is a kernel; the mistake has its place all the same.
+func TestMemoryError(t *testing.T) {
+	m, err := Parse([]byte("name = \"x\"\nmemory = \"18M\""), place("main.c"))
+	if err != nil || !m.GivesMemory() {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	e := m.MemoryError("too little", "more")
+	if e.Error() != "ukl.toml:2:10: too little" || e.Hint() != "more" || e.ExitCode() != exit.Input {
+		t.Errorf("%v, hint %q, code %d", e, e.Hint(), e.ExitCode())
+	}
+	for _, text := range []string{"", "cpus = 2"} {
+		if m, err := Parse([]byte(text), place("main.c")); err != nil || m.GivesMemory() {
+			t.Errorf("%q gives memory: %v", text, err)
+		}
 	}
 }

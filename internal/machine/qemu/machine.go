@@ -52,7 +52,8 @@ type Machine struct {
 	Extra    []string // appended as they are
 }
 
-// Defaults for what neither ukl.toml nor the command line says.
+// Defaults for what neither ukl.toml nor the command line says. A guest gets DefaultMemory MiB besides the memory that
+// its start takes.
 const (
 	DefaultMemory = 128
 	DefaultCPUs   = 1

@@ -172,7 +172,7 @@ func TestParseMemory(t *testing.T) {
 func FuzzParseMemory(f *testing.F) {
 	f.Add("64M")
 	f.Fuzz(func(t *testing.T, s string) {
-		if n, err := ParseMemory(s); err == nil && (n < MinMemory || n > maxMemory) {
+		if n, err := ParseMemory(s); err == nil && (n < minMemory || n > maxMemory) {
 			t.Errorf("ParseMemory(%q) = %d", s, n)
 		}
 	})

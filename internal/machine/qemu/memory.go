@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// MinMemory is the least that a guest's kernel and a small application boot in, in MiB.
-const MinMemory = 16
+// minMemory is where ukl's kernels begin, in MiB: no guest has less. How much one needs says its kernel's file.
+const minMemory = 16
+
+// smallest is what the smallest application needs, in MiB: hello, with the kernel below it.
+const smallest = 31
 
 // maxMemory keeps typing errors from becoming an allocation: 1 TiB.
 const maxMemory = 1 << 20
@@ -35,8 +38,8 @@ func ParseMemory(s string) (int, error) {
 // CheckMemory says whether a guest can have n MiB.
 func CheckMemory(n int) error {
 	switch {
-	case n < MinMemory:
-		return fmt.Errorf("%d MiB of memory are too little: want at least %d", n, MinMemory)
+	case n < minMemory:
+		return fmt.Errorf("%d MiB of memory are too little: the smallest application needs %d", n, smallest)
 	case n > maxMemory:
 		return fmt.Errorf("%d MiB of memory are more than any machine has", n)
 	}

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-
-	"ukl/internal/cli/exit"
 )
 
 // File is a file or a directory of the host that is copied into the guest's root file system before the application
@@ -16,21 +14,6 @@ import (
 type File struct {
 	Guest string // absolute and clean
 	Host  string
-}
-
-// Heavy says that the files leave the guest too little memory: they are in it twice while the kernel unpacks them.
-type Heavy struct{ Files, Memory int } // MiB
-
-func (e *Heavy) Error() string {
-	return fmt.Sprintf("the files of ukl.toml take %d MiB, and the guest has %d MiB of memory", e.Files, e.Memory)
-}
-
-// ExitCode is the code of a command that this ends.
-func (*Heavy) ExitCode() exit.Code { return exit.Input }
-
-// Hint is the line that helps.
-func (e *Heavy) Hint() string {
-	return fmt.Sprintf("give it at least -m %dM, or mount the directory with --volume", 2*e.Files+64)
 }
 
 // members are the names in an archive, and whether each is a directory.

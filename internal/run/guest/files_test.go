@@ -286,20 +286,3 @@ func TestAddFilesRefuses(t *testing.T) {
 		}
 	}
 }
-
-func TestHeavy(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "big")
-	if err := os.WriteFile(file, make([]byte, 10<<20), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	o := Options{Files: []File{{"/big", file}}}
-	o.Machine.Memory = 16
-	var heavy *Heavy
-	if _, err := o.Initrd(); !errors.As(err, &heavy) || heavy.Files != 11 {
-		t.Errorf("10 MiB for 16: %v", err)
-	}
-	o.Machine.Memory = 64
-	if b, err := o.Initrd(); err != nil || len(b) < 10<<20 {
-		t.Errorf("10 MiB for 64: %d bytes, %v", len(b), err)
-	}
-}

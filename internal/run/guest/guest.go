@@ -226,10 +226,6 @@ func (o *Options) Initrd() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	const mib = 1 << 20
-	if n := (len(own) + mib - 1) / mib; n > 1 && 2*n > o.Machine.Memory {
-		return nil, &Heavy{n, o.Machine.Memory}
-	}
 	return append(root, own...), nil
 }
 

@@ -41,10 +41,13 @@ func terminated(list []string) []byte {
 	return []byte(b.String())
 }
 
+// magic begins the header of each member.
+const magic = "070701"
+
 // entry appends one member: a header of hexadecimal numbers, the name and the data, the last two padded to 4 bytes.
 // Times, owners and inode numbers are 0, so that equal arguments give equal bytes.
 func entry(b *bytes.Buffer, name string, mode int, data []byte) {
-	fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+	fmt.Fprintf(b, magic+"%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
 		0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0)
 	b.WriteString(name)
 	b.WriteByte(0)
