@@ -177,6 +177,31 @@ func TestJournal(t *testing.T) {
 			Verdict{Memory: true, Panic: "Kernel panic - not syncing: System is deadlocked on memory"},
 		},
 		{
+			"[ 1.0] ring0: cannot create /app: -28\r\n[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n",
+			Verdict{Memory: true, Panic: "Kernel panic - not syncing: VFS: Unable to mount root fs"},
+		},
+		{
+			"[ 1.0] ring0: cannot open /app: -2\r\n[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n",
+			Verdict{Panic: "Kernel panic - not syncing: VFS: Unable to mount root fs"},
+		},
+		{
+			"Kernel panic - not syncing: ring0: cannot execute the application: -12\n",
+			Verdict{Memory: true, Panic: "Kernel panic - not syncing: ring0: cannot execute the application: -12"},
+		},
+		{
+			"Kernel panic - not syncing: process mode: fork: Cannot allocate memory\n",
+			Verdict{Memory: true, Panic: "Kernel panic - not syncing: process mode: fork: Cannot allocate memory"},
+		},
+		{"[ 1.0] an application says: Cannot allocate memory, error: -12\n", Verdict{}},
+		{
+			"[ 1.0] Initramfs unpacking failed: write error\r\n[ 2.0] ukl: app exited with status 0\n",
+			Verdict{Known: true, Memory: true, Runs: true, Panic: "Initramfs unpacking failed: write error"},
+		},
+		{
+			"[ 1.0] Initramfs unpacking failed: junk within compressed archive\n",
+			Verdict{Runs: true, Panic: "Initramfs unpacking failed: junk within compressed archive"},
+		},
+		{
 			"[ 1.0] BUG: kernel NULL pointer dereference, address: 08\r\n[ 1.0] Oops: 0002 [#1] SMP\n[ 1.0] RIP: 0010:do_it+0x1/0x2\r\n[ 1.0] RIP: 0033:0x40\nKernel panic - not syncing: Fatal exception\n",
 			Verdict{
 				Panic: "Kernel panic - not syncing: Fatal exception",

@@ -21,10 +21,37 @@ const (
 // Lines of a stock kernel that explain a death. An exception's has its error code and the first number of all oopses.
 const (
 	starved  = "Out of memory: Killed process "
-	deadlock = "System is deadlocked on memory"
+	unpacked = "Initramfs unpacking failed: "
 	firstly  = " [#1]"
 	atPlace  = "RIP: "
 )
+
+// scarce are what a panic says if the kernel had no memory left, by mm/oom_kill.c, mm/memblock.c, arch/x86/mm/init.c,
+// init/initramfs.c, init/ring0.c.
+func scarce() []string {
+	return []string{
+		"System is deadlocked on memory", "Out of memory", "out of memory", "no memory", "Failed to allocate ",
+		"Cannot allocate ", "can't allocate ", "can not alloc memory", "ran out of memory", "initrd too large",
+		"No space left on device",
+	}
+}
+
+// noMemory tells whether a line ends with one of the errors that mean the same, of a write into the root file system
+// and of execve().
+func noMemory(s string) bool {
+	return slices.ContainsFunc([]string{": -12", ": -28", "(error -12)", "(error -28)"},
+		func(end string) bool { return strings.HasSuffix(s, end) })
+}
+
+// short tells whether a line says that the kernel lacks memory: a panic, or what comes before one that does not say
+// why, as when the application could not become a file, and so there is nothing to boot.
+func short(s string) bool {
+	if at := strings.Index(s, panicky); at >= 0 {
+		text := s[at+len(panicky):]
+		return noMemory(text) || slices.ContainsFunc(scarce(), func(w string) bool { return strings.Contains(text, w) })
+	}
+	return noMemory(s) && (strings.Contains(s, "ring0: cannot ") || strings.Contains(s, "Starting init: "))
+}
 
 // causes are beginnings of lines.
 func causes() []string { return []string{"BUG: ", "kernel BUG at ", "PANIC: ", "watchdog: BUG: "} }
@@ -82,6 +109,7 @@ type Verdict struct {
 	Cause  string // what the kernel said before it died; "" is nothing that would explain it
 	Where  string // where the kernel was then: function+offset/size, or an address of the application; "" is unknown
 	Memory bool   // the kernel had no memory left, for itself or for the application
+	Runs   bool   // Panic is the end for ukl, but the kernel goes on
 	Crash  string // the lines of the kernel's reports of crashes, before the status; package crash reads them
 }
 
@@ -142,7 +170,7 @@ func (j *Journal) line(s string) {
 		v := j.verdict
 		j.verdict = Verdict{
 			Known: true, Panic: v.Panic, Cause: v.Cause, Where: v.Where, Memory: v.Memory,
-			Crash: strings.Join(j.crash, "\n"),
+			Runs: v.Runs, Crash: strings.Join(j.crash, "\n"),
 		}
 		if what == killed {
 			j.verdict.Signal = n
@@ -158,7 +186,13 @@ func (j *Journal) line(s string) {
 	case v.Where == "":
 		v.Where = place(s)
 	}
-	v.Memory = v.Memory || strings.Contains(s, starved) || strings.Contains(s, panicky+deadlock)
+	v.Memory = v.Memory || strings.Contains(s, starved) || short(s)
+	if at := strings.Index(s, unpacked); at >= 0 && v.Panic == "" {
+		// The kernel goes on, and would start the application without some of its files and without its arguments.
+		v.Panic, v.Runs = s[at:], true
+		v.Memory = v.Memory || strings.HasSuffix(v.Panic, "write error")
+		close(j.dying)
+	}
 	if at := strings.Index(s, panicky); at >= 0 && j.verdict.Panic == "" {
 		j.verdict.Panic = s[at:]
 		close(j.dying)

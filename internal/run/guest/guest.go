@@ -103,6 +103,7 @@ type Died struct {
 	Cause  string   // what the kernel said before; "" is nothing that explains it
 	Where  string   // where the kernel was: function+offset/size, or an address; "" is unknown
 	Memory int      // MiB that the machine had, if the kernel had none left; 0 otherwise
+	Mute   int      // likewise, if QEMU ended without a word of kernel or QEMU
 	Tail   []string // of the kernel's log
 	Log    string   // the file with all of it; "" is none
 }
@@ -142,6 +143,9 @@ func (e *Died) Hint() string {
 	switch {
 	case e.Memory != 0:
 		return MoreMemory(e.Memory)
+	case e.Mute != 0:
+		return fmt.Sprintf("a kernel that does not fit into its memory ends like this; it has %d MiB: try -m %dM",
+			e.Mute, 2*e.Mute)
 	case e.Log != "":
 		return "the whole kernel log is " + e.Log
 	}
@@ -152,6 +156,18 @@ func (e *Died) Hint() string {
 type Forwarding struct{ Text string }
 
 func (e *Forwarding) Error() string { return e.Text }
+
+// Host says that the host has less memory than the guest shall have.
+type Host struct{ Memory int } // MiB
+
+func (e *Host) Error() string {
+	return fmt.Sprintf("this machine does not give a guest %d MiB of memory", e.Memory)
+}
+
+// Hint is the line that helps.
+func (*Host) Hint() string {
+	return "end other programs, or give the guest less: -m, or memory in ukl.toml"
+}
 
 // Locked is a disk image that somebody else has open: another guest that writes to it, or any other if this one would
 // write.
@@ -460,12 +476,7 @@ const moment = time.Second
 
 // ask hands a request to the application. It is false where that is no request, or nobody is there to follow it.
 func (r *run) ask(cause error, u *Unheeded) bool {
-	if !errors.As(cause, &u.Request) || r.Grace == nil || r.control == nil {
-		return false
-	}
-	select {
-	case <-r.control.Started():
-	default:
+	if !errors.As(cause, &u.Request) || r.Grace == nil || !r.hasStarted() {
 		return false
 	}
 	u.Grace = r.Grace()
@@ -509,7 +520,12 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 		case <-written: // and so QEMU has closed its ends
 			written = nil
 		case <-dying:
-			dying, dead = nil, time.After(afterPanic)
+			dying = nil
+			if r.journal.Verdict().Runs { // it must not start the application
+				r.qemu.Stop()
+			} else {
+				dead = time.After(afterPanic)
+			}
 		case <-dead:
 			r.qemu.Stop()
 			dead = nil
@@ -576,8 +592,24 @@ func (r *run) logName() string {
 	return r.log.Name()
 }
 
-// refusal are QEMU's words about a port that it cannot forward.
-const refusal = "Could not set up host forwarding rule"
+// What QEMU says of a port that it cannot forward, and of memory that the host does not give.
+const (
+	refusal = "Could not set up host forwarding rule"
+	tooMuch = "cannot set up guest memory"
+)
+
+// hasStarted tells whether the guest has said that it starts the application.
+func (r *run) hasStarted() bool {
+	if r.control == nil {
+		return false
+	}
+	select {
+	case <-r.control.Started():
+		return true
+	default:
+		return false
+	}
+}
 
 func (r *run) verdict() (Verdict, error) {
 	v := r.journal.Verdict()
@@ -597,7 +629,12 @@ func (r *run) verdict() (Verdict, error) {
 			if v, ok := r.Machine.Locked(said); ok {
 				return Verdict{}, &Locked{v}
 			}
+			if strings.Contains(said, tooMuch) {
+				return Verdict{}, &Host{r.Machine.Memory}
+			}
 			d.Reason = said
+		} else if !r.console.Heard() && !r.hasStarted() {
+			d.Reason, d.Mute = "QEMU ended before the guest's kernel said anything", r.Machine.Memory
 		}
 	}
 	return Verdict{}, d
