@@ -67,8 +67,9 @@ examples:
 type built struct {
 	App string `json:"app"`
 	*image.Image
-	Format  string   `json:"format,omitempty"`  // of --format
-	Output  string   `json:"output,omitempty"`  // of -o and --format
+	Format  string   `json:"format,omitempty"` // of --format
+	Output  string   `json:"output,omitempty"` // of -o and --format
+	Memory  int      `json:"memoryMiB,omitempty"`
 	Checked []string `json:"checked,omitempty"` // stages that were built twice
 }
 
@@ -109,7 +110,7 @@ func (t *tool) build(c *cli.Context) error {
 	where := i.Path
 	switch dir := c.String("output"); {
 	case kind != "":
-		if where, err = t.writeFormat(c, b, kind, a, i); err != nil {
+		if where, out.Memory, err = t.writeFormat(c, b, kind, a, i); err != nil {
 			return err
 		}
 		out.Format, out.Output = string(kind), where
@@ -149,18 +150,18 @@ func wantedFormat(c *cli.Context) (format.Format, error) {
 	return kind, nil
 }
 
-// writeFormat writes the image as one file and returns its name.
+// writeFormat writes the image as one file and returns its name, and the memory in MiB that a machine needs for it.
 func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format, a apps.App,
 	i *image.Image,
-) (string, error) {
+) (string, int, error) {
 	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a), Append: c.String("append")}
 	if kind.Boots() {
 		var err error
 		if in.Boot, err = b.BootSector(c.Context, a); err != nil {
-			return "", err
+			return "", 0, err
 		}
 		if in.Usual, err = usual(c.Context, b, a); err != nil {
-			return "", err
+			return "", 0, err
 		}
 	}
 	file := c.String("output")
@@ -169,15 +170,22 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 	}
 	text, err := kind.Make(in)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if kind != format.BzImage && kind != format.Vmlinux && len(a.Volumes) > 0 {
 		t.note(c, "%s has none of ukl.toml's volumes, which belong to this host", file)
 	}
-	return file, atomicfile.File(file, text, 0o644)
+	memory, err := kind.Memory(in)
+	if err != nil {
+		return "", 0, err
+	}
+	if memory > 0 {
+		t.note(c, "a machine needs %d MiB of memory to boot %s", memory, file)
+	}
+	return file, memory, atomicfile.File(file, text, 0o644)
 }
 
 func (t *tool) printNix(c *cli.Context, b *image.Builder, a apps.App) error {

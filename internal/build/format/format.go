@@ -11,6 +11,7 @@ import (
 	"ukl/internal/build/disk"
 	"ukl/internal/build/image"
 	"ukl/internal/build/oci"
+	"ukl/internal/machine/qemu"
 	"ukl/internal/run/guest"
 )
 
@@ -102,6 +103,34 @@ func (f Format) Make(in Inputs) ([]byte, error) {
 	return nil, fmt.Errorf("nothing makes a file of format %q", f)
 }
 
+// Memory is the smallest memory, in MiB, of a machine with one CPU that boots the file; 0 is unknown.
+func (f Format) Memory(in Inputs) (int, error) {
+	k, err := qemu.ReadKernel(in.Image.Vmlinux)
+	if err != nil || f == Vmlinux || f == OCI {
+		return guest.NeedOf(k, nil, 1).Least, err
+	}
+	packed, err := qemu.ReadKernel(in.Image.BzImage)
+	if err != nil {
+		return 0, err
+	}
+	var archive []byte
+	if f.Boots() {
+		if _, archive, err = in.alone(); err != nil {
+			return 0, err
+		}
+	}
+	k.End = packed.End // and once it is unpacked, it is as big as the other
+	return guest.NeedOf(k, archive, 1).Least, nil
+}
+
+// alone is what a file brings besides the kernel.
+func (in Inputs) alone() (cmdline string, archive []byte, err error) {
+	return guest.Alone(guest.Options{
+		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env,
+		Files: in.Files, Usual: in.Usual,
+	}, in.Append)
+}
+
 func (in Inputs) disk() ([]byte, error) {
 	kernel, err := os.ReadFile(in.Image.BzImage)
 	if err != nil {
@@ -112,11 +141,7 @@ func (in Inputs) disk() ([]byte, error) {
 		return nil, err
 	}
 	c := disk.Contents{Boot: boot, Kernel: kernel, Label: in.App.Name}
-	c.Append, c.Initrd, err = guest.Alone(guest.Options{
-		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env,
-		Files: in.Files, Usual: in.Usual,
-	}, in.Append)
-	if err != nil {
+	if c.Append, c.Initrd, err = in.alone(); err != nil {
 		return nil, err
 	}
 	return disk.Image(c)
