@@ -92,14 +92,24 @@ static bool is_tristate(struct symbol *sym)
 	return sym_get_type(sym) == S_BOOLEAN || sym_get_type(sym) == S_TRISTATE;
 }
 
+/* number reads the value of an option of numbers; of an option of hexadecimal ones, with or without 0x. */
+static bool number(const char *text, struct symbol *sym, long long *n)
+{
+	char *end;
+
+	*n = strtoll(text, &end, sym_get_type(sym) == S_HEX ? 16 : 10);
+	return end > text && !*end;
+}
+
 static bool takes_effect(const struct line *l)
 {
+	long long is, wanted;
 	struct symbol *sym = sym_find(l->name);
 
 	if (!sym || sym->type == S_UNKNOWN)
 		return false;
 	if (sym_get_type(sym) == S_HEX || sym_get_type(sym) == S_INT)
-		return strtoll(value(sym), NULL, 0) == strtoll(l->value, NULL, 0);
+		return number(l->value, sym, &wanted) && number(value(sym), sym, &is) && is == wanted;
 	return !strcmp(value(sym), l->value);
 }
 
@@ -238,8 +248,12 @@ static void why(const struct line *l, struct gstr *s)
 	}
 	sym_calc_value(sym);
 	if (!is_tristate(sym)) {
-		if (strchr("yn", l->value[0]) && !l->value[1])
-			str_printf(s, "the option wants %s", sym_get_type(sym) == S_STRING ? "a \"string\"" : "a number");
+		long long n;
+
+		if (sym_get_type(sym) == S_STRING && l->value[0] != '"')
+			str_append(s, "the option wants a \"string\"");
+		else if (sym_get_type(sym) != S_STRING && !number(l->value, sym, &n))
+			str_append(s, "the option wants a number");
 		else if (sym_get_range_prop(sym) && has_prompt(sym) && sym->visible != no)
 			str_printf(s, "the value is out of range, and %s is taken", value(sym));
 	} else if (strcmp(l->value, "y") && strcmp(l->value, "n")) {
