@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +194,30 @@ func TestFetchFromALocalArchive(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, somePins(1)[0].Path)); err != nil {
 		t.Error(err)
 	}
+}
+
+// unsigned serves files of archives without signatures, by path, and makes them the only ones of the host's apt. It has
+// nothing of the paths that begin with one of missing. It returns the server's address.
+func unsigned(t *testing.T, files map[string]string, missing []string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, ok := files[r.URL.Path]
+		if !ok || slices.ContainsFunc(missing, func(m string) bool { return strings.HasPrefix(r.URL.Path, m) }) {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write([]byte(text))
+	}))
+	t.Cleanup(s.Close)
+	hostApt(t, "empty", s.URL+"/debian bookworm", s.URL+"/debian-security bookworm-security")
+	f, err := os.OpenFile(os.Getenv("APT_CONFIG"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("Acquire::AllowInsecureRepositories \"true\";\nAPT::Get::AllowUnauthenticated \"true\";\n"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	return s.URL
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,26 +52,7 @@ func sourceArchives(t *testing.T, archives map[string][]string, missing ...strin
 			suite, time.Now().UTC().AddDate(0, -1, 0).
 				Format(time.RFC1123), validUntil(prefix), digest([]byte(b.String())), b.Len(), index)
 	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, ok := files[r.URL.Path]
-		if !ok || slices.ContainsFunc(missing, func(m string) bool { return strings.HasPrefix(r.URL.Path, m) }) {
-			http.NotFound(w, r)
-			return
-		}
-		w.Write([]byte(text))
-	}))
-	t.Cleanup(s.Close)
-	hostApt(t, "empty", s.URL+"/debian bookworm", s.URL+"/debian-security bookworm-security")
-	f, err := os.OpenFile(os.Getenv("APT_CONFIG"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString("Acquire::AllowInsecureRepositories \"true\";\nAPT::Get::AllowUnauthenticated \"true\";\n"); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	return s.URL
+	return unsigned(t, files, missing)
 }
 
 func validUntil(prefix string) string {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -37,27 +34,7 @@ func release(t *testing.T, packages map[string][]string) string {
 		lists[base+"/Release"] = fmt.Sprintf("Origin: Debian\nCodename: %s\nArchitectures: amd64\nComponents: main\nDate: %s\nSHA256:\n %s %d %s\n",
 			suite, time.Now().UTC().Format(time.RFC1123), digest([]byte(b.String())), b.Len(), index)
 	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, ok := lists[r.URL.Path]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		w.Write([]byte(text))
-	}))
-	t.Cleanup(s.Close)
-	// The archives of this test have no signatures.
-	hostApt(t, "empty", s.URL+"/debian bookworm", s.URL+"/debian-security bookworm-security")
-	f, err := os.OpenFile(os.Getenv("APT_CONFIG"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString("Acquire::AllowInsecureRepositories \"true\";\nAPT::Get::AllowUnauthenticated \"true\";\n"); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	return s.URL
+	return unsigned(t, lists, nil)
 }
 
 // offered has a version of everything that want.go asks for; more are added to it.
