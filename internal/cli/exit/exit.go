@@ -110,7 +110,7 @@ func Of(err error) *Error {
 	if errors.As(err, &e) {
 		return e
 	}
-	e = &Error{Code: Unavailable, Err: err}
+	e = &Error{Code: Unavailable, Err: plain(err)}
 	var (
 		coded    interface{ ExitCode() Code }
 		hinted   interface{ Hint() string }
@@ -136,6 +136,36 @@ func Of(err error) *Error {
 		e.Code, e.Hint = Unavailable, "free some disk space; what is finished is kept"
 	}
 	return e
+}
+
+// verbs are the calls of Go's own packages that fail with a path, as a sentence names them; where the path is missing,
+// the call does not matter.
+var verbs = map[string]string{
+	"stat": "look at", "lstat": "look at", "open": "open", "mkdir": "make the directory", "read": "read",
+	"write": "write", "rename": "rename", "remove": "remove", "unlinkat": "remove", "chmod": "change the mode of",
+	"readlink": "read the link",
+}
+
+// saying is an error in other words.
+type saying struct {
+	error
+	text string
+}
+
+func (s saying) Error() string { return s.text }
+func (s saying) Unwrap() error { return s.error }
+
+// plain puts an error of a path into words: "FILE: no such file or directory", "cannot open FILE: permission denied".
+func plain(err error) error {
+	var p *fs.PathError
+	if !errors.As(err, &p) || verbs[p.Op] == "" {
+		return err
+	}
+	text := fmt.Sprintf("cannot %s %s: %v", verbs[p.Op], p.Path, p.Err)
+	if errors.Is(p, fs.ErrNotExist) && verbs[p.Op] != verbs["mkdir"] {
+		text = fmt.Sprintf("%s: %v", p.Path, p.Err)
+	}
+	return saying{err, strings.Replace(err.Error(), p.Error(), text, 1)}
 }
 
 // full tells whether somebody else's words mean a full disk: Nix, its database and a stage's compiler have their own.

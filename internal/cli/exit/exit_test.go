@@ -78,3 +78,26 @@ func TestCodes(t *testing.T) {
 		}
 	}
 }
+
+// A path that is missing, or with which nothing can be done, is named in a sentence; other errors keep their words.
+func TestOfPath(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&fs.PathError{Op: "stat", Path: "x", Err: syscall.ENOENT}, "x: no such file or directory"},
+		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "cannot open x: permission denied"},
+		{&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOENT}, "cannot make the directory x: no such file or directory"},
+		{
+			fmt.Errorf("volume a: %w", &fs.PathError{Op: "lstat", Path: "x", Err: syscall.ENOTDIR}),
+			"volume a: cannot look at x: not a directory",
+		},
+		{&fs.PathError{Op: "ioctl", Path: "x", Err: syscall.ENOTTY}, "ioctl x: inappropriate ioctl for device"},
+		{errors.New("stat x"), "stat x"},
+	} {
+		e := Of(c.err)
+		if e.Err.Error() != c.want || !errors.Is(e, c.err) {
+			t.Errorf("%q, want %q", e.Err, c.want)
+		}
+	}
+}
