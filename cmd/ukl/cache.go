@@ -105,11 +105,11 @@ func checkStore(address string) error {
 	if scheme, _, found := strings.Cut(address, "://"); found && slices.Contains(storeSchemes, scheme) {
 		return nil
 	}
+	e := exit.Errorf(exit.Usage, "%q is not the address of a cache", address)
 	if filepath.IsAbs(address) {
-		return exit.Errorf(exit.Usage, "%q is not the address of a cache", address).WithHint("file://%s", address)
+		return e.WithHint("file://%s", address)
 	}
-	return exit.Errorf(exit.Usage, "%q is not the address of a cache", address).
-		WithHint("want file:///DIRECTORY, ssh://HOST, s3://BUCKET or https://HOST")
+	return e.WithHint("want file:///DIRECTORY, ssh://HOST, s3://BUCKET or https://HOST")
 }
 
 func (t *tool) printPieces(c *cli.Context, did string, copied []cache.Piece, missing *cache.Missing) error {

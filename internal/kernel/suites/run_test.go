@@ -67,10 +67,7 @@ func TestSuites(t *testing.T) {
 		t.Fatal("-update needs -whole")
 	}
 	wanted := lines(t, list)
-	m := &machines{t: t, ukl: filepath.Join(t.TempDir(), "ukl")}
-	if out, err := exec.Command("go", "build", "-o", m.ukl, "ukl/cmd/ukl").CombinedOutput(); err != nil {
-		t.Fatalf("building ukl: %v\n%s", err, out)
-	}
+	m := &machines{t: t, ukl: command(t)}
 	chosen := regexp.MustCompile(*only)
 	results := map[string]map[string]Result{}
 	var mu sync.Mutex
@@ -116,16 +113,7 @@ func TestSuites(t *testing.T) {
 		}
 		// What failed beside others gets another try by itself: a loaded machine is slow, and a port may be taken.
 		b := build(t, mode, wanted)
-		var again []string
-		for name, r := range got {
-			row := table[name]
-			if r.Verdict != Pass && r.Verdict != "skip" && r.Verdict != Died && row.Reason == "" &&
-				(row.Verdict(mode) == Pass || passes(results, name)) {
-				again = append(again, name)
-			}
-		}
-		slices.Sort(again)
-		if len(again) > 0 {
+		if again := unexpected(table, mode, results); len(again) > 0 {
 			t.Logf("mode %s: once more, alone: %s", mode, strings.Join(again, " "))
 			for name, r := range m.all(t, mode, b, again, 1) {
 				if r.Verdict == Pass {
@@ -152,8 +140,32 @@ func TestSuites(t *testing.T) {
 		}
 	}
 	if *update {
-		record(t, table, results)
+		record(t, tableFile, table, results)
 	}
+}
+
+// command builds ukl, and returns its name.
+func command(t *testing.T) string {
+	t.Helper()
+	ukl := filepath.Join(t.TempDir(), "ukl")
+	if out, err := exec.Command("go", "build", "-o", ukl, "ukl/cmd/ukl").CombinedOutput(); err != nil {
+		t.Fatalf("building ukl: %v\n%s", err, out)
+	}
+	return ukl
+}
+
+// unexpected are the cases that did not pass in a mode, and should have: they pass in the table or in another mode.
+func unexpected(table Table, mode string, results map[string]map[string]Result) []string {
+	var names []string
+	for name, r := range results[mode] {
+		row := table[name]
+		if r.Verdict != Pass && r.Verdict != "skip" && r.Verdict != Died && row.Reason == "" &&
+			(row.Verdict(mode) == Pass || passes(results, name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func passes(results map[string]map[string]Result, name string) bool {
@@ -165,8 +177,8 @@ func passes(results map[string]map[string]Result, name string) bool {
 	return false
 }
 
-// record writes the table. Rows of cases that are no more go; reasons stay.
-func record(t *testing.T, table Table, results map[string]map[string]Result) {
+// record writes a table to its file. Rows of cases that are no more go; reasons stay.
+func record(t *testing.T, file string, table Table, results map[string]map[string]Result) {
 	for mode, got := range results {
 		table.Record(mode, got)
 	}
@@ -181,7 +193,7 @@ func record(t *testing.T, table Table, results map[string]map[string]Result) {
 			delete(table, name)
 		}
 	}
-	if err := atomicfile.File(tableFile, table.Write(), 0o644); err != nil {
+	if err := atomicfile.File(file, table.Write(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

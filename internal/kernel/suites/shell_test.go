@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"ukl/internal/app/manifest"
-	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
 	"ukl/internal/pin/pins"
 )
@@ -45,10 +44,10 @@ func TestShell(t *testing.T) {
 	if *only != "" && !table.has(regexp.MustCompile(*only)) {
 		t.Skipf("-only %s: no case of %s", *only, shellTable)
 	}
-	ukl := filepath.Join(t.TempDir(), "ukl")
-	if out, err := exec.Command("go", "build", "-o", ukl, "ukl/cmd/ukl").CombinedOutput(); err != nil {
-		t.Fatalf("building ukl: %v\n%s", err, out)
+	if *update && !*whole {
+		t.Fatal("-update needs -whole")
 	}
+	ukl := command(t)
 	source := shellSource(t, ukl)
 	chosen := shellSubset
 	switch {
@@ -75,18 +74,13 @@ func TestShell(t *testing.T) {
 	})
 	for mode, got := range results {
 		passed := 0
-		var again []string
-		for name, r := range got {
-			switch row := table[name]; {
-			case r.Verdict == Pass:
+		for _, r := range got {
+			if r.Verdict == Pass {
 				passed++
-			case r.Verdict != "skip" && row.Reason == "" && (row.Verdict(mode) == Pass || passes(results, name)):
-				again = append(again, name)
 			}
 		}
 		t.Logf("mode %s: %d of %d cases pass", mode, passed, len(got))
-		slices.Sort(again)
-		if len(again) > 0 {
+		if again := unexpected(table, mode, results); len(again) > 0 {
 			t.Logf("mode %s: once more, alone: %s", mode, strings.Join(again, " "))
 			directories := map[string]bool{}
 			for _, name := range again {
@@ -106,18 +100,7 @@ func TestShell(t *testing.T) {
 		}
 	}
 	if *update {
-		for mode, got := range results {
-			table.Record(mode, got)
-		}
-		maps.DeleteFunc(table, func(name string, _ Row) bool {
-			return !slices.ContainsFunc(slices.Collect(maps.Values(results)), func(got map[string]Result) bool {
-				_, ran := got[name]
-				return ran
-			})
-		})
-		if err := atomicfile.File(shellTable, table.Write(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		record(t, shellTable, table, results)
 		return
 	}
 	for mode, got := range results {

@@ -243,20 +243,19 @@ func (t Table) Summary() string {
 		line(bypass, []string{d, strconv.Itoa(c.cases), strconv.Itoa(c.process), strconv.Itoa(c.gate)}, nil)
 	}
 	b.WriteByte('\n')
-	if !slices.ContainsFunc(t.Rows(), func(r Row) bool { return r.Differs() || r.Reason != "" }) {
+	differing := slices.DeleteFunc(t.Rows(), func(r Row) bool { return !r.Differs() && r.Reason == "" })
+	if len(differing) == 0 {
 		b.WriteString("No case differs.\n")
 		return b.String()
 	}
 	line("bypass", []string{"case", "process", "gate"}, []string{"why"})
 	line("---", []string{"---", "---", "---"}, []string{"---"})
-	for _, r := range t.Rows() {
-		if r.Differs() || r.Reason != "" {
-			why := r.Reason
-			if why == "" {
-				why = "**not explained**"
-			}
-			line(r.Verdict(Bypass), []string{r.Case, r.Verdict(Process), r.Verdict(Gate)}, []string{why})
+	for _, r := range differing {
+		why := r.Reason
+		if why == "" {
+			why = "**not explained**"
 		}
+		line(r.Verdict(Bypass), []string{r.Case, r.Verdict(Process), r.Verdict(Gate)}, []string{why})
 	}
 	return b.String()
 }
