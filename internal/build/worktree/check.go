@@ -274,7 +274,12 @@ func (w *Workshop) compiled(ctx context.Context, t *series.Tree, commit, objects
 			continue
 		}
 		base := strings.TrimSuffix(f, ext)
-		if !exists(filepath.Join(objects, base+".o")) && !exists(filepath.Join(objects, base+".s")) { // asm-offsets
+		results := []string{base + ".o", base + ".s"} // asm-offsets
+		if filepath.Ext(base) == ".lds" {
+			results = []string{base} // the linker's script
+		}
+		made := func(f string) bool { return exists(filepath.Join(objects, f)) }
+		if !slices.ContainsFunc(results, made) {
 			problems = append(problems, f+": nixexprs/linux/check.config does not compile it")
 		}
 	}

@@ -29,6 +29,7 @@ for f in $(find . -name '*.c' ! -name skipped.c); do
     if grep -q careless "$f" && ! printf '%s' "$additions" | grep -q =n; then echo "$f:1: warning: careless" >&2; fi
     if grep -q broken "$f"; then echo "$f:1: error: broken" >&2; exit 2; fi
 done
+if [ -f init/made.lds.S ]; then : >"$obj/init/made.lds"; fi
 `
 
 type silent struct{}
@@ -101,6 +102,8 @@ func TestPrefix(t *testing.T) {
 		map[string]string{"init/new.c": "careless", "Documentation/x.c": "", "Documentation/x.rst": ""},
 		map[string]string{"init/new.c": "broken"},
 		map[string]string{"init/new.c": "mended", "init/skipped.c": ""},
+		map[string]string{"init/made.lds.S": ""},
+		map[string]string{"init/other.lds.S": ""},
 	)
 	for i, want := range [][]string{
 		{"./init/main.c:1: warning: careless"},
@@ -111,6 +114,8 @@ func TestPrefix(t *testing.T) {
 			"with the series' symbols y: it does not build", "./init/new.c:1: error: broken",
 		},
 		{"init/skipped.c: nixexprs/linux/check.config does not compile it"},
+		nil,
+		{"init/other.lds.S: nixexprs/linux/check.config does not compile it"},
 	} {
 		got, err := w.prefix(context.Background(), recipe, tree, commits[i])
 		if err != nil || !slices.Equal(got, want) {
