@@ -1,13 +1,14 @@
 # process-source.nix: the source of process mode's kernel: upstream's, but for patches that are not about ring 0.
 # in   deb (linux-source), linux/source.sh, linux/patches      out  the source tree
 # why  without the one that knows QEMU's emulation a kernel hangs in many a boot under TCG; without those of the
-#      console's driver, which lets fsync() wait for the host, the last output is lost
+#      console's driver, which lets fsync() wait for the host, the last output is lost; without the one of fuse no
+#      program can wait for a lock in a volume
 { run, script, deb }:
 let
   wanted =
-    name: builtins.match ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+)\\.patch" name != null;
+    name: builtins.match ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+|fuse-.+)\\.patch" name != null;
 in
-assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 6;
+assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 7;
 run {
   name = "process-source";
   script = script ./linux/source.sh;

@@ -22,6 +22,7 @@ import (
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
+	"ukl/internal/machine/virtiofs"
 	"ukl/internal/pin/pins"
 	"ukl/internal/run/instance"
 	"ukl/nixexprs"
@@ -44,6 +45,10 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is the whole program. It keeps no state between calls.
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	if len(args) > 1 && args[1] == virtiofs.Inside {
+		fmt.Fprintln(stderr, virtiofs.Child(args[2:]))
+		return int(exit.Unavailable)
+	}
 	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr, own: instance.Inherited()}
 	// A write to a closed pipe must be an error like others, not the end of a process that has a guest to stop.
 	pipe := make(chan os.Signal, 1)

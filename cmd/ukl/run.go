@@ -114,8 +114,8 @@ func guestFlags() []cli.Flag {
 		}},
 		&listOfKind{file, &cli.StringSliceFlag{
 			Name: "volume",
-			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml: " +
-				"`HOST:GUEST[:ro]`; repeatable",
+			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml; OPTIONS are ro, " +
+				"9p: `HOST:GUEST[:OPTIONS]`; repeatable",
 		}},
 		&cli.StringFlag{
 			Name: "memory", Aliases: []string{"m"},
@@ -515,6 +515,8 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		case err != nil || fi.IsDir():
 		case !fi.Mode().IsRegular():
 			err = fmt.Errorf("volume %s: %s is neither a directory nor a file", v, v.Host)
+		case v.NineP:
+			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and 9P lends directories", v, v.Host)
 		default:
 			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel"))
 		}

@@ -117,6 +117,7 @@ func reasons() map[string]string {
 		{"BASE_FULL", "hash tables of ordinary size"},
 		{"SLUB", "the allocator that scales"},
 		{"NET_9P NET_9P_VIRTIO NETWORK_FILESYSTEMS 9P_FS", "volumes: directories of the host"},
+		{"FUSE_FS VIRTIO_FS", "volumes whose locks hold on the host, too"},
 		{"NFS_FS", "no other network file systems"},
 		{"ETHTOOL_NETLINK", "no program asks a virtual card that way"},
 		{"RD_BZIP2 RD_LZMA RD_XZ RD_LZO RD_LZ4 RD_ZSTD", "initrds are not compressed, or by gzip"},

@@ -4,6 +4,7 @@ package qemu
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -93,6 +94,10 @@ func (m Machine) Args() []string {
 	}
 	if m.Initrd != "" {
 		args = append(args, "-initrd", m.Initrd)
+	}
+	if slices.ContainsFunc(m.Volumes, Volume.VirtioFS) { // whose servers write into the guest's memory
+		args = append(args, "-machine", "memory-backend=memory",
+			"-object", fmt.Sprintf("memory-backend-memfd,id=memory,size=%dM,share=on", m.Memory))
 	}
 	ports := int(Channels) // with port 0, which QEMU keeps for a console
 	if m.Control != "" {

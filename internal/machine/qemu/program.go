@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -19,10 +20,15 @@ const Env = "UKL_QEMU"
 // program is QEMU's path inside a tree.
 const program = "usr/bin/qemu-system-x86_64"
 
+// virtiofsd is the path of the server for volumes inside a tree.
+const virtiofsd = "usr/lib/qemu/virtiofsd"
+
 // Program is how to start QEMU on this machine.
 type Program struct {
 	Argv []string // the program and the arguments that come before a machine's
 	Env  []string // K=V, added to ukl's own environment
+	// VirtioFS is the virtiofsd of the same tree, with the arguments that come before its own; nil if there is none.
+	VirtioFS []string
 }
 
 // Find returns the QEMU of a tree; override, if not empty, is the value of Env.
@@ -51,13 +57,15 @@ func inTree(tree string) (Program, error) {
 		return Program{}, err
 	}
 	const lib = "usr/lib/x86_64-linux-gnu"
-	return Program{
-		Argv: []string{
-			at("usr/lib64/ld-linux-x86-64.so.2"), "--library-path", at("lib/x86_64-linux-gnu") + ":" + at(lib),
-			at(program), "-L", at("usr/share/qemu"), "-L", at("usr/share/seabios"),
-		},
-		Env: []string{"QEMU_MODULE_DIR=" + at(lib+"/qemu")},
-	}, nil
+	loader := []string{at("usr/lib64/ld-linux-x86-64.so.2"), "--library-path", at("lib/x86_64-linux-gnu") + ":" + at(lib)}
+	p := Program{
+		Argv: append(slices.Clip(loader), at(program), "-L", at("usr/share/qemu"), "-L", at("usr/share/seabios")),
+		Env:  []string{"QEMU_MODULE_DIR=" + at(lib+"/qemu")},
+	}
+	if _, err := os.Stat(at(virtiofsd)); err == nil {
+		p.VirtioFS = append(slices.Clip(loader), at(virtiofsd))
+	}
+	return p, nil
 }
 
 // Identity changes when the program does: it keys what was measured with it.

@@ -6,29 +6,33 @@ import (
 	"strings"
 )
 
-// Volume is a directory of the host that the guest sees over 9P, or the image of a disk that the guest has.
+// Volume is a directory of the host that the guest sees over virtiofs or 9P, or the image of a disk that the guest has.
 type Volume struct {
 	Host, Guest string
 	ReadOnly    bool
+	NineP       bool // a directory is lent over 9P
 	// FileSystem is the type of what an image holds, as the guest's kernel calls it; "" is a directory.
 	FileSystem string
+	// Server is the host's end of virtiofs, as QEMU's -chardev option without the id: "socket,fd=3".
+	Server string
 }
+
+// VirtioFS tells whether a volume needs a server of its own.
+func (v Volume) VirtioFS() bool { return v.FileSystem == "" && !v.NineP }
 
 // MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have
 // two.
 const MaxVolumes = 6
 
-// ParseVolume reads HOST:GUEST[:ro|:rw]. It does not look whether HOST is there.
+// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw and 9p. It does not look whether HOST is there.
 func ParseVolume(s string) (Volume, error) {
 	bad := func(why string) (Volume, error) {
-		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:ro]", s, why)
+		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:OPTIONS], of which there are ro and 9p", s, why)
 	}
 	v := Volume{}
 	rest := s
-	if before, ok := strings.CutSuffix(rest, ":ro"); ok {
-		rest, v.ReadOnly = before, true
-	} else if before, ok := strings.CutSuffix(rest, ":rw"); ok {
-		rest = before
+	if colon := strings.LastIndexByte(s, ':'); colon >= 0 && v.options(s[colon+1:]) {
+		rest = s[:colon]
 	}
 	at := strings.LastIndex(rest, ":/")
 	switch {
@@ -46,11 +50,40 @@ func ParseVolume(s string) (Volume, error) {
 	return v, nil
 }
 
+// options sets what a list of options says, and tells whether it is one.
+func (v *Volume) options(list string) bool {
+	set := *v
+	for word := range strings.SplitSeq(list, ",") {
+		switch word {
+		case "ro":
+			set.ReadOnly = true
+		case "rw":
+			set.ReadOnly = false
+		case "9p":
+			set.NineP = true
+		default:
+			return false
+		}
+	}
+	*v = set
+	return true
+}
+
 // String is v as ParseVolume reads it.
 func (v Volume) String() string {
-	s := v.Host + ":" + v.Guest
+	var options []string
 	if v.ReadOnly {
-		s += ":ro"
+		options = append(options, "ro")
+	}
+	if v.NineP {
+		options = append(options, "9p")
+	}
+	if at := strings.LastIndexByte(v.Guest, ':'); options == nil && at >= 0 && new(Volume).options(v.Guest[at+1:]) {
+		options = []string{"rw"} // else the end of the path would be taken for an option
+	}
+	s := v.Host + ":" + v.Guest
+	if options != nil {
+		s += ":" + strings.Join(options, ",")
 	}
 	return s
 }
@@ -82,6 +115,12 @@ func (v Volume) args(n int) []string {
 			"-device", fmt.Sprintf("virtio-blk-device,drive=%s,serial=%[1]s,werror=report,rerror=report", tag(n)),
 		}
 	}
+	if !v.NineP {
+		return []string{
+			"-chardev", chardev(v.Server, tag(n)),
+			"-device", fmt.Sprintf("vhost-user-fs-device,chardev=%s,tag=%[1]s", tag(n)),
+		}
+	}
 	if v.ReadOnly {
 		mode = ",readonly=on"
 	}
@@ -101,10 +140,13 @@ func (m Machine) Mounts() string {
 		if v.ReadOnly {
 			mode = "ro"
 		}
-		line := fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
-		if v.FileSystem != "" {
+		line := fmt.Sprintf("virtiofs %s %s - %s\n", tag(n), mode, v.place())
+		switch {
+		case v.FileSystem != "":
 			line = fmt.Sprintf("%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.place())
 			disk++
+		case v.NineP:
+			line = fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
 		}
 		if v.Guest == "/" {
 			root += line

@@ -8,16 +8,21 @@ import (
 
 func TestParseVolume(t *testing.T) {
 	for s, want := range map[string]Volume{
-		"/srv:/data":      {"/srv", "/data", false, ""},
-		".:/data/x/:ro":   {".", "/data/x", true, ""},
-		"a:b:/c d:rw":     {"a:b", "/c d", false, ""},
-		"/a,b:/c":         {"/a,b", "/c", false, ""},
-		"/srv/:/ro":       {"/srv/", "/ro", false, ""},
-		"/x:/y/../../z":   {"/x", "/z", false, ""},
-		"C:/x:/y:ro":      {"C:/x", "/y", true, ""},
-		"/with:/colon:/d": {"/with:/colon", "/d", false, ""},
-		"/srv:/:ro":       {"/srv", "/", true, ""},
-		"/srv:/x/..":      {"/srv", "/", false, ""},
+		"/srv:/data":      {Host: "/srv", Guest: "/data"},
+		".:/data/x/:ro":   {Host: ".", Guest: "/data/x", ReadOnly: true},
+		"a:b:/c d:rw":     {Host: "a:b", Guest: "/c d"},
+		"/a,b:/c":         {Host: "/a,b", Guest: "/c"},
+		"/srv/:/ro":       {Host: "/srv/", Guest: "/ro"},
+		"/x:/y/../../z":   {Host: "/x", Guest: "/z"},
+		"C:/x:/y:ro":      {Host: "C:/x", Guest: "/y", ReadOnly: true},
+		"/with:/colon:/d": {Host: "/with:/colon", Guest: "/d"},
+		"/srv:/:ro":       {Host: "/srv", Guest: "/", ReadOnly: true},
+		"/srv:/x/..":      {Host: "/srv", Guest: "/"},
+		"/srv:/d:9p":      {Host: "/srv", Guest: "/d", NineP: true},
+		"/srv:/d:ro,9p":   {Host: "/srv", Guest: "/d", ReadOnly: true, NineP: true},
+		"/srv:/d:9p,rw":   {Host: "/srv", Guest: "/d", NineP: true},
+		"/srv:/d:ro,no":   {Host: "/srv", Guest: "/d:ro,no"},
+		"/srv:/d:ro:rw":   {Host: "/srv", Guest: "/d:ro"},
 	} {
 		if got, err := ParseVolume(s); got != want || err != nil {
 			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
@@ -31,7 +36,9 @@ func TestParseVolume(t *testing.T) {
 }
 
 func TestVolumeArgs(t *testing.T) {
-	m := Machine{Volumes: []Volume{{"/a,b", "/d", true, ""}, {"/x", "/y z", false, ""}}}
+	m := Machine{Volumes: []Volume{
+		{Host: "/a,b", Guest: "/d", ReadOnly: true, NineP: true}, {Host: "/x", Guest: "/y z", NineP: true},
+	}}
 	args := m.Args()
 	for _, want := range []string{
 		"local,id=volume0,path=/a,,b,security_model=none,multidevs=remap,readonly=on",
@@ -45,7 +52,7 @@ func TestVolumeArgs(t *testing.T) {
 	if got := m.Mounts(); got != want {
 		t.Errorf("Mounts = %q", got)
 	}
-	m.Volumes = append(m.Volumes, Volume{"/r", "/", false, ""})
+	m.Volumes = append(m.Volumes, Volume{Host: "/r", Guest: "/", NineP: true})
 	if got, root := m.Mounts(), "9p volume2 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /.root\n"; got != root+want {
 		t.Errorf("Mounts with a root = %q", got)
 	}
@@ -57,11 +64,36 @@ func TestVolumeArgs(t *testing.T) {
 	}
 }
 
+// A directory without options is lent over virtiofs, whose server needs memory that it can share.
+func TestVirtioFS(t *testing.T) {
+	const memory = "memory-backend-memfd,id=memory,size=64M,share=on"
+	m := Machine{Memory: 64, Volumes: []Volume{
+		{Host: "/x", Guest: "/y", NineP: true},
+		{Host: "/a,b", Guest: "/d", ReadOnly: true, Server: "socket,fd=7"},
+	}}
+	args := m.Args()
+	for _, want := range []string{
+		"socket,id=volume1,fd=7", "vhost-user-fs-device,chardev=volume1,tag=volume1", memory, "memory-backend=memory",
+	} {
+		if !slices.Contains(args, want) {
+			t.Errorf("%s is not in\n%s", want, strings.Join(args, "\n"))
+		}
+	}
+	want := "9p volume0 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /y\nvirtiofs volume1 ro - /d\n"
+	if got := m.Mounts(); got != want {
+		t.Errorf("Mounts = %q", got)
+	}
+	m.Volumes = m.Volumes[:1]
+	if slices.Contains(m.Args(), memory) {
+		t.Error("a machine with 9P alone has memory to share")
+	}
+}
+
 func TestDiskImages(t *testing.T) {
 	m := Machine{Volumes: []Volume{
-		{"/a,b.img", "/d", true, "ext2"},
-		{"/x", "/x", false, ""},
-		{"/c.img", "/e f", false, "ext4"},
+		{Host: "/a,b.img", Guest: "/d", ReadOnly: true, FileSystem: "ext2"},
+		{Host: "/x", Guest: "/x", NineP: true},
+		{Host: "/c.img", Guest: "/e f", FileSystem: "ext4"},
 	}}
 	args := m.Args()
 	for _, want := range []string{
@@ -92,7 +124,7 @@ func TestDiskImages(t *testing.T) {
 }
 
 func FuzzParseVolume(f *testing.F) {
-	for _, s := range []string{"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro"} {
+	for _, s := range []string{"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro", "x:/y:9p:rw", "x:/y:rw,9p,ro"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -100,7 +132,7 @@ func FuzzParseVolume(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !strings.HasPrefix(a.Guest, "/") || a.Guest == "/" || a.Host == "" {
+		if !strings.HasPrefix(a.Guest, "/") || a.Host == "" {
 			t.Errorf("ParseVolume(%q) = %+v", s, a)
 		}
 		if b, err := ParseVolume(a.String()); err != nil || a != b {

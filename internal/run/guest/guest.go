@@ -21,6 +21,7 @@ import (
 
 	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
+	"ukl/internal/machine/virtiofs"
 	"ukl/internal/run/console"
 	"ukl/internal/run/control"
 )
@@ -182,6 +183,23 @@ func (e *Locked) Hint() string {
 	return "guests that only read may share an image: add :ro to each of them"
 }
 
+// Unserved is a directory that no virtiofsd could lend.
+type Unserved struct {
+	Volume qemu.Volume
+	Err    error
+}
+
+func (e *Unserved) Error() string { return fmt.Sprintf("volume %s: %v", e.Volume, e.Err) }
+
+func (e *Unserved) Unwrap() error { return e.Err }
+
+// Hint is the line that helps.
+func (e *Unserved) Hint() string {
+	v := e.Volume
+	v.NineP = true
+	return fmt.Sprintf("9P needs none, but locks over 9P hold in the guest only: --volume %s", v)
+}
+
 // defaultEnv is what every application finds, as on Linux.
 func defaultEnv() []string {
 	return []string{"HOME=/", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -253,6 +271,12 @@ func Shell(o Options) (string, error) {
 			return "", fmt.Errorf("port %s: ukl itself would listen there, so a QEMU command alone is not enough", f)
 		}
 	}
+	for _, v := range o.Machine.Volumes {
+		if v.VirtioFS() {
+			v.NineP = true
+			return "", &Served{v}
+		}
+	}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return "", err
 	}
@@ -275,6 +299,16 @@ func Shell(o Options) (string, error) {
 	return o.Program.Command(m.Args()), nil
 }
 
+// Served is a volume that no QEMU command alone can lend, as it is over 9P.
+type Served struct{ Volume qemu.Volume }
+
+func (e *Served) Error() string {
+	return fmt.Sprintf("volume %s:%s: virtiofsd serves it, so a QEMU command alone is not enough", e.Volume.Host, e.Volume.Guest)
+}
+
+// Hint is the line that helps.
+func (e *Served) Hint() string { return fmt.Sprintf("over 9P, QEMU serves it: --volume %s", e.Volume) }
+
 // Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause, unless that is a
 // Request and the guest ended by itself.
 func Run(ctx context.Context, o Options) (Verdict, error) {
@@ -288,6 +322,7 @@ func Run(ctx context.Context, o Options) (Verdict, error) {
 		{"arguments", r.writeArguments},
 		{"console", r.openConsole},
 		{"ports", r.openDoors},
+		{"virtiofs", r.serveVolumes},
 		{"QEMU", r.start},
 	} {
 		if err := step.do(); err != nil {
@@ -309,6 +344,7 @@ type run struct {
 	monitor *qemu.Monitor    // nil if nobody wants to know anything of it
 	control *control.Channel // nil if the guest has none
 	doors   []*door
+	servers []server
 
 	state   sync.Mutex // of what follows, and of the doors' silence
 	running bool       // the application has been started
@@ -371,6 +407,10 @@ func (r *run) start() error {
 	}
 	m := &r.Machine
 	m.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(files)-1)
+	for _, s := range r.servers {
+		defer s.guest.Close()
+		m.Volumes[s.volume].Server = inherit(s.guest)
+	}
 	m.Backends = console.Backends()
 	var channel *net.UnixConn
 	if !r.counts() {
@@ -422,6 +462,33 @@ func (r *run) start() error {
 		log = io.MultiWriter(r.journal, lossy{r.log})
 	}
 	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
+	return nil
+}
+
+// server is that of a volume.
+type server struct {
+	*virtiofs.Server
+	volume int      // its number
+	guest  *os.File // the end that QEMU gets
+}
+
+// serveVolumes starts the servers of the volumes that QEMU does not serve itself.
+func (r *run) serveVolumes() error {
+	r.Machine.Volumes = slices.Clone(r.Machine.Volumes)
+	for n, v := range r.Machine.Volumes {
+		if !v.VirtioFS() {
+			continue
+		}
+		if r.Program.VirtioFS == nil {
+			return &Unserved{v, errors.New("this QEMU comes without a virtiofsd")}
+		}
+		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, v.ReadOnly)
+		if err != nil {
+			return &Unserved{v, err}
+		}
+		r.undos = append(r.undos, func() { guest.Close(); s.Close() })
+		r.servers = append(r.servers, server{s, n, guest})
+	}
 	return nil
 }
 
@@ -592,11 +659,14 @@ func (r *run) logName() string {
 	return r.log.Name()
 }
 
-// What QEMU says of a port that it cannot forward, and of memory that the host does not give.
-const (
-	refusal = "Could not set up host forwarding rule"
-	tooMuch = "cannot set up guest memory"
-)
+// What QEMU says of a port that it cannot forward.
+const refusal = "Could not set up host forwarding rule"
+
+// tooMuch tells whether QEMU says that the host does not give it the guest's memory: its own, or what it shares.
+func tooMuch(said string) bool {
+	return strings.Contains(said, "cannot set up guest memory") ||
+		strings.Contains(said, "unable to map backing store for guest RAM")
+}
 
 // hasStarted tells whether the guest has said that it starts the application.
 func (r *run) hasStarted() bool {
@@ -626,10 +696,15 @@ func (r *run) verdict() (Verdict, error) {
 			if strings.Contains(said, refusal) {
 				return Verdict{}, &Forwarding{said}
 			}
+			for _, s := range r.servers {
+				if why := s.Failure(); why != "" {
+					return Verdict{}, &Unserved{r.Machine.Volumes[s.volume], errors.New(why)}
+				}
+			}
 			if v, ok := r.Machine.Locked(said); ok {
 				return Verdict{}, &Locked{v}
 			}
-			if strings.Contains(said, tooMuch) {
+			if tooMuch(said) {
 				return Verdict{}, &Host{r.Machine.Memory}
 			}
 			d.Reason = said

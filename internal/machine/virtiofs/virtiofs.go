@@ -1,0 +1,257 @@
+// Package virtiofs lends a directory of the host to a guest, through the virtiofsd of QEMU's tree. A server serves one
+// directory to one guest, and ends with it. It needs no privilege but user namespaces.
+package virtiofs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Inside is the first argument by which the program that calls Start must know its own child, and hand over to Child.
+const Inside = "virtiofsd-inside"
+
+// ErrNamespaces is wrapped when the machine refuses the namespaces that a server needs.
+var ErrNamespaces = errors.New("no user namespaces here")
+
+// Server is a running virtiofsd.
+type Server struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	said bytes.Buffer // what it printed; valid once done is closed
+}
+
+// Start serves a directory by a virtiofsd, which argv runs. guest is the other end, for QEMU to inherit; the caller
+// closes it. A server ends when QEMU closes that end, or when ukl ends.
+func Start(argv []string, dir string, readOnly bool) (s *Server, guest *os.File, err error) {
+	listener, guest, err := pair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer listener.Close()
+	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, access(readOnly)}, argv...)...)
+	cmd.Args[0] = os.Args[0]
+	s = &Server{cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &s.said, &s.said
+	cmd.ExtraFiles = []*os.File{listener}
+	cmd.SysProcAttr = isolation(os.Geteuid(), readOnly)
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the death signal comes when the thread ends that forked
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+			close(s.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		guest.Close()
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS) {
+			err = fmt.Errorf("%w: %v", ErrNamespaces, err)
+		}
+		return nil, nil, err
+	}
+	return s, guest, nil
+}
+
+// access is the third argument of the child.
+func access(readOnly bool) string {
+	if readOnly {
+		return "ro"
+	}
+	return "rw"
+}
+
+// isolation is how the child starts. An ordinary user needs to be root of a namespace, where virtiofsd may change its
+// root directory. Mounting the directory read-only needs a mount namespace.
+func isolation(user int, readOnly bool) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if user != 0 {
+		a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: user, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	} else if readOnly {
+		a.Cloneflags = syscall.CLONE_NEWNS
+	}
+	return a
+}
+
+// pair is a socket that listens, and a connection that waits there. virtiofsd accepts one; a pair made at once would
+// not do.
+func pair() (listener, guest *os.File, err error) {
+	dir, err := os.MkdirTemp("", "ukl-virtiofs-")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(dir)
+	name := &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"}
+	l, err := net.ListenUnix("unix", name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	c, err := net.DialUnix("unix", nil, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.Close()
+	if listener, err = blocking(l.File()); err != nil {
+		return nil, nil, err
+	}
+	if guest, err = c.File(); err != nil {
+		listener.Close()
+	}
+	return listener, guest, err
+}
+
+// blocking makes a descriptor one that virtiofsd can wait for.
+func blocking(f *os.File, err error) (*os.File, error) {
+	if err == nil {
+		f.Fd() // has this effect
+	}
+	return f, err
+}
+
+// Done is closed when the server has ended.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Failure is why the server ended, if it ended badly; "" if it is still there, or ended when its guest did.
+func (s *Server) Failure() string {
+	select {
+	case <-s.done:
+	default:
+		return ""
+	}
+	if s.cmd.ProcessState.Success() {
+		return ""
+	}
+	said := strings.TrimSpace(s.said.String())
+	if said == "" {
+		said = s.cmd.ProcessState.String()
+	}
+	return "virtiofsd: " + said
+}
+
+// patience is how long a server may take to end when its guest has.
+const patience = time.Second
+
+// Close waits for the server's end, and makes one if need be. The guest must have ended.
+func (s *Server) Close() {
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+}
+
+// socket is the number of the listening socket in the child.
+const socket = 3
+
+// Child becomes the server, inside the namespaces that Start has made. It returns only on error.
+func Child(args []string) error {
+	if len(args) < 3 {
+		return fmt.Errorf("%s is started by ukl itself", Inside)
+	}
+	runtime.LockOSThread() // mounts and filters belong to the thread that executes
+	dir, readOnly, argv := args[0], args[1] == "ro", args[2:]
+	if readOnly {
+		if err := protect(dir); err != nil {
+			return fmt.Errorf("%s: mounting it read-only: %w", dir, err)
+		}
+	}
+	if err := raiseFiles(); err != nil {
+		return fmt.Errorf("number of open files: %w", err)
+	}
+	if inNamespace() {
+		if err := oneUser(); err != nil {
+			return fmt.Errorf("seccomp filter: %w", err)
+		}
+	}
+	argv = append(argv, options(dir)...)
+	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, []string{}))
+}
+
+// options of virtiofsd. With timeout=0 the guest asks the host each time whether a file is still what it was, so that
+// each side sees what the other writes.
+func options(dir string) []string {
+	return []string{
+		"-f", fmt.Sprintf("--fd=%d", socket), "--rlimit-nofile=0",
+		"-o", "source=" + strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(dir),
+		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn",
+	}
+}
+
+// protect mounts a directory over itself, read-only with all that is mounted in it.
+func protect(dir string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.MountSetattr(-1, dir, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+}
+
+// raiseFiles lets the server open as many files as it may: it holds one for each that the guest's kernel knows.
+func raiseFiles() error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	l.Cur = l.Max
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
+}
+
+// inNamespace tells whether the child is root by a namespace only.
+func inNamespace() bool {
+	m, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(m))
+	return err == nil && len(f) == 3 && f[2] == "1"
+}
+
+// oneUser makes the calls that change users and owners successful and without effect, because the namespace has one
+// user only: files belong to the user who runs ukl, whoever in the guest makes them, and a chown changes nothing.
+// The filter also lets virtiofsd start, which drops its groups first; no namespace of an ordinary user permits that.
+func oneUser() error {
+	const (
+		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		end   = unix.BPF_RET | unix.BPF_K
+		// Offsets in struct seccomp_data.
+		number, architecture = 0, 4
+	)
+	calls := []uint32{
+		unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
+		unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT,
+	}
+	program := []unix.SockFilter{
+		{Code: load, K: architecture},
+		{Code: equal, K: unix.AUDIT_ARCH_X86_64, Jt: 1},
+		{Code: end, K: unix.SECCOMP_RET_KILL_PROCESS},
+		{Code: load, K: number},
+	}
+	for i, nr := range calls {
+		program = append(program, unix.SockFilter{Code: equal, K: nr, Jt: uint8(len(calls) - i)})
+	}
+	program = append(program,
+		unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ALLOW},
+		unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ERRNO}) // errno 0
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0)
+}
