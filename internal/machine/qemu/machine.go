@@ -95,8 +95,9 @@ func (m Machine) Args() []string {
 	if m.Initrd != "" {
 		args = append(args, "-initrd", m.Initrd)
 	}
-	if slices.ContainsFunc(m.Volumes, Volume.VirtioFS) { // whose servers write into the guest's memory
-		args = append(args, "-machine", "memory-backend=memory",
+	if slices.ContainsFunc(m.Volumes, Volume.VirtioFS) {
+		// Their servers write into the guest's memory, and know devices of virtio 1.0 alone.
+		args = append(args, "-global", "virtio-mmio.force-legacy=off", "-machine", "memory-backend=memory",
 			"-object", fmt.Sprintf("memory-backend-memfd,id=memory,size=%dM,share=on", m.Memory))
 	}
 	ports := int(Channels) // with port 0, which QEMU keeps for a console

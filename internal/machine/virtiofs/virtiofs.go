@@ -185,12 +185,12 @@ func Child(args []string) error {
 }
 
 // options of virtiofsd. With timeout=0 the guest asks the host each time whether a file is still what it was, so that
-// each side sees what the other writes.
+// each side sees what the other writes. A guest makes no devices on the host, even if root runs ukl.
 func options(dir string) []string {
 	return []string{
 		"-f", fmt.Sprintf("--fd=%d", socket), "--rlimit-nofile=0",
 		"-o", "source=" + strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(dir),
-		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn",
+		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn,modcaps=-mknod",
 	}
 }
 

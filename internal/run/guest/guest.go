@@ -345,6 +345,7 @@ type run struct {
 	control *control.Channel // nil if the guest has none
 	doors   []*door
 	servers []server
+	lost    chan error // of a server that has failed while the guest runs
 
 	state   sync.Mutex // of what follows, and of the doors' silence
 	running bool       // the application has been started
@@ -489,6 +490,15 @@ func (r *run) serveVolumes() error {
 		r.undos = append(r.undos, func() { guest.Close(); s.Close() })
 		r.servers = append(r.servers, server{s, n, guest})
 	}
+	r.lost = make(chan error, len(r.servers))
+	for _, s := range r.servers {
+		go func() {
+			<-s.Done()
+			if why := s.Failure(); why != "" {
+				r.lost <- &Unserved{r.Machine.Volumes[s.volume], errors.New(why)}
+			}
+		}()
+	}
 	return nil
 }
 
@@ -624,6 +634,8 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 			return stop(&unheeded)
 		case <-again:
 			return stop(unheeded.Request)
+		case err := <-r.lost: // what waits for the volume waits for ever
+			return stop(err)
 		case <-limit:
 			return stop(ErrTimeout)
 		case err := <-r.console.Broken():
@@ -696,10 +708,10 @@ func (r *run) verdict() (Verdict, error) {
 			if strings.Contains(said, refusal) {
 				return Verdict{}, &Forwarding{said}
 			}
-			for _, s := range r.servers {
-				if why := s.Failure(); why != "" {
-					return Verdict{}, &Unserved{r.Machine.Volumes[s.volume], errors.New(why)}
-				}
+			select {
+			case err := <-r.lost:
+				return Verdict{}, err
+			default:
 			}
 			if v, ok := r.Machine.Locked(said); ok {
 				return Verdict{}, &Locked{v}
