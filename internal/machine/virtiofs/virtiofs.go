@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -96,7 +95,13 @@ func pair() (listener, guest *os.File, err error) {
 		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
-	name := &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"}
+	open, err := os.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer open.Close()
+	// A socket's name has at most 107 bytes, the path of a directory any number.
+	name := &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/s", open.Fd()), Net: "unix"}
 	l, err := net.ListenUnix("unix", name)
 	if err != nil {
 		return nil, nil, err

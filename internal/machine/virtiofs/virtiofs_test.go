@@ -61,6 +61,21 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// The folder for temporary files may have a path that is too long for a socket's name.
+func TestLongPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	if got := serve(t, t.TempDir(), false, "test -S /proc/self/fd/3"); got != "" {
+		t.Error(got)
+	}
+	if left, _ := filepath.Glob(dir + "/*"); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
 // For an ordinary user with several groups, files belong to that user whatever the guest asks for, and :ro holds.
 func TestOrdinaryUser(t *testing.T) {
 	const user = 65534
