@@ -16,9 +16,11 @@ src=/build/src obj=/build/obj
 mkdir -p "$src" "$obj"
 [ -e "$src/configure" ] || mount --bind "$source" "$src" 2>/dev/null || cp -R "$source/." "$src/"
 
-# No programs, only libraries; rebuilding configure or the message catalogues is out of the question.
+# No programs, only libraries; rebuilding configure or the message catalogues is out of the question. Debian's locales
+# are not below its libdir.
 cat >"$obj/configparms" <<-'EOF'
 	build-programs = no
+	complocaledir = /usr/lib/locale
 	AUTOCONF = false
 	MSGFMT = :
 EOF
