@@ -14,7 +14,7 @@ import (
 // timer is later than the kernel believes a timer can be.
 func Alone(run Options, words string) (cmdline string, archive []byte, err error) {
 	run.Machine, run.MachineID = qemu.Machine{}, ""
-	cmdline = fmt.Sprintf("console=ttyS0 panic=-1 reboot=t no_timer_check %s quiet %s", run.naming(), words)
+	cmdline = fmt.Sprintf("console=ttyS0 panic=-1 reboot=t no_timer_check %s %s quiet %s", run.naming(), pings, words)
 	archive, err = run.initrd()
 	return strings.TrimSpace(cmdline), archive, err
 }

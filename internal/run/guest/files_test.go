@@ -97,8 +97,8 @@ func TestEtc(t *testing.T) {
 		lacks   []string
 	}{
 		{nil, "user", []string{
-			"etc/hosts", "127.0.0.1 localhost\n", "10.0.2.15 my-app\n", "10.0.2.2 host\n", "root:x:0:0",
-			"nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n",
+			"etc/hosts", "127.0.0.1 localhost\n", "::1 localhost ", "multi on\n", "10.0.2.15 my-app\n",
+			"10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n",
 		}, []string{"mine", "machine-id"}},
 		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
 		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
@@ -228,7 +228,7 @@ func TestHostname(t *testing.T) {
 		}
 	}
 	line, b, err := Alone(Options{Name: "my_app"}, "x=1")
-	if err != nil || !strings.Contains(line, " hostname=my-app ip=10.0.2.15::10.0.2.2:255.255.255.0:my-app:eth0:off ") ||
+	if err != nil || !strings.Contains(line, " hostname=my-app ip=10.0.2.15::10.0.2.2:255.255.255.0:my-app:eth0:off "+pings+" ") ||
 		!bytes.Contains(b, []byte("10.0.2.15 my-app\n")) {
 		t.Errorf("alone: %s, %v", line, err)
 	}

@@ -37,9 +37,13 @@ func (o *Options) naming() string {
 	return "hostname=" + host + " ip=" + o.Machine.Network.IP(host)
 }
 
+// pings is the part of the kernel's command line that lets every group send echo requests without a raw socket, as
+// distributions do. The kernel's own range is empty: not even root may.
+const pings = `sysctl.net.ipv4.ping_group_range="0 2147483647"`
+
 // etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody,
-// localhost has no address, no name is asked for anywhere, and neither http nor tcp has a number. By name in the
-// archive.
+// localhost has no address, no name is asked for anywhere, and neither http nor tcp has a number. Without host.conf
+// libc takes only the first address that hosts has of a name. By name in the archive.
 func (o *Options) etc() map[string]string {
 	n, host := o.Machine.Network, hostname(o.Name)
 	address, gateway := qemu.GuestAddress, qemu.HostAddress
@@ -47,10 +51,12 @@ func (o *Options) etc() map[string]string {
 		address, gateway = n.Address.Addr().String(), n.Gateway.String()
 	}
 	files := map[string]string{
-		"etc/passwd":   "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-		"etc/group":    "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n",
-		"etc/hostname": host + "\n",
-		"etc/hosts":    fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n%s host\n", address, host, gateway),
+		"etc/passwd":    "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+		"etc/group":     "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n",
+		"etc/host.conf": "multi on\n",
+		"etc/hostname":  host + "\n",
+		"etc/hosts": fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n%s %s\n%s host\n",
+			address, host, gateway),
 		"etc/networks": "default 0.0.0.0\nloopback 127.0.0.0\nlink-local 169.254.0.0\n",
 		"etc/protocols": "ip 0 IP\nicmp 1 ICMP\nigmp 2 IGMP\nipencap 4 IP-ENCAP\ntcp 6 TCP\nudp 17 UDP\ndccp 33 DCCP\n" +
 			"ipv6 41 IPv6\nipv6-route 43 IPv6-Route\nipv6-frag 44 IPv6-Frag\ngre 47 GRE\nesp 50 IPSEC-ESP\nah 51 IPSEC-AH\n" +

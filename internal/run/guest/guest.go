@@ -233,7 +233,7 @@ func (o *Options) cmdline() string {
 	case !o.Machine.KVM:
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
-	words = append(words, o.naming(), "ukl.stdio=vport")
+	words = append(words, o.naming(), pings, "ukl.stdio=vport")
 	if o.Machine.Control != "" {
 		words = append(words, "ukl.control=vport")
 	}

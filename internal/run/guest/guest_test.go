@@ -44,7 +44,8 @@ func TestInitrd(t *testing.T) {
 		names = append(names, f[0]+" "+f[len(f)-1])
 	}
 	want := []string{
-		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hostname", "-rw-r--r-- etc/hosts",
+		"drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/host.conf", "-rw-r--r-- etc/hostname",
+		"-rw-r--r-- etc/hosts",
 		"-rw-r--r-- etc/networks", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/protocols", "-rw-r--r-- etc/resolv.conf",
 		"-rw-r--r-- etc/services", "drwxr-xr-x run", "drwxrwxrwt run/lock", "drwxr-xr-x var", "drwxr-xr-x var/cache",
 		"drwxr-xr-x var/lib", "lrwxrwxrwx /run/lock", "drwxr-xr-x var/log", "lrwxrwxrwx /run", "drwxr-xr-x var/spool",
@@ -63,7 +64,7 @@ func TestEnviron(t *testing.T) {
 }
 
 func TestCmdline(t *testing.T) {
-	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off ukl.stdio=vport"
+	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " ukl.stdio=vport"
 	for _, c := range []struct {
 		o    Options
 		want string

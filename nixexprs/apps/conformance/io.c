@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { PAGE = 4096 };
@@ -431,6 +434,128 @@ TEST(io, locks)
 	CHECK_EQ(reap(spawn(try_lock, &fd)), EAGAIN);
 	MUST(fcntl(fd, F_SETLK, &(struct flock){ .l_type = F_UNLCK, .l_whence = SEEK_SET }));
 	CHECK_EQ(reap(spawn(try_lock, &fd)), 0);
+}
+
+/* Holes take no room and read as zeros, also beyond what 32 bits can count. */
+TEST(io, sparse_files)
+{
+	const off_t far = 5ll << 30;
+	int fd = MUST(open(scratch_file("sparse"), O_RDWR | O_CREAT, 0600));
+	struct stat status;
+	char text[6];
+
+	CHECK_EQ(pwrite(fd, "end", 3, far), 3);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_size, far + 3);
+	CHECK(status.st_blocks < 2048);
+	CHECK_EQ(lseek(fd, 0, SEEK_HOLE), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), far);
+	FAILS(lseek(fd, far + 3, SEEK_DATA), ENXIO);
+	CHECK_EQ(pread(fd, text, sizeof text, far - 3), sizeof text);
+	CHECK(memcmp(text, "\0\0\0end", sizeof text) == 0);
+}
+
+static volatile siginfo_t ready;
+static volatile sig_atomic_t readies;
+
+static void note_ready(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)context;
+	ready = *info;
+	readies++;
+}
+
+/* A signal of the process's own choice says which descriptor has data, until it is turned off. */
+TEST(io, signal_driven)
+{
+	const struct sigaction action = { .sa_sigaction = note_ready, .sa_flags = SA_SIGINFO };
+	int pair[2], on = 1, off = 0;
+
+	MUST(sigaction(SIGRTMIN, &action, NULL));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	MUST(ioctl(pair[0], FIOASYNC, &on));
+	MUST(fcntl(pair[0], F_SETOWN, getpid()));
+	MUST(fcntl(pair[0], F_SETSIG, SIGRTMIN));
+	CHECK_EQ(write(pair[1], "x", 1), 1);
+	CHECK_EQ(readies, 1);
+	CHECK_EQ(ready.si_fd, pair[0]);
+	CHECK(ready.si_band & POLLIN);
+	MUST(ioctl(pair[0], FIOASYNC, &off));
+	CHECK_EQ(write(pair[1], "x", 1), 1);
+	CHECK_EQ(readies, 1);
+}
+
+/* A process of the background may not take the terminal. */
+static int take_terminal(void *unused)
+{
+	(void)unused;
+	MUST(setpgid(0, 0));
+	return tcsetpgrp(STDIN_FILENO, getpgrp());
+}
+
+/* Runs on a terminal, and says on it what it sees of it. */
+static int use_terminal(void)
+{
+	struct winsize size;
+	sigset_t set;
+	char line[16];
+	int signal, status;
+	pid_t other;
+
+	CHECK(isatty(STDIN_FILENO));
+	CHECK_EQ(tcgetsid(STDIN_FILENO), getpid());
+	CHECK_EQ(tcgetpgrp(STDIN_FILENO), getpgrp());
+	close(MUST(open("/dev/tty", O_RDWR)));
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	sigaddset(&set, SIGINT);
+	MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+	dprintf(STDOUT_FILENO, "ready\n");
+	OK(sigwait(&set, &signal));
+	CHECK_EQ(signal, SIGWINCH);
+	MUST(ioctl(STDIN_FILENO, TIOCGWINSZ, &size));
+	dprintf(STDOUT_FILENO, "%d columns\n", size.ws_col);
+	OK(sigwait(&set, &signal));
+	CHECK_EQ(signal, SIGINT);
+	other = spawn(take_terminal, NULL);
+	CHECK_EQ(waitpid(other, &status, WUNTRACED), other);
+	CHECK(WIFSTOPPED(status));
+	CHECK_EQ(WSTOPSIG(status), SIGTTOU);
+	CHECK_EQ(tcgetpgrp(STDIN_FILENO), getpgrp());
+	MUST(kill(other, SIGKILL));
+	CHECK_EQ(reap(other), -SIGKILL);
+	dprintf(STDOUT_FILENO, "interrupted\n");
+	CHECK_EQ(read(STDIN_FILENO, line, sizeof line), 4);
+	return memcmp(line, "abc\n", 4) != 0;
+}
+
+static void expect(int fd, const char *text)
+{
+	char got[64] = "";
+
+	CHECK(read_all(fd, got, strlen(text)));
+	if (strcmp(got, text) != 0)
+		tap_fail(__FILE__, __LINE__, "on the terminal: %s, want %s", got, text);
+}
+
+/* What an editor, a shell and a debugger need of a terminal: its size, Ctrl-C, the foreground, edited lines. */
+TEST(io, terminal)
+{
+	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	int terminal;
+	pid_t child = MUST(forkpty(&terminal, NULL, NULL, &size));
+
+	if (child == 0)
+		_exit(use_terminal());
+	expect(terminal, "ready\r\n");
+	size.ws_col = 120;
+	MUST(ioctl(terminal, TIOCSWINSZ, &size));
+	expect(terminal, "120 columns\r\n");
+	CHECK(write_all(terminal, "\3", 1));
+	expect(terminal, "^Cinterrupted\r\n");
+	CHECK(write_all(terminal, "abx\177c\n", 6));
+	expect(terminal, "abx\b \bc\r\n");
+	CHECK_EQ(reap(child), 0);
 }
 
 TEST(io, moving_data)

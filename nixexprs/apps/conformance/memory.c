@@ -355,6 +355,24 @@ TEST(memory, memfd_seals)
 	FAILS((long)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), EPERM);
 }
 
+/* A ring buffer whose beginning also follows its end: process and kernel write across the seam. */
+TEST(memory, mapped_twice)
+{
+	int fd = MUST(memfd_create("ring", 0)), pipes[2];
+	char *ring = map_anonymous(2 * PAGE);
+
+	MUST(ftruncate(fd, PAGE));
+	for (char *at = ring; at < ring + 2 * PAGE; at += PAGE)
+		CHECK_AT(mmap(at, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), at);
+	memcpy(ring + PAGE - 4, "end+head", 8);
+	MUST(pipe(pipes)); /* the compiler may not look at the beginning before the end is written */
+	CHECK(memcmp(ring, "head", 4) == 0);
+	CHECK_EQ(write(pipes[1], "01234567", 8), 8);
+	CHECK_EQ(read(pipes[0], ring + PAGE - 4, 8), 8);
+	CHECK(memcmp(ring, "4567", 4) == 0);
+	CHECK(memcmp(ring, ring + PAGE, PAGE) == 0);
+}
+
 /* Big copies into fresh memory: the kernel takes the page faults. */
 TEST(memory, system_calls_fault_pages_in)
 {

@@ -384,6 +384,16 @@ TEST(signals, child)
 	FAILS(wait(NULL), ECHILD);
 }
 
+/* When waitpid() returns, the handler of the child's end has run. */
+TEST(signals, child_before_its_wait)
+{
+	on_signal(SIGCHLD, count, SA_RESTART);
+	for (int i = 1; i <= 200; i++) {
+		CHECK_EQ(reap(spawn(die_of, (void *)(intptr_t)SIGWINCH)), 0);
+		CHECK_EQ(hits, i);
+	}
+}
+
 TEST(signals, pipe)
 {
 	MUST(pipe(pipes));
