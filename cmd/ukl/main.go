@@ -45,9 +45,8 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 // run is the whole program. It keeps no state between calls.
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
-	if len(args) > 1 && args[1] == virtiofs.Inside {
-		fmt.Fprintln(stderr, virtiofs.Child(args[2:]))
-		return int(exit.Unavailable)
+	if code, done := lend(args, stderr); done {
+		return int(code)
 	}
 	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr, own: instance.Inherited()}
 	// A write to a closed pipe must be an error like others, not the end of a process that has a guest to stop.
@@ -70,6 +69,26 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		t.own.End(code)
 	}
 	return code
+}
+
+// lend does what ukl asks of itself for volumes: it becomes the server of one, or starts one for a shell.
+func lend(args []string, stderr io.Writer) (code exit.Code, done bool) {
+	var err error
+	switch {
+	case len(args) < 2:
+		return exit.OK, false
+	case args[1] == virtiofs.Inside:
+		err = virtiofs.Child(args[2:])
+	case args[1] == virtiofs.Listening:
+		err = virtiofs.Listen(args[2:])
+	default:
+		return exit.OK, false
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "ukl: error:", err)
+		return exit.Unavailable, true
+	}
+	return exit.OK, true
 }
 
 // tool is one invocation of ukl: its streams and its command line.

@@ -619,7 +619,7 @@ func usual(ctx context.Context, b *image.Builder, a apps.App) ([]guest.File, err
 	for _, part := range []struct {
 		name  string
 		asked bool
-	}{{image.Certificates, a.Certificates}, {image.TimeZones, a.TimeZones}} {
+	}{{image.Certificates, a.Certificates}, {image.TimeZones, a.TimeZones}, {image.Locales, a.Locales}} {
 		if !part.asked {
 			continue
 		}

@@ -52,11 +52,11 @@ type Manifest struct {
 	Volumes []qemu.Volume
 	// Files are copied into the guest's root file system, sorted by their place there.
 	Files []Copied
-	// Certificates and TimeZones ask for files of ukl's own pins in the guest's root file system.
-	Certificates, TimeZones bool
-	Memory                  int // MiB; without one in the file the least that the guest has
-	CPUs                    int
-	Calls                   Calls
+	// Certificates, TimeZones and Locales ask for files of ukl's own pins in the guest's root file system.
+	Certificates, TimeZones, Locales bool
+	Memory                           int // MiB; without one in the file the least that the guest has
+	CPUs                             int
+	Calls                            Calls
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
@@ -213,6 +213,7 @@ func (r *reader) manifest(p Place) *Manifest {
 		Files:        r.copied("files", p.FS),
 		Certificates: r.boolean("certificates"),
 		TimeZones:    r.boolean("timezones"),
+		Locales:      r.boolean("locales"),
 		Memory:       r.memory("memory"),
 		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}

@@ -128,8 +128,8 @@ func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "boot.bin", attrBoot)
 }
 
-// Files returns the directory with the files of guests that ask for some: Certificates and TimeZones, each a part of a
-// root file system.
+// Files returns the directory with the files of guests that ask for some: Certificates, TimeZones and Locales, each a
+// part of a root file system.
 func (b *Builder) Files(ctx context.Context) (string, error) {
 	root, key := filepath.Join(b.Cache, stages, attrFiles), nixexprs.Hash()
 	path := recall(root+memoSuffix, key)
@@ -147,6 +147,7 @@ func (b *Builder) Files(ctx context.Context) (string, error) {
 const (
 	Certificates = "certificates"
 	TimeZones    = "timezones"
+	Locales      = "locales"
 )
 
 // Linked returns the application as it is linked into the image, with its symbols.
@@ -295,7 +296,7 @@ func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, e
 	for _, a := range list {
 		// An application's kernel may be one of its own.
 		attrs := []string{attrObjects, "app", attrLink, attrImage}
-		if a.Certificates || a.TimeZones {
+		if a.Certificates || a.TimeZones || a.Locales {
 			attrs = append(attrs, attrFiles)
 		}
 		if len(a.Packages) > 0 {

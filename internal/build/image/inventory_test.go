@@ -155,6 +155,14 @@ func TestMaterialsData(t *testing.T) {
 			}
 		}
 	}
+	for asked, want := range map[bool]sbom.Role{false: sbom.Tool, true: sbom.Data} {
+		a := compiled()
+		a.Locales = asked
+		m := inventory(t, recorded, a)
+		if c := m.component(t, pins.Locales); c.Role != want {
+			t.Errorf("locales %v: the role of %s is %s, want %s", asked, pins.Locales, c.Role, want)
+		}
+	}
 }
 
 // Kernel and libc have the patches of their series, with what each is about; each component of Debian has who maintains

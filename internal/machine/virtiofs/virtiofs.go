@@ -18,8 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inside is the first argument by which the program that calls Start must know its own child, and hand over to Child.
-const Inside = "virtiofsd-inside"
+// First arguments by which the program that calls Start or Command must know what it is asked for.
+const (
+	Inside    = "virtiofsd-inside" // by Start: hand over to Child
+	Listening = "virtiofsd-listen" // by Command: hand over to Listen
+)
 
 // ErrNamespaces is wrapped when the machine refuses the namespaces that a server needs.
 var ErrNamespaces = errors.New("no user namespaces here")
@@ -39,12 +42,10 @@ func Start(argv []string, dir string, readOnly bool) (s *Server, guest *os.File,
 		return nil, nil, err
 	}
 	defer listener.Close()
-	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, access(readOnly)}, argv...)...)
-	cmd.Args[0] = os.Args[0]
+	cmd := child(argv, listener, dir, readOnly)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	s = &Server{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &s.said, &s.said
-	cmd.ExtraFiles = []*os.File{listener}
-	cmd.SysProcAttr = isolation(os.Geteuid(), readOnly)
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the death signal comes when the thread ends that forked
@@ -57,12 +58,54 @@ func Start(argv []string, dir string, readOnly bool) (s *Server, guest *os.File,
 	}()
 	if err := <-started; err != nil {
 		guest.Close()
-		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS) {
-			err = fmt.Errorf("%w: %v", ErrNamespaces, err)
-		}
-		return nil, nil, err
+		return nil, nil, refused(err)
 	}
 	return s, guest, nil
+}
+
+// refused is the error of a child that did not start.
+func refused(err error) error {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS) {
+		return fmt.Errorf("%w: %v", ErrNamespaces, err)
+	}
+	return err
+}
+
+// Command is what somebody types to serve a directory at a socket, by the program self. It ends when QEMU can connect;
+// the server ends with the guest.
+func Command(self, socket string, argv []string, dir string, readOnly bool) []string {
+	return append([]string{self, Listening, socket, dir, access(readOnly)}, argv...)
+}
+
+// Listen does what Command asks for, with the arguments behind Listening.
+func Listen(args []string) error {
+	if len(args) < 4 {
+		return fmt.Errorf("%s is what ukl run --dry-run prints", Listening)
+	}
+	_ = os.Remove(args[0]) // an earlier one
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: args[0], Net: "unix"})
+	if err != nil {
+		return err
+	}
+	l.SetUnlinkOnClose(false)
+	defer l.Close()
+	listener, err := blocking(l.File())
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	cmd := child(args[3:], listener, args[1], args[2] == "ro")
+	cmd.Stderr = os.Stderr
+	return refused(cmd.Start())
+}
+
+// child is the command that becomes the server of those who connect to a socket.
+func child(argv []string, listener *os.File, dir string, readOnly bool) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, access(readOnly)}, argv...)...)
+	cmd.Args[0] = os.Args[0]
+	cmd.ExtraFiles = []*os.File{listener}
+	cmd.SysProcAttr = isolation(os.Geteuid(), readOnly)
+	return cmd
 }
 
 // access is the third argument of the child.
@@ -76,7 +119,7 @@ func access(readOnly bool) string {
 // isolation is how the child starts. An ordinary user needs to be root of a namespace, where virtiofsd may change its
 // root directory. Mounting the directory read-only needs a mount namespace.
 func isolation(user int, readOnly bool) *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	a := &syscall.SysProcAttr{Setpgid: true}
 	if user != 0 {
 		a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: user, Size: 1}}

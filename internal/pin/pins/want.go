@@ -63,6 +63,9 @@ const (
 	timezones    = "tzdata"
 )
 
+// Locales is the package with the locale C.UTF-8. It is one of the tools.
+const Locales = "libc-bin"
+
 // Asked are the pins of Data that a ukl.toml asks for.
 func (l *Lock) Asked(withCertificates, withTimezones bool) []Pin {
 	return slices.DeleteFunc(l.Of(Data), func(p Pin) bool {

@@ -200,6 +200,8 @@ func (e *Unserved) Hint() string {
 	return fmt.Sprintf("9P needs none, but locks over 9P hold in the guest only: --volume %s", v)
 }
 
+var errNoServer = errors.New("this QEMU comes without a virtiofsd")
+
 // defaultEnv is what every application finds, as on Linux.
 func defaultEnv() []string {
 	return []string{"HOME=/", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -263,18 +265,12 @@ func (o *Options) Initrd() ([]byte, error) {
 	return append(root, own...), nil
 }
 
-// Shell is the run as a command that can be pasted into a shell, where the guest's streams are the shell's. The archive
-// is written into StateDir for it.
+// Shell is the run as commands that can be pasted into a shell, where the guest's streams are the shell's. The archive
+// is written into StateDir for it, and the sockets of volumes are there.
 func Shell(o Options) (string, error) {
 	for _, f := range o.Machine.Forwards {
 		if f.V6() {
 			return "", fmt.Errorf("port %s: ukl itself would listen there, so a QEMU command alone is not enough", f)
-		}
-	}
-	for _, v := range o.Machine.Volumes {
-		if v.VirtioFS() {
-			v.NineP = true
-			return "", &Served{v}
 		}
 	}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
@@ -296,18 +292,32 @@ func Shell(o Options) (string, error) {
 		qemu.Stderr: "file,path=/dev/stderr,append=on",
 		qemu.Log:    "file,path=" + qemu.Value(filepath.Join(o.StateDir, "kernel.log")),
 	}
-	return o.Program.Command(m.Args()), nil
+	servers, err := o.servers(&m)
+	return servers + o.Program.Command(m.Args()), err
 }
 
-// Served is a volume that no QEMU command alone can lend, as it is over 9P.
-type Served struct{ Volume qemu.Volume }
-
-func (e *Served) Error() string {
-	return fmt.Sprintf("volume %s:%s: virtiofsd serves it, so a QEMU command alone is not enough", e.Volume.Host, e.Volume.Guest)
+// servers are the commands that serve the volumes, each a line; the machine's volumes are told where.
+func (o *Options) servers(m *qemu.Machine) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	var lines strings.Builder
+	m.Volumes = slices.Clone(m.Volumes)
+	for n, v := range m.Volumes {
+		if !v.VirtioFS() {
+			continue
+		}
+		if o.Program.VirtioFS == nil {
+			return "", &Unserved{v, errNoServer}
+		}
+		socket := filepath.Join(o.StateDir, fmt.Sprintf("volume%d.sock", n))
+		m.Volumes[n].Server = "socket,path=" + qemu.Value(socket)
+		command := qemu.Program{Argv: virtiofs.Command(self, socket, o.Program.VirtioFS, v.Host, v.ReadOnly)}
+		lines.WriteString(command.Command(nil) + " &&\n")
+	}
+	return lines.String(), nil
 }
-
-// Hint is the line that helps.
-func (e *Served) Hint() string { return fmt.Sprintf("over 9P, QEMU serves it: --volume %s", e.Volume) }
 
 // Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause, unless that is a
 // Request and the guest ended by itself.
@@ -481,7 +491,7 @@ func (r *run) serveVolumes() error {
 			continue
 		}
 		if r.Program.VirtioFS == nil {
-			return &Unserved{v, errors.New("this QEMU comes without a virtiofsd")}
+			return &Unserved{v, errNoServer}
 		}
 		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, v.ReadOnly)
 		if err != nil {
