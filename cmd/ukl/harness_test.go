@@ -52,25 +52,32 @@ func TestHarnessCanFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := filepath.Join(t.TempDir(), "x.txtar")
-			text := c.script + "\n-- seven --\nlog ukl: app exited with status 7\n-- hangs --\nout ready\nsleep 60s\n-- talks --\nflood 200\n"
-			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			q := &quietT{}
-			q.Run("", func(testscript.T) {
-				testscript.RunT(q, testscript.Params{
-					Files: []string{file}, Cmds: verbs(new(atomic.Int64)), Condition: condition, RequireExplicitExec: true,
-					Setup: func(e *testscript.Env) error {
-						home(e, filepath.Join(e.WorkDir, ".cache"))
-						e.Setenv(qemu.Env, "fake-qemu")
-						return nil
-					},
-				})
-			})
+			q := scripted(t, c.script+"\n-- seven --\nlog ukl: app exited with status 7\n"+
+				"-- hangs --\nout ready\nsleep 60s\n-- talks --\nflood 200\n")
 			if log := q.log.String(); !q.failed || !strings.Contains(log, c.why) {
 				t.Errorf("failed: %v; want %q in\n%s", q.failed, c.why, log)
 			}
 		})
 	}
+}
+
+// scripted runs a script that may fail.
+func scripted(t *testing.T, text string) *quietT {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.txtar")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	q := &quietT{}
+	q.Run("", func(testscript.T) {
+		testscript.RunT(q, testscript.Params{
+			Files: []string{file}, Cmds: verbs(new(atomic.Int64)), Condition: condition, RequireExplicitExec: true,
+			Setup: func(e *testscript.Env) error {
+				home(e, filepath.Join(e.WorkDir, ".cache"))
+				e.Setenv(qemu.Env, "fake-qemu")
+				return nil
+			},
+		})
+	})
+	return q
 }

@@ -26,8 +26,11 @@ import (
 	"ukl/nixexprs"
 )
 
+// repository is the checkout that is tested.
+const repository = "../.."
+
 // scripts is where all testscript files are. Those that begin with boot_ build images and boot them.
-const scripts = "../../testdata"
+const scripts = repository + "/testdata"
 
 // BootEnv switches real boots off with "off". They are on otherwise, and fail where they cannot run: a promise that was
 // not tested must not look kept.
@@ -116,12 +119,13 @@ func scriptFiles(t *testing.T, want func(name string) bool) []string {
 
 // home gives a script folders of its own.
 func home(e *testscript.Env, cache string) {
+	e.Values[serverKey{}] = &server{t: e.T()}
 	if self, err := exec.LookPath("ukl"); err == nil {
 		e.Setenv("UKL", self) // for scripts that take PATH away
 	}
-	if repository, err := filepath.Abs("../.."); err == nil {
-		e.Setenv("REPOSITORY", repository)
-		e.Setenv("APPS", filepath.Join(repository, "nixexprs/apps")) // for scripts that change one
+	if checkout, err := filepath.Abs(repository); err == nil {
+		e.Setenv("REPOSITORY", checkout)
+		e.Setenv("APPS", filepath.Join(checkout, "nixexprs/apps")) // for scripts that change one
 	}
 	if out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output(); err == nil { // for scripts that build ukl
 		if dirs := strings.Fields(string(out)); len(dirs) == 2 {
@@ -190,6 +194,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"serve":     serve,
 		"published": published,
 		"block":     block,
+		"interrupt": interrupt,
 	}
 }
 

@@ -14,7 +14,7 @@ func (t *tool) sourceCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "source",
 		Usage:     "gather what to hand on with an image: sources of all that is in it, patches, configuration",
-		UsageText: "ukl source [OPTIONS] APP|DIR|PROGRAM [FOLDER]",
+		UsageText: "ukl source [OPTIONS] [APP|DIR|PROGRAM [FOLDER]]",
 		Description: `Makes FOLDER (default: NAME-source in this directory). Its README says what each file is and how to build
 the image again. It holds Debian's source package of each library in the program: apt finds it in the signed
 lists of Debian's mirrors, or of the snapshot archive if the mirrors have a newer one. Builds what is missing.

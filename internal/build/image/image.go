@@ -445,6 +445,16 @@ func (b *Builder) realise(ctx context.Context, a apps.App, attr, root string) (s
 	if err != nil {
 		return "", err
 	}
+	if a.Manifest != nil && len(a.Kernel) > 0 { // a refusal of its lines need not wait for what takes longer
+		if _, err := b.build(ctx, lock, a, attrConfig, ""); err != nil {
+			return "", err
+		}
+	}
+	return b.build(ctx, lock, a, attr, root)
+}
+
+// build builds one attribute, after begin.
+func (b *Builder) build(ctx context.Context, lock *pins.Lock, a apps.App, attr, root string) (string, error) {
 	drv, own, err := b.evaluate(ctx, a, attr, root)
 	if err != nil {
 		return "", err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -327,6 +328,38 @@ func TestPieces(t *testing.T) {
 	got, err := b.Pieces(context.Background(), []apps.App{a})
 	if err != nil || len(got) != len(kept())+3 || got[len(got)-1].Title != "image of app" {
 		t.Errorf("Pieces = %+v, %v", got, err)
+	}
+}
+
+// Kconfig looks at the lines of configuration of an application before anything of it is compiled; at none of them,
+// it does not.
+func TestKernelLinesFirst(t *testing.T) {
+	for want, build := range map[string]func(*Builder, apps.App) error{
+		"image":          func(b *Builder, a apps.App) error { _, err := b.Build(t.Context(), a); return err },
+		"link":           func(b *Builder, a apps.App) error { _, err := b.Kernel(t.Context(), a); return err },
+		"process-kernel": func(b *Builder, a apps.App) error { _, err := b.ProcessKernel(t.Context(), a); return err },
+	} {
+		b, f, a := setup(t)
+		write(t, a.Dir, manifest.File, "[kernel]\nconfig = [\"CONFIG_A=y\"]\n")
+		a = find(t, a.Dir)
+		f.build = &nix.BuildError{Stage: "linux-config", Code: 100, Lines: []string{"error: CONFIG_A=y: no"}}
+		var faults manifest.Errors
+		if err := build(b, a); !errors.As(err, &faults) || slices.Contains(f.calls, "instantiate "+want) {
+			t.Errorf("%s, refused lines: %v, %q", want, err, f.calls)
+		}
+		f.build, f.calls = nil, nil
+		err := build(b, a)
+		first := "invalid, instantiate linux-config, plan, realise, instantiate " + want + ", plan, realise"
+		if got := strings.Join(f.calls, ", "); err != nil || !strings.HasPrefix(got, first) {
+			t.Errorf("%v, %s\nwant %s", err, got, first)
+		}
+
+		write(t, a.Dir, manifest.File, "")
+		a = find(t, a.Dir)
+		f.calls = nil
+		if err := build(b, a); err != nil || slices.Contains(f.calls, "instantiate linux-config") {
+			t.Errorf("%s without lines: %v, %q", want, err, f.calls)
+		}
 	}
 }
 
