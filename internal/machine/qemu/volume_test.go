@@ -124,7 +124,9 @@ func TestDiskImages(t *testing.T) {
 }
 
 func FuzzParseVolume(f *testing.F) {
-	for _, s := range []string{"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro", "x:/y:9p:rw", "x:/y:rw,9p,ro"} {
+	for _, s := range []string{
+		"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro", "x:/y:9p:rw", "x:/y:rw,9p,ro",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
