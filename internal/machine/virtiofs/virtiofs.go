@@ -1,5 +1,5 @@
 // Package virtiofs lends a directory of the host to a guest, through the virtiofsd of QEMU's tree. A server serves one
-// directory to one guest, and ends with it. It needs no privilege but user namespaces.
+// directory to one guest, and ends with it. It needs no privilege but a user namespace.
 package virtiofs
 
 import (
@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,7 +93,7 @@ func Listen(args []string) error {
 		return err
 	}
 	defer listener.Close()
-	cmd := child(args[3:], listener, args[1], args[2] == "ro")
+	cmd := child(args[3:], listener, args[1], args[2] == access(true))
 	cmd.Stderr = os.Stderr
 	return refused(cmd.Start())
 }
@@ -104,7 +103,7 @@ func child(argv []string, listener *os.File, dir string, readOnly bool) *exec.Cm
 	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, access(readOnly)}, argv...)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.ExtraFiles = []*os.File{listener}
-	cmd.SysProcAttr = isolation(os.Geteuid(), readOnly)
+	cmd.SysProcAttr = isolation(os.Geteuid())
 	return cmd
 }
 
@@ -117,15 +116,13 @@ func access(readOnly bool) string {
 }
 
 // isolation is how the child starts. An ordinary user needs to be root of a namespace, where virtiofsd may change its
-// root directory. Mounting the directory read-only needs a mount namespace.
-func isolation(user int, readOnly bool) *syscall.SysProcAttr {
+// root directory.
+func isolation(user int) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true}
 	if user != 0 {
-		a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
+		a.Cloneflags = syscall.CLONE_NEWUSER
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: user, Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	} else if readOnly {
-		a.Cloneflags = syscall.CLONE_NEWNS
 	}
 	return a
 }
@@ -208,27 +205,26 @@ func (s *Server) Close() {
 // socket is the number of the listening socket in the child.
 const socket = 3
 
-// Child becomes the server, inside the namespaces that Start has made. It returns only on error.
+// Child becomes the server, in the namespace that Start has made. It returns only on error.
 func Child(args []string) error {
 	if len(args) < 3 {
 		return fmt.Errorf("%s is started by ukl itself", Inside)
 	}
-	runtime.LockOSThread() // mounts and filters belong to the thread that executes
-	dir, readOnly, argv := args[0], args[1] == "ro", args[2:]
-	if readOnly {
-		if err := protect(dir); err != nil {
-			return fmt.Errorf("%s: mounting it read-only: %w", dir, err)
-		}
-	}
+	dir, argv := args[0], append(args[2:], options(args[0])...)
 	if err := raiseFiles(); err != nil {
-		return fmt.Errorf("number of open files: %w", err)
+		return fmt.Errorf("%s: number of open files: %w", dir, err)
+	}
+	var rules []rule
+	if args[1] == access(true) {
+		rules = append(rules, changeNothing()...)
 	}
 	if inNamespace() {
-		if err := oneUser(); err != nil {
-			return fmt.Errorf("seccomp filter: %w", err)
-		}
+		rules = append(rules, oneUser()...)
 	}
-	argv = append(argv, options(dir)...)
+	runtime.LockOSThread() // a filter belongs to the thread, which executes
+	if err := filter(rules); err != nil {
+		return fmt.Errorf("%s: seccomp filter: %w", dir, err)
+	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, []string{}))
 }
 
@@ -240,17 +236,6 @@ func options(dir string) []string {
 		"-o", "source=" + strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(dir),
 		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn,modcaps=-mknod",
 	}
-}
-
-// protect mounts a directory over itself, read-only with all that is mounted in it.
-func protect(dir string) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return err
-	}
-	if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	return unix.MountSetattr(-1, dir, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 }
 
 // raiseFiles lets the server open as many files as it may: it holds one for each that the guest's kernel knows.
@@ -268,38 +253,4 @@ func inNamespace() bool {
 	m, err := os.ReadFile("/proc/self/uid_map")
 	f := strings.Fields(string(m))
 	return err == nil && len(f) == 3 && f[2] == "1"
-}
-
-// oneUser makes the calls that change users and owners successful and without effect, because the namespace has one
-// user only: files belong to the user who runs ukl, whoever in the guest makes them, and a chown changes nothing.
-// The filter also lets virtiofsd start, which drops its groups first; no namespace of an ordinary user permits that.
-func oneUser() error {
-	const (
-		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		end   = unix.BPF_RET | unix.BPF_K
-		// Offsets in struct seccomp_data.
-		number, architecture = 0, 4
-	)
-	calls := []uint32{
-		unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
-		unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT,
-	}
-	program := []unix.SockFilter{
-		{Code: load, K: architecture},
-		{Code: equal, K: unix.AUDIT_ARCH_X86_64, Jt: 1},
-		{Code: end, K: unix.SECCOMP_RET_KILL_PROCESS},
-		{Code: load, K: number},
-	}
-	for i, nr := range calls {
-		program = append(program, unix.SockFilter{Code: equal, K: nr, Jt: uint8(len(calls) - i)})
-	}
-	program = append(program,
-		unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ALLOW},
-		unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ERRNO}) // errno 0
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0)
 }

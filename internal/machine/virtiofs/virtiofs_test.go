@@ -1,6 +1,7 @@
 package virtiofs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -16,7 +19,68 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, Child(os.Args[2:]))
 		os.Exit(1)
 	}
+	if len(os.Args) > 2 && os.Args[1] == changing {
+		os.Exit(change(os.Args[2]))
+	}
 	os.Exit(m.Run())
+}
+
+// changing is the first argument of a test program that tries to change a directory.
+const changing = "change"
+
+// change tries what a server could do to a directory with the file "old". It prints what has another result than a
+// read-only file system gives, and what a reader must be able to do and cannot.
+func change(dir string) (code int) {
+	want := func(what string, got, want error) {
+		if !errors.Is(got, want) {
+			fmt.Fprintf(os.Stderr, "%s: %v, want %v\n", what, got, want)
+			code = 1
+		}
+	}
+	if err := os.Chdir(dir); err != nil {
+		want("chdir", err, nil)
+	}
+	for _, flags := range []int{unix.O_RDWR | unix.O_CREAT, unix.O_WRONLY | unix.O_TRUNC} {
+		_, err := unix.Open("old", flags, 0o600)
+		want(fmt.Sprintf("open with %#x", flags), err, unix.EROFS)
+	}
+	_, err := unix.Open(".", unix.O_TMPFILE|unix.O_RDWR, 0o600)
+	want("O_TMPFILE", err, unix.EROFS)
+	_, err = unix.Openat2(unix.AT_FDCWD, "old", &unix.OpenHow{Flags: unix.O_RDONLY})
+	want("openat2", err, unix.EROFS)
+
+	f, err := unix.Open("old", unix.O_RDWR, 0)
+	want("open to lock", err, nil)
+	want("flock", unix.Flock(f, unix.LOCK_EX|unix.LOCK_NB), nil)
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	want("fcntl lock", unix.FcntlFlock(uintptr(f), unix.F_OFD_SETLK, &lock), nil)
+	_, err = unix.Pread(f, make([]byte, 1), 0)
+	want("read", err, nil)
+
+	_, err = unix.Pwrite(f, []byte("x"), 0)
+	want("pwrite", err, unix.EROFS)
+	_, err = unix.Pwritev(f, [][]byte{[]byte("x")}, 0)
+	want("pwritev", err, unix.EROFS)
+	for what, do := range map[string]func() error{
+		"ftruncate": func() error { return unix.Ftruncate(f, 0) },
+		"fallocate": func() error { return unix.Fallocate(f, 0, 0, 10) },
+		"linkat":    func() error { return unix.Linkat(unix.AT_FDCWD, "old", unix.AT_FDCWD, "new", 0) },
+		"symlinkat": func() error { return unix.Symlinkat("old", unix.AT_FDCWD, "new") },
+		"mkdirat":   func() error { return unix.Mkdirat(unix.AT_FDCWD, "new", 0o700) },
+		"mknodat":   func() error { return unix.Mknodat(unix.AT_FDCWD, "new", unix.S_IFIFO, 0) },
+		"unlinkat":  func() error { return unix.Unlinkat(unix.AT_FDCWD, "old", 0) },
+		"renameat":  func() error { return unix.Renameat(unix.AT_FDCWD, "old", unix.AT_FDCWD, "new") },
+		"renameat2": func() error { return unix.Renameat2(unix.AT_FDCWD, "old", unix.AT_FDCWD, "new", 0) },
+		"fchmod":    func() error { return unix.Fchmod(f, 0o777) },
+		"fchmodat":  func() error { return unix.Fchmodat(unix.AT_FDCWD, "old", 0o777, 0) },
+		"fchownat":  func() error { return unix.Fchownat(unix.AT_FDCWD, "old", 1, 1, 0) },
+		"utimensat": func() error { return unix.UtimesNano("old", make([]unix.Timespec, 2)) },
+		"setxattr":  func() error { return unix.Setxattr("old", "user.x", []byte("x"), 0) },
+		"fsetxattr": func() error { return unix.Fsetxattr(f, "user.x", []byte("x"), 0) },
+	} {
+		want(what, do(), unix.EROFS)
+	}
+	return code
 }
 
 // serve runs a script of shell where virtiofsd would be, and returns what Failure says of its end.
@@ -36,6 +100,18 @@ func serve(t *testing.T, dir string, readOnly bool, script string) string {
 	return s.Failure()
 }
 
+// changes is what a server of a read-only directory could do to it, or could not do.
+func changes(t *testing.T, dir string) string {
+	t.Helper()
+	s, guest, err := Start([]string{"/proc/self/exe", changing, dir}, dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest.Close()
+	<-s.Done()
+	return s.Failure()
+}
+
 func TestServer(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {
@@ -48,7 +124,7 @@ func TestServer(t *testing.T) {
 		{"a socket", "test -S /proc/self/fd/3", "", false},
 		{"files", "test $(ulimit -Sn) = $(ulimit -Hn)", "", false},
 		{"to write", "touch new", "", false},
-		{"not to write", "touch other 2>/dev/null || exit 5", "virtiofsd: exit status 5", true},
+		{"not to write", "touch other 2>&- || exit 5", "virtiofsd: exit status 5", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := serve(t, dir, c.readOnly, c.script); got != c.want {
@@ -56,7 +132,20 @@ func TestServer(t *testing.T) {
 			}
 		})
 	}
-	if got, _ := filepath.Glob(dir + "/*"); len(got) != 1 || filepath.Base(got[0]) != "new" {
+	before, err := os.Stat(dir + "/new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir+"/new", dir+"/old"); err != nil {
+		t.Fatal(err)
+	}
+	if got := changes(t, dir); got != "" {
+		t.Error(got)
+	}
+	if after, err := os.Stat(dir + "/old"); err != nil || after.ModTime() != before.ModTime() || after.Size() != 0 {
+		t.Errorf("%+v has become %+v, %v", before, after, err)
+	}
+	if got, _ := filepath.Glob(dir + "/*"); len(got) != 1 || filepath.Base(got[0]) != "old" {
 		t.Errorf("the directory has %q", got)
 	}
 }
@@ -97,11 +186,14 @@ func TestOrdinaryUser(t *testing.T) {
 	if got := serve(t, dir, false, script); got != "" {
 		t.Error(got)
 	}
-	if got := serve(t, dir, true, "touch other 2>/dev/null || exit 5"); got != "virtiofsd: exit status 5" {
-		t.Errorf("read-only: %q", got)
-	}
 	fi, err := os.Stat(dir + "/new")
 	if err != nil || int(fi.Sys().(*syscall.Stat_t).Uid) != os.Getuid() {
 		t.Errorf("%v, %v", fi, err)
+	}
+	if err := os.Rename(dir+"/new", dir+"/old"); err != nil {
+		t.Fatal(err)
+	}
+	if got := changes(t, dir); got != "" {
+		t.Error(got)
 	}
 }
