@@ -136,6 +136,7 @@ let
 in
 {
   inherit
+    mirrors
     pins
     go
     modules

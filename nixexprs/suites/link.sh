@@ -1,10 +1,10 @@
-# suites/link.sh: test programs, each linked twice from the same objects: for ring 0 and for ring 3.
+# suites/link.sh: test programs, each linked from the same objects for ring 0 and for ring 3.
 # env  suites    stages that made objects and cases       loader, runner   their sources
 #      glibc     our libc, whose system calls are calls   objects          the linux-objects stage: the addresses of its entries
-#      calls     gate or bypass
+#      calls     gate or bypass                           rings     0, 3 or both
 # out  loader    the application of the image
 #      ring0     programs, and the runner, with our libc; ring3  with the tree's own
-#      cases     of all suites, those that have both programs
+#      cases     of all suites, those that have a program for each of the rings
 #      unbuilt   tests that could not be compiled or linked, one a line
 #      link.log  what the linker says of those
 # why  in ring 3 nothing is ours but the objects, so what differs between the two is due to the kernel, the libc or the ring
@@ -33,18 +33,19 @@ start0 = $(start "$glibc/lib")
 end0 = $(end "$glibc/lib") gates.ld
 start3 = $(start "$lib")
 end3 = $(end "$lib")
-all: $out/ring0/runner $out/ring3/runner
+all: $(for ring in $rings; do printf '%s ' "$out/ring$ring/runner"; done)
 $out/ring0/runner: ; @mkdir -p \$(@D) && \$(start0) -o \$@ runner.o \$(end0)
 $out/ring3/runner: ; @mkdir -p \$(@D) && \$(start3) -o \$@ runner.o \$(end3)
 END
 mkdir -p "$out"
 for suite in $suites; do
-    awk -v out="$out" -v objects="$suite/objects" '
-        function rule(ring) {
-            target = out "/ring" ring "/" name
-            print "all: " target "\n" target ": ; @mkdir -p $(@D) && $(start" ring ") -o $@" parts " $(end" ring ")"
+    awk -v out="$out" -v objects="$suite/objects" -v rings="$rings" '
+        function rule(r) {
+            target = out "/ring" r "/" name
+            print "all: " target "\n" target ": ; @mkdir -p $(@D) && $(start" r ") -o $@" parts " $(end" r ")"
         }
-        function finish() { if (name != "") { rule(0); rule(3) } parts = "" }
+        function finish() { if (name != "") for (i = 1; i <= n; i++) rule(ring[i]); parts = "" }
+        BEGIN { n = split(rings, ring, " ") }
         $1 == "case" { finish(); name = $2 }
         $1 == "object" { parts = parts " " objects "/" $2 }
         $1 == "library" { parts = parts " -l" $2 }
@@ -53,11 +54,14 @@ for suite in $suites; do
     cat "$suite/unbuilt" >>unbuilt
 done
 make -k -j"$NIX_BUILD_CORES" -f rules >link.log 2>&1 || true
-[ -f "$out/ring0/runner" ] && [ -f "$out/ring3/runner" ]
+
+# linked NAME: it is there for each ring.
+linked() { for ring in $rings; do [ -f "$out/ring$ring/$1" ] || return 1; done; }
+linked runner
 
 # shellcheck disable=SC2086 # words
 sed -n 's/^case //p' $(printf '%s/cases ' $suites) | while read -r name; do
-    [ -f "$out/ring0/$name" ] && [ -f "$out/ring3/$name" ] || printf '%s\n' "$name"
+    linked "$name" || printf '%s\n' "$name"
 done >>unbuilt
 sort -u -o "$out/unbuilt" unbuilt
 # shellcheck disable=SC2086 # words

@@ -3,6 +3,7 @@ package suites
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,17 +26,24 @@ import (
 
 var (
 	whole  = flag.Bool("whole", false, "run all cases, not the subset (an hour, and half of one to build them)")
-	update = flag.Bool("update", false, "with -whole: record what became of them in docs/suites.tsv; and write docs/suites.md of that")
+	update = flag.Bool("update", false, "with -whole: record in docs what became of them; and write docs/suites.md of that")
 	modes  = flag.String("modes", strings.Join(Modes(), ","), "where to run them: process, gate, bypass")
 	only   = flag.String("only", "", "of these, run the cases whose name matches this regular expression, and show their output")
 )
 
 const (
-	bootEnv   = "UKL_TEST_BOOT" // off: no boots, as in cmd/ukl
-	tableFile = "../../../docs/suites.tsv"
-	pageFile  = "../../../docs/suites.md"
-	end       = "<!-- end -->\n"
+	bootEnv    = "UKL_TEST_BOOT" // off: no boots, as in cmd/ukl
+	tableFile  = "../../../docs/suites.tsv"
+	posixTable = "../../../docs/posix.tsv"
+	pageFile   = "../../../docs/suites.md"
+	end        = "<!-- end -->\n"
 )
+
+// tables are the files that the page has a summary of, and how each counts its cases.
+var tables = []struct {
+	file  string
+	group func(string) string
+}{{tableFile, Directory}, {shellTable, Directory}, {posixTable, Area}}
 
 // witness is a case that passes in ring 3 and cannot in ring 0, where ports are open to all.
 const witness = "linux/x86/ioperm"
@@ -43,32 +51,59 @@ const witness = "linux/x86/ioperm"
 // Limits are generous: machines are emulated, and loaded.
 const (
 	perCase  = 240 * time.Second
-	silent   = perCase + 90*time.Second // of the runner; then the machine is dead
-	together = 6                        // cases at once; many only wait
+	silent   = 90 * time.Second // of the runner, after the last case should have ended; then the machine is dead
+	together = 6                // cases at once; many only wait
 )
+
+// posixSource is the Open POSIX Test Suite as Debian has it. The Linux Test Project, which Debian has not, has a copy.
+var posixSource = &pins.Archive{
+	URL:    "pool/main/p/posixtestsuite/posixtestsuite_1.5.2.orig.tar.gz",
+	SHA256: "15a2185672127cba851d35ec9d538ff6148defdbb75f99c7e9c50aeba0f94757",
+}
 
 // leave are tests of glibc's math that are not built: aliases of the same functions by other types' names, and vector
 // and macro variants by the hundred, in which no kernel takes part.
 const leave = `.*(float(32|64|128)|vlen|tgmath3).*`
 
-// TestSuites runs cases in each mode and compares.
+// TestSuites runs cases of glibc and of the kernel.
 func TestSuites(t *testing.T) {
+	linked{table: tableFile, subset: "subset.txt", whole: "whole.txt", limit: perCase}.test(t)
+}
+
+// TestPosix runs cases of the Open POSIX Test Suite. Its own script gives each two minutes.
+func TestPosix(t *testing.T) {
+	linked{table: posixTable, subset: "posix-subset.txt", whole: "posix.txt", limit: 2 * time.Minute}.test(t)
+}
+
+// linked are cases whose programs nixexprs/suites links for each mode.
+type linked struct {
+	table         string        // the file that says what became of them
+	subset, whole string        // files that name them
+	limit         time.Duration // that each has
+}
+
+// test runs the cases in each mode and compares.
+func (s linked) test(t *testing.T) {
 	if os.Getenv(bootEnv) == "off" {
 		t.Skipf("%s=off", bootEnv)
 	}
-	table := readTable(t, tableFile)
-	if name := regexp.MustCompile(*only); *only != "" && !table.has(name) && readTable(t, shellTable).has(name) {
-		t.Skipf("-only %s: no case of %s", *only, tableFile)
+	table := readTable(t, s.table)
+	chosen := regexp.MustCompile(*only)
+	if *only != "" && !table.has(chosen) {
+		for _, other := range tables {
+			if readTable(t, other.file).has(chosen) {
+				t.Skipf("-only %s: no case of %s", *only, s.table)
+			}
+		}
 	}
-	list := "subset.txt"
+	list := s.subset
 	if *whole {
-		list = "whole.txt"
+		list = s.whole
 	} else if *update {
 		t.Fatal("-update needs -whole")
 	}
 	wanted := lines(t, list)
-	m := &machines{t: t, ukl: command(t)}
-	chosen := regexp.MustCompile(*only)
+	m := &machines{ukl: command(t), limit: s.limit}
 	results := map[string]map[string]Result{}
 	var mu sync.Mutex
 	t.Run("modes", func(t *testing.T) {
@@ -140,7 +175,7 @@ func TestSuites(t *testing.T) {
 		}
 	}
 	if *update {
-		record(t, tableFile, table, results)
+		record(t, s.table, table, results)
 	}
 }
 
@@ -205,15 +240,15 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(page)
-	for _, file := range []string{tableFile, shellTable} {
+	for _, table := range tables {
 		begin := fmt.Sprintf("<!-- made of %s by go test ./internal/kernel/suites -run TestPage -update -->\n",
-			filepath.Base(file))
+			filepath.Base(table.file))
 		head, rest, ok := strings.Cut(want, begin)
 		_, tail, ok2 := strings.Cut(rest, end)
 		if !ok || !ok2 {
 			t.Fatalf("%s: no place for the summary between %s and %s", pageFile, begin, end)
 		}
-		want = head + begin + readTable(t, file).Summary() + end + tail
+		want = head + begin + readTable(t, table.file).Summary(table.group) + end + tail
 	}
 	if *update {
 		if err := atomicfile.File(pageFile, []byte(want), 0o644); err != nil {
@@ -263,7 +298,8 @@ func build(t *testing.T, mode string, cases []string) built {
 	}
 	buildsMu.Lock()
 	defer buildsMu.Unlock()
-	if b, ok := builds[calls]; ok {
+	key := calls + "\n" + strings.Join(cases, "\n")
+	if b, ok := builds[key]; ok {
 		return b
 	}
 	n, err := nix.Find()
@@ -278,6 +314,10 @@ func build(t *testing.T, mode string, cases []string) built {
 	if err != nil {
 		t.Fatal(err)
 	}
+	archive, err := json.Marshal(map[string]string{"url": posixSource.URL, "sha256": posixSource.SHA256})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx := context.Background()
 	roots := t.TempDir()
 	realise := func(attr string) string {
@@ -285,7 +325,7 @@ func build(t *testing.T, mode string, cases []string) built {
 			Expr: expr, Attr: attr,
 			Args: map[string]string{
 				"cases": strings.Join(cases, "\n"), "leave": leave,
-				"calls": calls,
+				"calls": calls, "archive": string(archive),
 			}, Root: filepath.Join(roots, attr),
 		}
 		drv, err := n.Instantiate(ctx, r)
@@ -296,7 +336,7 @@ func build(t *testing.T, mode string, cases []string) built {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := pins.Fetch(ctx, n, lock.InPlan(plan),
+		if err := pins.Fetch(ctx, n, slices.Concat(lock.InPlan(plan), (&pins.Own{Archive: posixSource}).InPlan(plan)),
 			pins.Options{Seeds: os.Getenv("UKL_SEEDS"), Mirror: os.Getenv("UKL_MIRROR")}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +350,7 @@ func build(t *testing.T, mode string, cases []string) built {
 		return nix.Physical(path)
 	}
 	b := built{realise("programs"), realise("source"), realise("tools")}
-	builds[calls] = b
+	builds[key] = b
 	return b
 }
 
@@ -331,8 +371,8 @@ func (b built) cases(t *testing.T) []string {
 
 // machines runs cases in guests.
 type machines struct {
-	t   *testing.T
-	ukl string
+	ukl   string
+	limit time.Duration // of a case
 }
 
 // all runs cases, in another machine if one dies. What died beside others is run once more by itself: who is to blame
@@ -378,7 +418,7 @@ func (m *machines) one(t *testing.T, mode string, b built, names []string, toget
 	args = slices.Concat(args, []string{
 		"--volume", b.programs + ":/suite:ro", "--volume", dir + ":/list:ro",
 		"--volume", b.source + ":/build/src:ro", "--volume", b.tools + ":/tree:ro", app, "--",
-	}, ring, []string{"/suite", "/list/list", fmt.Sprint(together), fmt.Sprint(int(perCase.Seconds()))})
+	}, ring, []string{"/suite", "/list/list", fmt.Sprint(together), fmt.Sprint(int(m.limit.Seconds()))})
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -386,10 +426,11 @@ func (m *machines) one(t *testing.T, mode string, b built, names []string, toget
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
 	var stdout, stderr bytes.Buffer
-	quiet := time.AfterFunc(silent, stop)
+	patience := m.limit + silent
+	quiet := time.AfterFunc(patience, stop)
 	ended := 0
 	cmd.Stdout = writer(func(p []byte) (int, error) {
-		quiet.Reset(silent)
+		quiet.Reset(patience)
 		before, mark := ended/100, []byte("\nend ")
 		from := max(0, stdout.Len()-len(mark)+1) // a mark may come in two parts
 		stdout.Write(p)
@@ -407,7 +448,7 @@ func (m *machines) one(t *testing.T, mode string, b built, names []string, toget
 	}
 	reason := fmt.Sprintf("%v\n%s", err, &stderr)
 	if ctx.Err() != nil {
-		reason = fmt.Sprintf("it said nothing for %s\n%s", silent, &stderr)
+		reason = fmt.Sprintf("it said nothing for %s\n%s", patience, &stderr)
 	}
 	return l, reason
 }

@@ -91,9 +91,9 @@ func TestCompare(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	s := read(t, table).Summary()
+	s := read(t, table).Summary(Directory)
 	for _, want := range []string{
-		"| a | 4 | 3 | 1 | 1 |", "| a/known | pass | signal-11 | - | GS is the kernel's |",
+		"| a | 4 | 3 | 1 | 1 of 1 |", "| a/known | pass | signal-11 | - | GS is the kernel's |",
 		"| a/open | pass | exit-3 | - | **not explained** |",
 	} {
 		if !strings.Contains(s, want+"\n") {
@@ -107,8 +107,32 @@ func TestSummary(t *testing.T) {
 
 // A table without differences says so, and one whose programs have no bypass has no column for it.
 func TestSummaryOfEqualModes(t *testing.T) {
-	s := read(t, header+"\na/b/c\tpass\tpass\t-\t\n").Summary()
+	s := read(t, header+"\na/b/c\tpass\tpass\t-\t\n").Summary(Directory)
 	if !strings.Contains(s, "No case differs.") || strings.Contains(s, "bypass") || strings.Contains(s, "why") {
 		t.Error(s)
+	}
+}
+
+func TestArea(t *testing.T) {
+	for name, want := range map[string]string{
+		"posix/lio_listio/1-1":                 "posix: asynchronous I/O",
+		"posix/munlockall/5-1":                 "posix: memory",
+		"posix/munmap/1-1":                     "posix: memory",
+		"posix/mq_timedsend/1-1":               "posix: message queues",
+		"posix/sem_timedwait/1-1":              "posix: semaphores",
+		"posix/pthread_kill/1-1":               "posix: signals",
+		"posix/pthread_attr_setschedpolicy/1":  "posix: scheduling",
+		"posix/pthread_mutex_timedlock/1-1":    "posix: threads",
+		"posix/clock_settime/speculative/4-3":  "posix: timers and clocks",
+		"posix/fork/1-1":                       "posix: processes and files",
+		"posix/pthread_cond_timedwait/4-1":     "posix: threads",
+		"posix/sigtimedwait/1-1":               "posix: signals",
+		"posix/sched_rr_get_interval/1-1":      "posix: scheduling",
+		"posix/strftime/1-1":                   "posix: timers and clocks",
+		"posix/timer_getoverrun/speculative/1": "posix: timers and clocks",
+	} {
+		if got := Area(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
 	}
 }
