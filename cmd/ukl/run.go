@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
@@ -512,7 +513,12 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 	for i, v := range all {
 		fi, err := os.Stat(v.Host)
 		switch {
-		case err != nil || fi.IsDir():
+		case err != nil:
+			err = fmt.Errorf("volume %s: %w", v, err)
+		case fi.IsDir():
+			if err = unix.Access(v.Host, unix.R_OK|unix.X_OK); err != nil {
+				err = fmt.Errorf("volume %s: you may not read %s: %w", v, v.Host, err)
+			}
 		case !fi.Mode().IsRegular():
 			err = fmt.Errorf("volume %s: %s is neither a directory nor a file", v, v.Host)
 		case v.NineP:

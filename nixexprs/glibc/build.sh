@@ -16,11 +16,13 @@ src=/build/src obj=/build/obj
 mkdir -p "$src" "$obj"
 [ -e "$src/configure" ] || mount --bind "$source" "$src" 2>/dev/null || cp -R "$source/." "$src/"
 
-# No programs, only libraries; rebuilding configure or the message catalogues is out of the question. Debian's locales
-# are not below its libdir.
+# No programs, only libraries; rebuilding configure or the message catalogues is out of the question. The directories
+# are Debian's: of locales, and of the libc that iconv's modules need.
 cat >"$obj/configparms" <<-'EOF'
 	build-programs = no
 	complocaledir = /usr/lib/locale
+	slibdir = /lib/x86_64-linux-gnu
+	rtlddir = /lib64
 	AUTOCONF = false
 	MSGFMT = :
 EOF

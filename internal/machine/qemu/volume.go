@@ -27,11 +27,15 @@ const MaxVolumes = 6
 // ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw and 9p. It does not look whether HOST is there.
 func ParseVolume(s string) (Volume, error) {
 	bad := func(why string) (Volume, error) {
-		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:OPTIONS], of which there are ro and 9p", s, why)
+		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:OPTIONS]; options are ro, rw and 9p, with commas between", s, why)
 	}
 	v := Volume{}
 	rest := s
-	if colon := strings.LastIndexByte(s, ':'); colon >= 0 && v.options(s[colon+1:]) {
+	if colon := strings.LastIndexByte(s, ':'); colon >= 0 && !strings.Contains(s[colon:], "/") &&
+		strings.Contains(s[:colon], ":/") {
+		if !v.options(s[colon+1:]) {
+			return bad(fmt.Sprintf("unknown options %q", s[colon+1:]))
+		}
 		rest = s[:colon]
 	}
 	at := strings.LastIndex(rest, ":/")
@@ -41,11 +45,16 @@ func ParseVolume(s string) (Volume, error) {
 	case at == 0:
 		return bad("the host's directory or disk image is missing")
 	case strings.ContainsAny(rest, "\n\x00"):
-		return bad("a line break")
+		return bad("a path has a line break or a zero byte")
 	}
 	v.Host, v.Guest = rest[:at], path.Clean(rest[at+1:])
 	if v.Guest == Root || strings.HasPrefix(v.Guest, Root+"/") {
 		return bad(Root + " is reserved for a volume at /")
+	}
+	for _, own := range []string{"/app", "/dev", "/proc", "/sys"} {
+		if v.Guest == own || own != "/dev" && strings.HasPrefix(v.Guest, own+"/") {
+			return bad(own + " is the guest's own")
+		}
 	}
 	return v, nil
 }
@@ -78,8 +87,8 @@ func (v Volume) String() string {
 	if v.NineP {
 		options = append(options, "9p")
 	}
-	if at := strings.LastIndexByte(v.Guest, ':'); options == nil && at >= 0 && new(Volume).options(v.Guest[at+1:]) {
-		options = []string{"rw"} // else the end of the path would be taken for an option
+	if options == nil && strings.Contains(path.Base(v.Guest), ":") {
+		options = []string{"rw"} // else the end of the path would be taken for options
 	}
 	s := v.Host + ":" + v.Guest
 	if options != nil {

@@ -21,14 +21,18 @@ func TestParseVolume(t *testing.T) {
 		"/srv:/d:9p":      {Host: "/srv", Guest: "/d", NineP: true},
 		"/srv:/d:ro,9p":   {Host: "/srv", Guest: "/d", ReadOnly: true, NineP: true},
 		"/srv:/d:9p,rw":   {Host: "/srv", Guest: "/d", NineP: true},
-		"/srv:/d:ro,no":   {Host: "/srv", Guest: "/d:ro,no"},
+		"/srv:/d:e/":      {Host: "/srv", Guest: "/d:e"},
+		"/srv:/dev/shm/x": {Host: "/srv", Guest: "/dev/shm/x"},
 		"/srv:/d:ro:rw":   {Host: "/srv", Guest: "/d:ro"},
 	} {
 		if got, err := ParseVolume(s); got != want || err != nil {
 			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "/srv", "/srv:data", ":/data", "/srv:/a\nb", "/srv:/.root", "/srv:/.root/x"} {
+	for _, s := range []string{
+		"", "/srv", "/srv:data", ":/data", "/srv:/a\nb", "/srv:/.root", "/srv:/.root/x",
+		"/srv:/d:ro,no", "/srv:/d:9P", "/srv:/d:", "/srv:/d:ro,", "/srv:/app", "/srv:/dev", "/srv:/proc/self", "/srv:/sys",
+	} {
 		if got, err := ParseVolume(s); err == nil {
 			t.Errorf("ParseVolume(%q) = %+v", s, got)
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -76,7 +77,8 @@ func Command(self, socket string, argv []string, dir string, readOnly bool) []st
 	return append([]string{self, Listening, socket, dir, access(readOnly)}, argv...)
 }
 
-// Listen does what Command asks for, with the arguments behind Listening.
+// Listen does what Command asks for, with the arguments behind Listening. What the server says is in a file beside the
+// socket, SOCKET.log: it complains of each guest's end.
 func Listen(args []string) error {
 	if len(args) < 4 {
 		return fmt.Errorf("%s is what ukl run --dry-run prints", Listening)
@@ -93,8 +95,13 @@ func Listen(args []string) error {
 		return err
 	}
 	defer listener.Close()
+	said, err := os.Create(args[0] + ".log")
+	if err != nil {
+		return err
+	}
+	defer said.Close()
 	cmd := child(args[3:], listener, args[1], args[2] == access(true))
-	cmd.Stderr = os.Stderr
+	cmd.Stdout, cmd.Stderr = said, said
 	return refused(cmd.Start())
 }
 
@@ -210,7 +217,11 @@ func Child(args []string) error {
 	if len(args) < 3 {
 		return fmt.Errorf("%s is started by ukl itself", Inside)
 	}
-	dir, argv := args[0], append(args[2:], options(args[0])...)
+	dir, err := filepath.EvalSymlinks(args[0]) // virtiofsd does not serve where a link leads
+	if err != nil {
+		return err
+	}
+	argv := append(args[2:], options(dir)...)
 	if err := raiseFiles(); err != nil {
 		return fmt.Errorf("%s: number of open files: %w", dir, err)
 	}

@@ -53,17 +53,35 @@ func short(s string) bool {
 	return noMemory(s) && (strings.Contains(s, "ring0: cannot ") || strings.Contains(s, "Starting init: "))
 }
 
+// unplugged is what a line says of a machine that its application has ended by reboot(), in kernel/reboot.c; "" if it
+// says nothing of that. A machine without ACPI does not switch itself off.
+func unplugged(s string) string {
+	for said, did := range map[string]string{
+		"Restarting system": "restarted", "System halted": "halted", "Power down": "ended",
+	} {
+		if text := untimed(s); strings.HasPrefix(text, "reboot: "+said) {
+			return "the application " + did + " it by reboot()"
+		}
+	}
+	return ""
+}
+
+// untimed is a line without its time stamp.
+func untimed(s string) string {
+	if strings.HasPrefix(s, "[") {
+		if _, rest, ok := strings.Cut(s, "] "); ok {
+			return rest
+		}
+	}
+	return s
+}
+
 // causes are beginnings of lines.
 func causes() []string { return []string{"BUG: ", "kernel BUG at ", "PANIC: ", "watchdog: BUG: "} }
 
 // cause is a line's own words, without the time stamp, if they explain a death.
 func cause(s string) string {
-	text := s
-	if strings.HasPrefix(s, "[") {
-		if _, rest, ok := strings.Cut(s, "] "); ok {
-			text = rest
-		}
-	}
+	text := untimed(s)
 	for _, c := range causes() {
 		if strings.HasPrefix(text, c) {
 			return strings.TrimSpace(text)
@@ -191,6 +209,10 @@ func (j *Journal) line(s string) {
 		// The kernel goes on, and would start the application without some of its files and without its arguments.
 		v.Panic, v.Runs = s[at:], true
 		v.Memory = v.Memory || strings.HasSuffix(v.Panic, "write error")
+		close(j.dying)
+	}
+	if did := unplugged(s); did != "" && v.Panic == "" && !v.Known { // the kernel's own restart is after the status
+		v.Panic, v.Runs = did, true
 		close(j.dying)
 	}
 	if at := strings.Index(s, panicky); at >= 0 && j.verdict.Panic == "" {

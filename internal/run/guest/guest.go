@@ -193,11 +193,14 @@ func (e *Unserved) Error() string { return fmt.Sprintf("volume %s: %v", e.Volume
 
 func (e *Unserved) Unwrap() error { return e.Err }
 
-// Hint is the line that helps.
+// Hint is the line that helps where no server can be.
 func (e *Unserved) Hint() string {
+	if !errors.Is(e.Err, virtiofs.ErrNamespaces) && !errors.Is(e.Err, errNoServer) {
+		return ""
+	}
 	v := e.Volume
 	v.NineP = true
-	return fmt.Sprintf("9P needs none, but locks over 9P hold in the guest only: --volume %s", v)
+	return fmt.Sprintf("9P works without a server, but its locks hold in the guest only: --volume %s", v)
 }
 
 var errNoServer = errors.New("this QEMU comes without a virtiofsd")
