@@ -1,8 +1,8 @@
 # suites/default.nix: the test programs of glibc, of the kernel and of the Open POSIX Test Suite, for both rings.
 # internal/kernel/suites runs them.
 #
-# in   cases     glibc/DIRECTORY/TEST, glibc/DIRECTORY, linux/DIRECTORY/NAME, linux, posix/INTERFACE/TEST or posix, one a
-#                line: what is built
+# in   cases     what is built: glibc/DIRECTORY/TEST, glibc/DIRECTORY, linux/DIRECTORY/NAME, linux, posix/INTERFACE/TEST
+#                or posix, one a line
 #      leave     regular expression of the tests that a glibc/DIRECTORY does not stand for
 #      calls     gate or bypass
 #      archive   the source of the Open POSIX Test Suite, as JSON: url, sha256; its cases need it
