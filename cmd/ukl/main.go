@@ -73,18 +73,14 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 
 // lend does what ukl asks of itself for volumes: it becomes the server of one, or starts one for a shell.
 func lend(args []string, stderr io.Writer) (code exit.Code, done bool) {
-	var err error
-	switch {
-	case len(args) < 2:
-		return exit.OK, false
-	case args[1] == virtiofs.Inside:
-		err = virtiofs.Child(args[2:])
-	case args[1] == virtiofs.Listening:
-		err = virtiofs.Listen(args[2:])
-	default:
+	if len(args) < 2 {
 		return exit.OK, false
 	}
-	if err != nil {
+	do := map[string]func([]string) error{virtiofs.Inside: virtiofs.Child, virtiofs.Listening: virtiofs.Listen}[args[1]]
+	if do == nil {
+		return exit.OK, false
+	}
+	if err := do(args[2:]); err != nil {
 		fmt.Fprintln(stderr, "ukl: error:", err)
 		return exit.Unavailable, true
 	}

@@ -15,12 +15,18 @@ import (
 // Try runs a program in a user, a mount and a PID namespace. program must end by itself, soon and well.
 func Try(ctx context.Context, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
+	cmd.SysProcAttr = Root(syscall.CLONE_NEWNS | syscall.CLONE_NEWPID)
 	return cmd.Run()
+}
+
+// Root makes a child root of a user namespace in which there is no other user than this one, and gives it further
+// namespaces (CLONE_NEW…).
+func Root(namespaces uintptr) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | namespaces,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
 }
 
 // Remedy is the command that lifts what forbids user namespaces here; where no setting does, it is what a container

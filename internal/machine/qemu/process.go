@@ -16,7 +16,7 @@ import (
 // patience is how long QEMU may take to end when told to.
 const patience = 2 * time.Second
 
-// Process is a running QEMU.
+// Process is a running QEMU, or what serves one of its devices.
 type Process struct {
 	done   chan struct{}
 	stuck  chan struct{}
@@ -32,12 +32,17 @@ func (p Program) Start(args []string, files []*os.File) (*Process, error) {
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return StartProcess(cmd)
+}
+
+// StartProcess runs a command whose attributes have a death signal, and reads its stderr.
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
 	proc := &Process{done: make(chan struct{}), stuck: make(chan struct{}), cmd: cmd}
 	proc.stderr.alarm = func() { close(proc.stuck) }
 	cmd.Stderr = &proc.stderr
 	started := make(chan error)
 	go func() {
-		// The death signal comes when the THREAD that forked ends, so that thread must live as long as QEMU.
+		// The death signal comes when the THREAD that forked ends, so that thread must live as long as the process.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err

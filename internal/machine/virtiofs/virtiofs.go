@@ -3,7 +3,6 @@
 package virtiofs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ukl/internal/host/userns"
+	"ukl/internal/machine/qemu"
 )
 
 // First arguments by which the program that calls Start or Command must know what it is asked for.
@@ -28,39 +30,24 @@ const (
 var ErrNamespaces = errors.New("no user namespaces here")
 
 // Server is a running virtiofsd.
-type Server struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	said bytes.Buffer // what it printed; valid once done is closed
-}
+type Server struct{ process *qemu.Process }
 
 // Start serves a directory by a virtiofsd, which argv runs. guest is the other end, for QEMU to inherit; the caller
 // closes it. A server ends when QEMU closes that end, or when ukl ends.
-func Start(argv []string, dir string, readOnly bool) (s *Server, guest *os.File, err error) {
+func Start(argv []string, dir string, readOnly bool) (s Server, guest *os.File, err error) {
 	listener, guest, err := pair()
 	if err != nil {
-		return nil, nil, err
+		return Server{}, nil, err
 	}
 	defer listener.Close()
 	cmd := child(argv, listener, dir, readOnly)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	s = &Server{cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &s.said, &s.said
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the death signal comes when the thread ends that forked
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			close(s.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	p, err := qemu.StartProcess(cmd)
+	if err != nil {
 		guest.Close()
-		return nil, nil, refused(err)
+		return Server{}, nil, refused(err)
 	}
-	return s, guest, nil
+	return Server{p}, guest, nil
 }
 
 // refused is the error of a child that did not start.
@@ -90,7 +77,7 @@ func Listen(args []string) error {
 	}
 	l.SetUnlinkOnClose(false)
 	defer l.Close()
-	listener, err := blocking(l.File())
+	listener, err := l.File()
 	if err != nil {
 		return err
 	}
@@ -110,7 +97,7 @@ func child(argv []string, listener *os.File, dir string, readOnly bool) *exec.Cm
 	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, access(readOnly)}, argv...)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.ExtraFiles = []*os.File{listener}
-	cmd.SysProcAttr = isolation(os.Geteuid())
+	cmd.SysProcAttr = isolation()
 	return cmd
 }
 
@@ -124,13 +111,12 @@ func access(readOnly bool) string {
 
 // isolation is how the child starts. An ordinary user needs to be root of a namespace, where virtiofsd may change its
 // root directory.
-func isolation(user int) *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Setpgid: true}
-	if user != 0 {
-		a.Cloneflags = syscall.CLONE_NEWUSER
-		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: user, Size: 1}}
-		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+func isolation() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{}
+	if os.Geteuid() != 0 {
+		a = userns.Root(0)
 	}
+	a.Setpgid = true
 	return a
 }
 
@@ -159,7 +145,7 @@ func pair() (listener, guest *os.File, err error) {
 		return nil, nil, err
 	}
 	defer c.Close()
-	if listener, err = blocking(l.File()); err != nil {
+	if listener, err = l.File(); err != nil {
 		return nil, nil, err
 	}
 	if guest, err = c.File(); err != nil {
@@ -168,44 +154,31 @@ func pair() (listener, guest *os.File, err error) {
 	return listener, guest, err
 }
 
-// blocking makes a descriptor one that virtiofsd can wait for.
-func blocking(f *os.File, err error) (*os.File, error) {
-	if err == nil {
-		f.Fd() // has this effect
-	}
-	return f, err
-}
-
 // Done is closed when the server has ended.
-func (s *Server) Done() <-chan struct{} { return s.done }
+func (s Server) Done() <-chan struct{} { return s.process.Done() }
 
 // Failure is why the server ended, if it ended badly; "" if it is still there, or ended when its guest did.
-func (s *Server) Failure() string {
+func (s Server) Failure() string {
 	select {
-	case <-s.done:
+	case <-s.Done():
 	default:
 		return ""
 	}
-	if s.cmd.ProcessState.Success() {
-		return ""
+	if why := s.process.Failure(); why != "" {
+		return "virtiofsd: " + why
 	}
-	said := strings.TrimSpace(s.said.String())
-	if said == "" {
-		said = s.cmd.ProcessState.String()
-	}
-	return "virtiofsd: " + said
+	return ""
 }
 
 // patience is how long a server may take to end when its guest has.
 const patience = time.Second
 
 // Close waits for the server's end, and makes one if need be. The guest must have ended.
-func (s *Server) Close() {
+func (s Server) Close() {
 	select {
-	case <-s.done:
+	case <-s.Done():
 	case <-time.After(patience):
-		_ = s.cmd.Process.Kill()
-		<-s.done
+		s.process.Kill()
 	}
 }
 

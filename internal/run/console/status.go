@@ -56,10 +56,11 @@ func short(s string) bool {
 // unplugged is what a line says of a machine that its application has ended by reboot(), in kernel/reboot.c; "" if it
 // says nothing of that. A machine without ACPI does not switch itself off.
 func unplugged(s string) string {
+	text := untimed(s)
 	for said, did := range map[string]string{
 		"Restarting system": "restarted", "System halted": "halted", "Power down": "ended",
 	} {
-		if text := untimed(s); strings.HasPrefix(text, "reboot: "+said) {
+		if strings.HasPrefix(text, "reboot: "+said) {
 			return "the application " + did + " it by reboot()"
 		}
 	}
@@ -205,18 +206,19 @@ func (j *Journal) line(s string) {
 		v.Where = place(s)
 	}
 	v.Memory = v.Memory || strings.Contains(s, starved) || short(s)
-	if at := strings.Index(s, unpacked); at >= 0 && v.Panic == "" {
+	if v.Panic != "" {
+		return
+	}
+	if at := strings.Index(s, unpacked); at >= 0 {
 		// The kernel goes on, and would start the application without some of its files and without its arguments.
 		v.Panic, v.Runs = s[at:], true
 		v.Memory = v.Memory || strings.HasSuffix(v.Panic, "write error")
-		close(j.dying)
-	}
-	if did := unplugged(s); did != "" && v.Panic == "" && !v.Known { // the kernel's own restart is after the status
+	} else if did := unplugged(s); did != "" && !v.Known { // the kernel's own restart is after the status
 		v.Panic, v.Runs = did, true
-		close(j.dying)
+	} else if at := strings.Index(s, panicky); at >= 0 {
+		v.Panic = s[at:]
 	}
-	if at := strings.Index(s, panicky); at >= 0 && j.verdict.Panic == "" {
-		j.verdict.Panic = s[at:]
+	if v.Panic != "" {
 		close(j.dying)
 	}
 }

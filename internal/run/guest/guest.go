@@ -299,21 +299,35 @@ func Shell(o Options) (string, error) {
 	return servers + o.Program.Command(m.Args()), err
 }
 
+// served are the numbers of the volumes that need a server.
+func (o *Options) served() ([]int, error) {
+	var list []int
+	for n, v := range o.Machine.Volumes {
+		if !v.VirtioFS() {
+			continue
+		}
+		if o.Program.VirtioFS == nil {
+			return nil, &Unserved{v, errNoServer}
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
 // servers are the commands that serve the volumes, each a line; the machine's volumes are told where.
 func (o *Options) servers(m *qemu.Machine) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
+	served, err := o.served()
+	if err != nil {
+		return "", err
+	}
 	var lines strings.Builder
 	m.Volumes = slices.Clone(m.Volumes)
-	for n, v := range m.Volumes {
-		if !v.VirtioFS() {
-			continue
-		}
-		if o.Program.VirtioFS == nil {
-			return "", &Unserved{v, errNoServer}
-		}
+	for _, n := range served {
+		v := m.Volumes[n]
 		socket := filepath.Join(o.StateDir, fmt.Sprintf("volume%d.sock", n))
 		m.Volumes[n].Server = "socket,path=" + qemu.Value(socket)
 		command := qemu.Program{Argv: virtiofs.Command(self, socket, o.Program.VirtioFS, v.Host, v.ReadOnly)}
@@ -481,21 +495,20 @@ func (r *run) start() error {
 
 // server is that of a volume.
 type server struct {
-	*virtiofs.Server
+	virtiofs.Server
 	volume int      // its number
 	guest  *os.File // the end that QEMU gets
 }
 
 // serveVolumes starts the servers of the volumes that QEMU does not serve itself.
 func (r *run) serveVolumes() error {
+	served, err := r.served()
+	if err != nil {
+		return err
+	}
 	r.Machine.Volumes = slices.Clone(r.Machine.Volumes)
-	for n, v := range r.Machine.Volumes {
-		if !v.VirtioFS() {
-			continue
-		}
-		if r.Program.VirtioFS == nil {
-			return &Unserved{v, errNoServer}
-		}
+	for _, n := range served {
+		v := r.Machine.Volumes[n]
 		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, v.ReadOnly)
 		if err != nil {
 			return &Unserved{v, err}
