@@ -34,8 +34,12 @@ import (
 // MinVersion is the oldest Nix that the tests have run with.
 var MinVersion = [2]int{2, 8}
 
-// patience is how long an interrupted Nix may take to stop its builders before it is killed.
-const patience = 15 * time.Second
+// How long an interrupted Nix may take: to stop its builders, before they are killed; and to end then, before it is
+// killed itself.
+const (
+	obedience = 3 * time.Second
+	patience  = 15 * time.Second
+)
 
 // NotFound says that this machine has no Nix.
 type NotFound struct{}
@@ -362,9 +366,32 @@ func (c *Client) command(ctx context.Context, name string, args ...string) *exec
 	}
 	// A Ctrl-C on the terminal is for ukl, which interrupts Nix once. A killed Nix would orphan its builders.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error { return stop(cmd.Process) }
 	cmd.WaitDelay = patience
 	return cmd
+}
+
+// stop interrupts a Nix. Now and then one goes on nevertheless, to the end of all that it was asked to build (seen with
+// 2.8 on a loaded machine); so its builders are killed if it does not end, and it has failed then.
+func stop(nix *os.Process) error {
+	if err := nix.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	for end := time.Now().Add(obedience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if nix.Signal(syscall.Signal(0)) != nil {
+			return nil
+		}
+	}
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", nix.Pid))
+	for _, t := range threads {
+		children, _ := os.ReadFile(t)
+		for _, word := range strings.Fields(string(children)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				_ = syscall.Kill(-pid, syscall.SIGKILL) // Nix starts each in a process group of its own
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Client) run(ctx context.Context, name string, args ...string) ([]byte, error) {

@@ -332,6 +332,25 @@ while :; do sleep 0.05; done`)
 	}
 }
 
+// A Nix that goes on when it is interrupted loses its builders, and then has failed.
+func TestCancelKillsBuilders(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "mark")
+	c := fake(t, `trap : INT
+setsid sh -c 'trap "" INT; echo $$ >`+mark+`; while :; do sleep 0.05; done' &
+until [ -s `+mark+` ]; do sleep 0.05; done
+echo '@nix {"action":"start","id":1,"type":105,"fields":["/nix/store/00000000000000000000000000000000-slow.drv"]}' >&2
+while kill -0 $(cat `+mark+`); do sleep 0.05; done 2>/dev/null
+echo ended >>`+mark+`; exit 1`)
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := c.Realise(ctx, "/nix/store/x.drv", "", func(Event) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if b, _ := os.ReadFile(mark); !strings.HasSuffix(string(b), "\nended\n") {
+		t.Errorf("%q: the builder was not killed, or Nix was", b)
+	}
+}
+
 func TestLastError(t *testing.T) {
 	for text, want := range map[string]string{
 		"error: one\nerror: two\n": "two",
