@@ -2,13 +2,13 @@
 # in   deb (linux-source), linux/source.sh, linux/patches      out  the source tree
 # why  without the one that knows QEMU's emulation a kernel hangs in many a boot under TCG; without those of the
 #      console's driver, which lets fsync() wait for the host, the last output is lost; without the one of fuse no
-#      program can wait for a lock in a volume
+#      program can wait for a lock in a volume; without that of virtiofs, programs of a volume crash under TCG
 { run, script, deb }:
 let
   wanted =
-    name: builtins.match ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+|fuse-.+)\\.patch" name != null;
+    name: builtins.match ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+|fuse-.+|virtiofs-.+)\\.patch" name != null;
 in
-assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 7;
+assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 8;
 run {
   name = "process-source";
   script = script ./linux/source.sh;

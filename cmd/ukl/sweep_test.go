@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -22,106 +21,230 @@ import (
 // An unmapped hole between the kernel's direct map and its vmalloc area (Documentation/x86/x86_64/mm.rst).
 const hole = 0xffffc80000001000
 
-// sweep SYSTEM.MAP FUNCTION COUNT COMMAND... runs COMMAND, which must start a guest that waits for gdb at $GDB and
-// takes QMP at the socket $QMP. When the guest first comes to the kernel's FUNCTION, an NMI is injected there and at
-// each of the next COUNT instructions, so that no window between two of them is left out; and each of those NMIs takes
-// a page fault, as one whose handler touches what is absent. The application must end with code 0 and have seen as many
-// NMIs (`NMIs: N' on its stdout).
+// sweep KIND SYSTEM.MAP FUNCTION[-BYTES] COUNT COMMAND... runs COMMAND, which must start a guest that waits for gdb at $GDB and
+// takes QMP at the socket $QMP. When the application has started and the guest comes to the kernel's FUNCTION, or to as many BYTES before it, something hits it there and at each
+// of the next COUNT instructions, so that no window between two of them is left out:
+//
+//	nmi         an NMI that takes a page fault, as one whose handler touches what is absent
+//	trap        #DB of a single step
+//	breakpoint  #BP
+//
+// The application must end with code 0, and have seen as many NMIs (`NMIs: N' on its stdout).
 func sweep(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 4 {
-		ts.Fatalf("usage: sweep SYSTEM.MAP FUNCTION COUNT COMMAND...")
+	if neg || len(args) < 5 {
+		ts.Fatalf("usage: sweep KIND SYSTEM.MAP FUNCTION COUNT COMMAND...")
 	}
-	symbols, err := systemmap.Addresses(ts.MkAbs(args[0]))
-	ts.Check(err)
-	count, err := strconv.Atoi(args[2])
-	ts.Check(err)
-	entry, ok := symbols[args[1]]
+	hit, ok := map[string]func(*swept) error{"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint}[args[0]]
 	if !ok {
-		ts.Fatalf("the kernel has no function %s", args[1])
+		ts.Fatalf("nothing of the kind %s", args[0])
 	}
+	symbols, err := systemmap.Addresses(ts.MkAbs(args[1]))
+	ts.Check(err)
+	count, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	function, before, _ := strings.Cut(args[2], "-")
+	entry, ok := symbols[function]
+	if !ok {
+		ts.Fatalf("the kernel has no function %s", function)
+	}
+	back, _ := strconv.ParseUint(before, 10, 64)
+	entry -= back
 
-	cmd, out, stderr := command(ts, args[3:])
+	cmd, out, stderr := command(ts, args[4:])
 	stop := time.AfterFunc(10*patience, func() { cmd.Process.Kill() })
 	defer stop.Stop()
-	var stdout bytes.Buffer
+	var stdout strings.Builder
 	ended := make(chan error, 1)
 	go func() {
 		_, _ = out.WriteTo(&stdout)
 		ended <- cmd.Wait()
 	}()
-	s, err := sweepOver(ts.Getenv("GDB"), ts.Getenv("QMP"), symbols, entry, count)
-	if err != nil {
+	s := swept{symbols: symbols}
+	if err := s.over(ts.Getenv("GDB"), ts.Getenv("QMP"), entry, count, hit); err != nil {
 		_ = cmd.Process.Signal(os.Interrupt)
 		<-ended
-		ts.Fatalf("%v, after %+v\n%s%s", err, s, &stdout, stderr)
+		ts.Fatalf("%v, after %d hits at %d instructions\n%s%s", err, s.hits, s.places, &stdout, stderr)
 	}
 	if err := <-ended; code(err) != 0 {
-		ts.Fatalf("exit code %d, not 0, after %+v\n%s%s", code(err), s, &stdout, stderr)
+		ts.Fatalf("exit code %d, not 0, after %d hits\n%s%s", code(err), s.hits, &stdout, stderr)
 	}
-	m := regexp.MustCompile(`(?m)^NMIs: (\d+)$`).FindSubmatch(stdout.Bytes())
-	if m == nil {
-		ts.Fatalf("the application did not say how many NMIs there were:\n%s", &stdout)
-	}
-	seen, _ := strconv.Atoi(string(m[1]))
-	ts.Logf("%s: %d NMIs, each with a page fault, between %d instructions; %d of them kernel code on the process's stack",
-		args[1], seen, s.places, s.gaps)
-	if seen < count || s.gaps == 0 && strings.Contains(args[1], "ring0") {
+	ts.Logf("%s: %d hits (%s) between %d instructions; %d of them kernel code on the process's stack",
+		args[2], s.hits, args[0], s.places, s.gaps)
+	if s.hits < count || s.gaps == 0 && strings.Contains(args[2], "ring0") {
 		ts.Fatalf("that is too few")
+	}
+	if args[0] == "nmi" {
+		m := regexp.MustCompile(`(?m)^NMIs: (\d+)$`).FindStringSubmatch(stdout.String())
+		if m == nil {
+			ts.Fatalf("the application did not say how many NMIs there were:\n%s", &stdout)
+		}
+		if seen, _ := strconv.Atoi(m[1]); seen < count {
+			ts.Fatalf("the application has seen %d NMIs only", seen)
+		}
 	}
 }
 
-// swept is what a sweep has met.
+// swept is a guest, and what a sweep over it has met.
 type swept struct {
-	nmis   int
+	g       *gdbstub.Conn
+	nmi     *injector
+	symbols map[string]uint64
+	here    gdbstub.Registers // where it stands
+
+	hits   int
 	places int // different instructions
 	gaps   int // of these, kernel code with RSP in the process's half
 }
 
-func sweepOver(gdb, qmp string, symbols map[string]uint64, entry uint64, count int) (swept, error) {
-	var s swept
-	g, err := dialed(func() (*gdbstub.Conn, error) { return gdbstub.Dial(gdb) })
-	if err != nil {
-		return s, err
+// over lets the guest come to entry, and hit be called there and for each of the instructions that follow.
+func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) error) (err error) {
+	if s.g, err = dialed(func() (*gdbstub.Conn, error) { return gdbstub.Dial(gdb) }); err != nil {
+		return err
 	}
-	defer g.Close()
-	nmi, err := dialed(func() (*injector, error) { return dialInjector(qmp) })
-	if err != nil {
-		return s, err
+	defer s.g.Close()
+	if s.nmi, err = dialed(func() (*injector, error) { return dialInjector(qmp) }); err != nil {
+		return err
 	}
-	defer nmi.conn.Close()
+	defer s.nmi.conn.Close()
 
-	// The application's first system call, then the function.
-	if err := g.Until(symbols["ring0_gate"], symbols["ring0_bypass"]); err != nil {
-		return s, err
+	// The application's first system call, then the function, as often as it takes libc to start.
+	if err := s.g.Until(s.symbols["ring0_gate"], s.symbols["ring0_bypass"]); err != nil {
+		return err
 	}
-	if err := g.Step(); err != nil {
-		return s, err
-	}
-	if err := g.Until(entry); err != nil {
-		return s, err
+	for range starting {
+		if err := s.g.Step(); err != nil {
+			return err
+		}
+		if err := s.g.Until(entry); err != nil {
+			return err
+		}
 	}
 	places := map[uint64]bool{}
 	for range count {
-		here, err := g.Registers()
-		if err != nil {
-			return s, err
+		if s.here, err = s.g.Registers(); err != nil {
+			return err
 		}
-		if pc := here.Get(gdbstub.RIP); !places[pc] {
+		if pc := s.here.Get(gdbstub.RIP); !places[pc] {
 			places[pc] = true
 			s.places++
-			if pc>>63 != 0 && here.Get(gdbstub.RSP)>>63 == 0 {
+			if pc>>63 != 0 && s.here.Get(gdbstub.RSP)>>63 == 0 {
 				s.gaps++
 			}
 		}
-		if err := faultingNMI(g, nmi, symbols, here); err != nil {
-			return s, fmt.Errorf("at %#x: %w", here.Get(gdbstub.RIP), err)
+		if err := hit(s); err != nil {
+			return fmt.Errorf("at %#x: %w", s.here.Get(gdbstub.RIP), err)
 		}
-		s.nmis++
-		if err := g.Step(); err != nil {
-			return s, err
+		s.hits++
+	}
+	return s.g.Detach()
+}
+
+// hitByBreakpoint executes a breakpoint in place of the next instruction, then the instruction. The handler of #BP must
+// be reached: before it, the kernel looks whose stack that was.
+func hitByBreakpoint(s *swept) error {
+	pc, handler := s.here.Get(gdbstub.RIP), s.symbols["exc_int3"]
+	instruction, err := s.g.Read(pc, 1)
+	if err != nil {
+		return err
+	}
+	if err := s.g.Write(pc, []byte{0xcc}); err != nil {
+		return err
+	}
+	at, err := registersAt(s.g, handler, s.symbols["panic"])
+	if err != nil {
+		return err
+	}
+	if at.Get(gdbstub.RIP) != handler {
+		return fmt.Errorf("a breakpoint ends in panic()")
+	}
+	if err := s.g.Write(pc, instruction); err != nil {
+		return err
+	}
+	if err := s.g.SetRegisters(s.here); err != nil {
+		return err
+	}
+	return s.g.Step()
+}
+
+// starting is how many system calls a program makes before main(), and more.
+const starting = 40
+
+// Flags of the processor.
+const (
+	trapFlag      = 1 << 8
+	interruptFlag = 1 << 9
+)
+
+// hitByTrap executes the next instruction with TF, and then #DB. With interrupts off, or on a stack of the kernel, the
+// handler must be that of kernel code, which changes nothing but registers of its own: not even a signal may be
+// delivered there. The handler itself is left out; the guest must go on with the same registers.
+func hitByTrap(s *swept) error {
+	if code, err := s.g.Read(s.here.Get(gdbstub.RIP), 2); err != nil {
+		return err
+	} else if c := binary.BigEndian.Uint16(code); c == 0x48cf || c == 0x0f05 { // iretq and syscall load the flags
+		return s.g.Step()
+	}
+	ofKernel, ofProcess := s.symbols["exc_debug"], s.symbols["noist_exc_debug"]
+	stepped := s.here.Clone()
+	stepped.SetFlags(stepped.Flags() | trapFlag)
+	if err := s.g.SetRegisters(stepped); err != nil {
+		return err
+	}
+	at, err := registersAt(s.g, ofKernel, ofProcess)
+	if err != nil {
+		return err
+	}
+	frame := at.Get(gdbstub.RDI)
+	ptRegs, err := s.g.Read(frame, 8*21)
+	if err != nil {
+		return err
+	}
+	saved := func(n int) uint64 { return binary.LittleEndian.Uint64(ptRegs[8*n:]) }
+	const ip, cs, flags, sp = 16, 17, 18, 19
+	kernel := saved(cs)&3 == 0 && (saved(sp)>>63 != 0 || saved(flags)&interruptFlag == 0)
+	if is := at.Get(gdbstub.RIP) == ofKernel; is != kernel {
+		return fmt.Errorf("#DB behind it, at %#x with rsp %#x and flags %#x: taken for kernel code: %t", saved(ip), saved(sp),
+			saved(flags), is)
+	}
+	if err := s.g.Write(frame+8*flags, binary.LittleEndian.AppendUint64(nil, saved(flags)&^trapFlag)); err != nil {
+		return err
+	}
+	caller, err := s.g.Read(at.Get(gdbstub.RSP), 8)
+	if err != nil {
+		return err
+	}
+	at.Set(gdbstub.RIP, binary.LittleEndian.Uint64(caller))
+	at.Set(gdbstub.RSP, at.Get(gdbstub.RSP)+8)
+	if err := s.g.SetRegisters(at); err != nil {
+		return err
+	}
+	back, err := registersAt(s.g, saved(ip))
+	for err == nil && back.Get(gdbstub.RSP) != saved(sp) {
+		if err = s.g.Step(); err == nil {
+			back, err = registersAt(s.g, saved(ip))
 		}
 	}
-	return s, g.Detach()
+	if err != nil {
+		return err
+	}
+	for n, in := range map[int]int{
+		gdbstub.RAX: 10, gdbstub.RBX: 5, gdbstub.RCX: 11, gdbstub.RDX: 12, gdbstub.RSI: 13, gdbstub.RDI: 14, gdbstub.RBP: 4,
+		gdbstub.R8: 9, gdbstub.R9: 8, gdbstub.R10: 7, gdbstub.R11: 6, gdbstub.R12: 3, gdbstub.R13: 2, gdbstub.R14: 1,
+		gdbstub.R15: 0,
+	} {
+		if back.Get(n) != saved(in) {
+			return fmt.Errorf("#DB changed register %d from %#x to %#x", n, saved(in), back.Get(n))
+		}
+	}
+	return nil
+}
+
+// hitByNMI injects an NMI, then lets the guest execute an instruction.
+func hitByNMI(s *swept) error {
+	if err := faultingNMI(s.g, s.nmi, s.symbols, s.here); err != nil {
+		return err
+	}
+	return s.g.Step()
 }
 
 // faultingNMI injects an NMI where the guest stands. Its handler is made to call a function that takes a page fault.

@@ -43,6 +43,12 @@ func (r Registers) Get(n int) uint64 { return binary.LittleEndian.Uint64(r[8*n:]
 // Set changes a general register or RIP of the copy r; Conn.SetRegisters writes it back.
 func (r Registers) Set(n int, v uint64) { binary.LittleEndian.PutUint64(r[8*n:], v) }
 
+// Flags gives RFLAGS, of which QEMU has the lower half.
+func (r Registers) Flags() uint32 { return binary.LittleEndian.Uint32(r[8*general:]) }
+
+// SetFlags changes the flags of the copy r.
+func (r Registers) SetFlags(v uint32) { binary.LittleEndian.PutUint32(r[8*general:], v) }
+
 // CS gives the code segment, whose two lowest bits are the ring. It stands behind RIP and the flags, with 4 bytes each.
 func (r Registers) CS() uint32 { return binary.LittleEndian.Uint32(r[8*general+4:]) }
 

@@ -274,6 +274,38 @@ TEST(cpu, direction_flag)
 	CHECK(!(flags_in_handler & FLAG_DIRECTION));
 }
 
+/* read() through the C library with the direction flag set. */
+long read_with_direction(int fd, void *to, size_t size);
+__asm__(".text; .balign 16; read_with_direction:\n"
+	"	sub $8, %rsp\n"
+	"	mov %rdx, %rcx; mov %rsi, %rdx; movslq %edi, %rsi; xor %edi, %edi\n"
+	"	std; call syscall; cld\n"
+	"	add $8, %rsp\n"
+	"	ret");
+_Static_assert(SYS_read == 0, "the zero of read_with_direction");
+
+/* The kernel's copies go forwards, and stay inside of what the system call was given. */
+TEST(cpu, direction_flag_in_system_call)
+{
+	enum { SIZE = 4096 };
+	static unsigned char memory[3 * SIZE], expected[3 * SIZE], pattern[SIZE];
+	int zero = open("/dev/zero", O_RDONLY), ends[2];
+
+	for (int i = 0; i < SIZE; i++)
+		pattern[i] = (unsigned char)(i * 7 + 1);
+	memset(memory, 0xaa, sizeof memory);
+	memset(expected, 0xaa, sizeof expected);
+	memset(expected + SIZE, 0, SIZE);
+	CHECK_EQ(read_with_direction(zero, memory + SIZE, SIZE), SIZE);
+	CHECK(memcmp(memory, expected, sizeof memory) == 0);
+
+	memcpy(expected + SIZE, pattern, SIZE);
+	CHECK_EQ(pipe(ends), 0);
+	CHECK_EQ(write(ends[1], pattern, SIZE), SIZE);
+	CHECK_EQ(read_with_direction(ends[0], memory + SIZE, SIZE), SIZE);
+	CHECK(memcmp(memory, expected, sizeof memory) == 0);
+}
+
 /* With SMAP this flag opens user memory to the kernel: it must not be lost, nor do harm in a system call. */
 TEST(cpu, alignment_flag)
 {
