@@ -5,8 +5,8 @@
 #      program can wait for a lock in a volume; without that of virtiofs, programs of a volume crash under TCG
 { run, script, deb }:
 let
-  wanted =
-    name: builtins.match ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+|fuse-.+|virtiofs-.+)\\.patch" name != null;
+  names = ".*-(x86-Know-QEMU-s-software-emulation|virtio_console-.+|fuse-.+|virtiofs-.+)\\.patch";
+  wanted = name: builtins.match names name != null;
 in
 assert builtins.length (builtins.filter wanted (builtins.attrNames (builtins.readDir ./linux/patches))) == 8;
 run {

@@ -116,7 +116,7 @@ func guestFlags() []cli.Flag {
 		&listOfKind{file, &cli.StringSliceFlag{
 			Name: "volume",
 			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml; OPTIONS are ro, " +
-				"virtiofs: `HOST:GUEST[:OPTIONS]`; repeatable",
+				"9p: `HOST:GUEST[:OPTIONS]`; repeatable",
 		}},
 		&cli.StringFlag{
 			Name: "memory", Aliases: []string{"m"},
@@ -521,8 +521,8 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 			}
 		case !fi.Mode().IsRegular():
 			err = fmt.Errorf("volume %s: %s is neither a directory nor a file", v, v.Host)
-		case v.Virtio:
-			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and virtiofs lends directories", v, v.Host)
+		case v.NineP:
+			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and 9P lends directories", v, v.Host)
 		default:
 			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel"))
 		}
@@ -700,11 +700,6 @@ func (t *tool) accelerate(c *cli.Context, host accel.Host, choice accel.Choice, 
 		t.note(c, "no KVM, so the guest runs under TCG: %s", v.Reason)
 	}
 	o.TSC = host.TSC()
-	for _, v := range o.Machine.Volumes {
-		if v.VirtioFS() {
-			t.note(c, "volume %s: run no program from it under TCG, which may execute what its memory held before", v)
-		}
-	}
 	return nil
 }
 

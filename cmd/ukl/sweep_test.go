@@ -21,9 +21,10 @@ import (
 // An unmapped hole between the kernel's direct map and its vmalloc area (Documentation/x86/x86_64/mm.rst).
 const hole = 0xffffc80000001000
 
-// sweep KIND SYSTEM.MAP FUNCTION[-BYTES] COUNT COMMAND... runs COMMAND, which must start a guest that waits for gdb at $GDB and
-// takes QMP at the socket $QMP. When the application has started and the guest comes to the kernel's FUNCTION, or to as many BYTES before it, something hits it there and at each
-// of the next COUNT instructions, so that no window between two of them is left out:
+// sweep KIND SYSTEM.MAP FUNCTION[-BYTES] COUNT COMMAND... runs COMMAND, which must start a guest that waits for gdb at
+// $GDB and takes QMP at the socket $QMP. When the application has started and the guest comes to the kernel's FUNCTION,
+// or to as many BYTES before it, something hits it there and at each of the next COUNT instructions, so that no window
+// between two of them is left out:
 //
 //	nmi         an NMI that takes a page fault, as one whose handler touches what is absent
 //	trap        #DB of a single step

@@ -10,7 +10,7 @@ import (
 type Volume struct {
 	Host, Guest string
 	ReadOnly    bool
-	Virtio      bool // a directory is lent over virtiofs, not 9P
+	NineP       bool // a directory is lent over 9P
 	// FileSystem is the type of what an image holds, as the guest's kernel calls it; "" is a directory.
 	FileSystem string
 	// Server is the host's end of virtiofs, as QEMU's -chardev option without the id: "socket,fd=3".
@@ -18,17 +18,16 @@ type Volume struct {
 }
 
 // VirtioFS tells whether a volume needs a server of its own.
-func (v Volume) VirtioFS() bool { return v.FileSystem == "" && v.Virtio }
+func (v Volume) VirtioFS() bool { return v.FileSystem == "" && !v.NineP }
 
 // MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have
 // two.
 const MaxVolumes = 6
 
-// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw and virtiofs. It does not look whether
-// HOST is there.
+// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw and 9p. It does not look whether HOST is there.
 func ParseVolume(s string) (Volume, error) {
 	bad := func(why string) (Volume, error) {
-		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:OPTIONS]; options are ro, rw and virtiofs, with commas between", s, why)
+		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:OPTIONS]; options are ro, rw and 9p, with commas between", s, why)
 	}
 	v := Volume{}
 	rest := s
@@ -69,8 +68,8 @@ func (v *Volume) options(list string) bool {
 			set.ReadOnly = true
 		case "rw":
 			set.ReadOnly = false
-		case "virtiofs":
-			set.Virtio = true
+		case "9p":
+			set.NineP = true
 		default:
 			return false
 		}
@@ -85,8 +84,8 @@ func (v Volume) String() string {
 	if v.ReadOnly {
 		options = append(options, "ro")
 	}
-	if v.Virtio {
-		options = append(options, "virtiofs")
+	if v.NineP {
+		options = append(options, "9p")
 	}
 	if options == nil && strings.Contains(path.Base(v.Guest), ":") {
 		options = []string{"rw"} // else the end of the path would be taken for options
@@ -125,7 +124,7 @@ func (v Volume) args(n int) []string {
 			"-device", fmt.Sprintf("virtio-blk-device,drive=%s,serial=%[1]s,werror=report,rerror=report", tag(n)),
 		}
 	}
-	if v.Virtio {
+	if !v.NineP {
 		return []string{
 			"-chardev", chardev(v.Server, tag(n)),
 			"-device", fmt.Sprintf("vhost-user-fs-device,chardev=%s,tag=%[1]s", tag(n)),
@@ -150,13 +149,13 @@ func (m Machine) Mounts() string {
 		if v.ReadOnly {
 			mode = "ro"
 		}
-		line := fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
+		line := fmt.Sprintf("virtiofs %s %s - %s\n", tag(n), mode, v.place())
 		switch {
 		case v.FileSystem != "":
 			line = fmt.Sprintf("%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.place())
 			disk++
-		case v.Virtio:
-			line = fmt.Sprintf("virtiofs %s %s - %s\n", tag(n), mode, v.place())
+		case v.NineP:
+			line = fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
 		}
 		if v.Guest == "/" {
 			root += line

@@ -8,22 +8,22 @@ import (
 
 func TestParseVolume(t *testing.T) {
 	for s, want := range map[string]Volume{
-		"/srv:/data":          {Host: "/srv", Guest: "/data"},
-		".:/data/x/:ro":       {Host: ".", Guest: "/data/x", ReadOnly: true},
-		"a:b:/c d:rw":         {Host: "a:b", Guest: "/c d"},
-		"/a,b:/c":             {Host: "/a,b", Guest: "/c"},
-		"/srv/:/ro":           {Host: "/srv/", Guest: "/ro"},
-		"/x:/y/../../z":       {Host: "/x", Guest: "/z"},
-		"C:/x:/y:ro":          {Host: "C:/x", Guest: "/y", ReadOnly: true},
-		"/with:/colon:/d":     {Host: "/with:/colon", Guest: "/d"},
-		"/srv:/:ro":           {Host: "/srv", Guest: "/", ReadOnly: true},
-		"/srv:/x/..":          {Host: "/srv", Guest: "/"},
-		"/srv:/d:virtiofs":    {Host: "/srv", Guest: "/d", Virtio: true},
-		"/srv:/d:ro,virtiofs": {Host: "/srv", Guest: "/d", ReadOnly: true, Virtio: true},
-		"/srv:/d:virtiofs,rw": {Host: "/srv", Guest: "/d", Virtio: true},
-		"/srv:/d:e/":          {Host: "/srv", Guest: "/d:e"},
-		"/srv:/dev/shm/x":     {Host: "/srv", Guest: "/dev/shm/x"},
-		"/srv:/d:ro:rw":       {Host: "/srv", Guest: "/d:ro"},
+		"/srv:/data":      {Host: "/srv", Guest: "/data"},
+		".:/data/x/:ro":   {Host: ".", Guest: "/data/x", ReadOnly: true},
+		"a:b:/c d:rw":     {Host: "a:b", Guest: "/c d"},
+		"/a,b:/c":         {Host: "/a,b", Guest: "/c"},
+		"/srv/:/ro":       {Host: "/srv/", Guest: "/ro"},
+		"/x:/y/../../z":   {Host: "/x", Guest: "/z"},
+		"C:/x:/y:ro":      {Host: "C:/x", Guest: "/y", ReadOnly: true},
+		"/with:/colon:/d": {Host: "/with:/colon", Guest: "/d"},
+		"/srv:/:ro":       {Host: "/srv", Guest: "/", ReadOnly: true},
+		"/srv:/x/..":      {Host: "/srv", Guest: "/"},
+		"/srv:/d:9p":      {Host: "/srv", Guest: "/d", NineP: true},
+		"/srv:/d:ro,9p":   {Host: "/srv", Guest: "/d", ReadOnly: true, NineP: true},
+		"/srv:/d:9p,rw":   {Host: "/srv", Guest: "/d", NineP: true},
+		"/srv:/d:e/":      {Host: "/srv", Guest: "/d:e"},
+		"/srv:/dev/shm/x": {Host: "/srv", Guest: "/dev/shm/x"},
+		"/srv:/d:ro:rw":   {Host: "/srv", Guest: "/d:ro"},
 	} {
 		if got, err := ParseVolume(s); got != want || err != nil {
 			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
@@ -31,7 +31,7 @@ func TestParseVolume(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "/srv", "/srv:data", ":/data", "/srv:/a\nb", "/srv:/.root", "/srv:/.root/x",
-		"/srv:/d:ro,no", "/srv:/d:9p", "/srv:/d:", "/srv:/d:ro,", "/srv:/app", "/srv:/dev", "/srv:/proc/self", "/srv:/sys",
+		"/srv:/d:ro,no", "/srv:/d:9P", "/srv:/d:", "/srv:/d:ro,", "/srv:/app", "/srv:/dev", "/srv:/proc/self", "/srv:/sys",
 	} {
 		if got, err := ParseVolume(s); err == nil {
 			t.Errorf("ParseVolume(%q) = %+v", s, got)
@@ -41,7 +41,7 @@ func TestParseVolume(t *testing.T) {
 
 func TestVolumeArgs(t *testing.T) {
 	m := Machine{Volumes: []Volume{
-		{Host: "/a,b", Guest: "/d", ReadOnly: true}, {Host: "/x", Guest: "/y z"},
+		{Host: "/a,b", Guest: "/d", ReadOnly: true, NineP: true}, {Host: "/x", Guest: "/y z", NineP: true},
 	}}
 	args := m.Args()
 	for _, want := range []string{
@@ -56,7 +56,7 @@ func TestVolumeArgs(t *testing.T) {
 	if got := m.Mounts(); got != want {
 		t.Errorf("Mounts = %q", got)
 	}
-	m.Volumes = append(m.Volumes, Volume{Host: "/r", Guest: "/"})
+	m.Volumes = append(m.Volumes, Volume{Host: "/r", Guest: "/", NineP: true})
 	if got, root := m.Mounts(), "9p volume2 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /.root\n"; got != root+want {
 		t.Errorf("Mounts with a root = %q", got)
 	}
@@ -68,12 +68,12 @@ func TestVolumeArgs(t *testing.T) {
 	}
 }
 
-// The server of virtiofs needs memory that it can share.
+// A directory without options is lent over virtiofs, whose server needs memory that it can share.
 func TestVirtioFS(t *testing.T) {
 	const memory = "memory-backend-memfd,id=memory,size=64M,share=on"
 	m := Machine{Memory: 64, Volumes: []Volume{
-		{Host: "/x", Guest: "/y"},
-		{Host: "/a,b", Guest: "/d", ReadOnly: true, Virtio: true, Server: "socket,fd=7"},
+		{Host: "/x", Guest: "/y", NineP: true},
+		{Host: "/a,b", Guest: "/d", ReadOnly: true, Server: "socket,fd=7"},
 	}}
 	args := m.Args()
 	for _, want := range []string{
@@ -96,7 +96,7 @@ func TestVirtioFS(t *testing.T) {
 func TestDiskImages(t *testing.T) {
 	m := Machine{Volumes: []Volume{
 		{Host: "/a,b.img", Guest: "/d", ReadOnly: true, FileSystem: "ext2"},
-		{Host: "/x", Guest: "/x"},
+		{Host: "/x", Guest: "/x", NineP: true},
 		{Host: "/c.img", Guest: "/e f", FileSystem: "ext4"},
 	}}
 	args := m.Args()
@@ -129,7 +129,7 @@ func TestDiskImages(t *testing.T) {
 
 func FuzzParseVolume(f *testing.F) {
 	for _, s := range []string{
-		"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro", "x:/y:virtiofs:rw", "x:/y:rw,virtiofs,ro",
+		"/srv:/data:ro", "a:b:/c d:rw", "/x:/y/../../z", "C:/x:/y:ro:ro", "x:/y:9p:rw", "x:/y:rw,9p,ro",
 	} {
 		f.Add(s)
 	}

@@ -199,8 +199,8 @@ func (e *Unserved) Hint() string {
 		return ""
 	}
 	v := e.Volume
-	v.Virtio = false
-	return fmt.Sprintf("without virtiofs, locks hold in the guest only: --volume %s", v)
+	v.NineP = true
+	return fmt.Sprintf("9P works without a server, but its locks hold in the guest only: --volume %s", v)
 }
 
 var errNoServer = errors.New("this QEMU comes without a virtiofsd")
