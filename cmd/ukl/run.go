@@ -694,6 +694,10 @@ func (t *tool) accelerate(c *cli.Context, host accel.Host, choice accel.Choice, 
 		case v.KVM:
 			o.Machine.KVM, o.Machine.CPU = true, v.CPU
 			return nil
+		case choice == accel.KVM && v.Slow:
+			o.Machine.KVM, o.Machine.CPU = true, v.CPU
+			t.note(c, "KVM does not pay here: %s", v.Reason)
+			return nil
 		case choice == accel.KVM:
 			return noKVM(v)
 		}

@@ -38,6 +38,9 @@ type Verdict struct {
 	Reason string        `json:",omitempty"` // why not KVM; "" with KVM
 	Remedy string        `json:",omitempty"` // what the user can do about it; "" is nothing
 	Loop   time.Duration `json:",omitempty"` // what the probe took
+	Slow   bool          `json:",omitempty"` // KVM runs guests of the model CPU, but TCG is faster
+
+	unsure bool // not even TCG ran the probe: the host is too busy to tell
 }
 
 // Host is the machine as the verdict needs it; tests make their own.
@@ -54,12 +57,17 @@ func Local(cacheDir string) Host {
 }
 
 // The probe's loop of 2 instructions takes some 10 ms on a CPU of 1 GHz with KVM, 60 ms under TCG, and 20 s where KVM
-// interprets. Starting QEMU takes 50 ms, ten times that on a loaded host.
+// interprets. Starting QEMU takes 50 ms, ten times that on a loaded host. A probe that is slower than quick is compared
+// with TCG, which shares the host's load: KVM must not take longer than slower times as much.
 const (
 	loops     = 20_000_000
-	tooSlow   = 2 * time.Second
+	quick     = 2 * time.Second
 	probeTime = 3 * time.Second
+	slower    = 2
 )
+
+// tcgTime is how long TCG may take for the probe; a variable for tests.
+var tcgTime = 30 * time.Second
 
 // Quick is the part of the verdict that needs no QEMU. decided is false if a probe must tell.
 func (h Host) Quick() (v Verdict, decided bool) {
@@ -98,7 +106,7 @@ func (h Host) extension() bool {
 	return false
 }
 
-// Decide is the whole verdict. The probe runs at most once per boot of the host and QEMU.
+// Decide is the whole verdict. It is found once per boot of the host and QEMU, unless the host was too busy to tell.
 func (h Host) Decide(ctx context.Context, p qemu.Program) Verdict {
 	if v, ok := h.Quick(); ok {
 		return v
@@ -108,7 +116,7 @@ func (h Host) Decide(ctx context.Context, p qemu.Program) Verdict {
 		return v
 	}
 	v = probe(ctx, p)
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !v.unsure {
 		h.remember("kvm", p.Identity(), v)
 	}
 	return v
@@ -120,22 +128,60 @@ func probe(ctx context.Context, p qemu.Program) Verdict {
 	for _, cpu := range []string{"host", "host,-arch-capabilities"} {
 		took, err := Boot(ctx, p, "kvm", cpu)
 		switch {
-		case err != nil:
-			reasons = append(reasons, err.Error())
-		case took > tooSlow:
-			return Verdict{
-				Reason: fmt.Sprintf("KVM ran the probe in %d ms, as if it interpreted it", took.Milliseconds()),
-				Loop:   took,
-			}
-		default:
+		case err == nil && took <= quick:
 			return Verdict{KVM: true, CPU: cpu, Loop: took}
+		case err == nil || errors.As(err, new(noEnd)):
+			return compare(ctx, p, cpu, took, err)
 		}
+		reasons = append(reasons, err.Error())
 	}
 	return Verdict{Reason: "KVM cannot run the probe: " + reasons[0]}
 }
 
+// compare is the verdict on a KVM that took long for the probe, or did not end: is it KVM or the host that is slow?
+func compare(ctx context.Context, p qemu.Program, cpu string, took time.Duration, slow error) Verdict {
+	tcg, err := Boot(ctx, p, "tcg", "max")
+	if err != nil {
+		return Verdict{Reason: "this machine is too busy to try KVM: even without it, the probe had " + err.Error(), unsure: true}
+	}
+	limit := slower * tcg
+	if slow != nil && limit > probeTime {
+		took, slow = boot(ctx, p, "kvm", cpu, limit)
+	}
+	switch {
+	case slow == nil && took <= limit:
+		return Verdict{KVM: true, CPU: cpu, Loop: took}
+	case slow == nil:
+		return Verdict{
+			Reason: fmt.Sprintf("KVM ran the probe in %d ms, as if it interpreted it, TCG in %d ms", took.Milliseconds(),
+				tcg.Milliseconds()),
+			CPU: cpu, Loop: took, Slow: true,
+		}
+	default:
+		return Verdict{
+			Reason: fmt.Sprintf("KVM is slower than TCG, which ran the probe in %d ms: %v", tcg.Milliseconds(), slow),
+			CPU:    cpu, Slow: true,
+		}
+	}
+}
+
+// noEnd is the error of a probe that took too long.
+type noEnd time.Duration
+
+func (t noEnd) Error() string {
+	return fmt.Sprintf("no end after %s", time.Duration(t).Round(100*time.Millisecond))
+}
+
 // Boot runs the loop guest once and returns the time from start to end of QEMU.
 func Boot(ctx context.Context, p qemu.Program, accelerator, cpu string) (time.Duration, error) {
+	limit := probeTime
+	if accelerator == "tcg" {
+		limit = tcgTime
+	}
+	return boot(ctx, p, accelerator, cpu, limit)
+}
+
+func boot(ctx context.Context, p qemu.Program, accelerator, cpu string, limit time.Duration) (time.Duration, error) {
 	dir, err := os.MkdirTemp("", "ukl-probe-")
 	if err != nil {
 		return 0, err
@@ -145,7 +191,7 @@ func Boot(ctx context.Context, p qemu.Program, accelerator, cpu string) (time.Du
 	if err := os.WriteFile(guest, qemu.LoopGuest(loops), 0o600); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
 	proc, err := p.Start(qemu.ProbeArgs(guest, accelerator, cpu), nil)
@@ -156,7 +202,7 @@ func Boot(ctx context.Context, p qemu.Program, accelerator, cpu string) (time.Du
 	case <-proc.Done():
 	case <-ctx.Done():
 		proc.Kill()
-		return 0, fmt.Errorf("no end after %s", probeTime)
+		return 0, noEnd(limit)
 	}
 	if code := proc.ExitCode(); code != qemu.LoopDone {
 		if said := proc.Failure(); said != "" {
