@@ -255,6 +255,7 @@ func TestJournal(t *testing.T) {
 	for i := range 100 {
 		io.WriteString(j, strings.Repeat("a", i)+"\n")
 	}
+	io.WriteString(j, "[    0.1] PCI: Fatal: No config space access function found\n")
 	io.WriteString(j, "no end")
 	if tail := j.Tail(); len(tail) != tailLines || tail[tailLines-1] != "no end" || len(tail[tailLines-2]) != 99 {
 		t.Errorf("Tail = %q", tail)

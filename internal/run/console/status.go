@@ -176,11 +176,16 @@ func (j *Journal) Write(b []byte) (int, error) {
 	}
 }
 
+// withoutPCI is what a kernel says on a machine that has no PCI (arch/x86/pci/init.c). It explains nothing.
+const withoutPCI = "PCI: Fatal: No config space access function found"
+
 func (j *Journal) line(s string) {
-	if len(j.tail) == tailLines {
-		j.tail = slices.Delete(j.tail, 0, 1)
+	if !strings.HasSuffix(s, withoutPCI) {
+		if len(j.tail) == tailLines {
+			j.tail = slices.Delete(j.tail, 0, 1)
+		}
+		j.tail = append(j.tail, s)
 	}
-	j.tail = append(j.tail, s)
 	if strings.Contains(s, crash.Mark) && len(j.crash) < crashLines {
 		j.crash = append(j.crash, s)
 	}
@@ -231,7 +236,7 @@ func (j *Journal) Verdict() Verdict {
 	return j.verdict
 }
 
-// Tail is the last lines.
+// Tail is the last lines, but for one that looks like the cause of anything and is not.
 func (j *Journal) Tail() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
