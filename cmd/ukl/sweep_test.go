@@ -35,7 +35,7 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 5 {
 		ts.Fatalf("usage: sweep KIND SYSTEM.MAP FUNCTION COUNT COMMAND...")
 	}
-	hit, ok := map[string]func(*swept) error{"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint}[args[0]]
+	hit, ok := map[string]func(*swept) (bool, error){"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint}[args[0]]
 	if !ok {
 		ts.Fatalf("nothing of the kind %s", args[0])
 	}
@@ -97,8 +97,9 @@ type swept struct {
 	gaps   int // of these, kernel code with RSP in the process's half
 }
 
-// over lets the guest come to entry, and hit be called there and for each of the instructions that follow.
-func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) error) (err error) {
+// over lets the guest come to entry, and hit be called there and for each of the instructions that follow. hit executes
+// one instruction, and tells whether that was hit.
+func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) (bool, error)) (err error) {
 	if s.g, err = dialed(func() (*gdbstub.Conn, error) { return gdbstub.Dial(gdb) }); err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) 
 		}
 	}
 	places := map[uint64]bool{}
-	for range count {
+	for s.hits < count {
 		if s.here, err = s.g.Registers(); err != nil {
 			return err
 		}
@@ -132,39 +133,46 @@ func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) 
 				s.gaps++
 			}
 		}
-		if err := hit(s); err != nil {
+		done, err := hit(s)
+		if err != nil {
 			return fmt.Errorf("at %#x: %w", s.here.Get(gdbstub.RIP), err)
 		}
-		s.hits++
+		if done {
+			s.hits++
+		}
 	}
 	return s.g.Detach()
 }
 
 // hitByBreakpoint executes a breakpoint in place of the next instruction, then the instruction. The handler of #BP must
-// be reached: before it, the kernel looks whose stack that was.
-func hitByBreakpoint(s *swept) error {
+// be reached: before it, the kernel looks whose stack that was. Code between __noinstr_text_start and _end is left out,
+// where the kernel permits no breakpoint: GS may be the process's.
+func hitByBreakpoint(s *swept) (bool, error) {
 	pc, handler := s.here.Get(gdbstub.RIP), s.symbols["exc_int3"]
+	if pc >= s.symbols["__noinstr_text_start"] && pc < s.symbols["__noinstr_text_end"] {
+		return false, s.g.Step()
+	}
 	instruction, err := s.g.Read(pc, 1)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := s.g.Write(pc, []byte{0xcc}); err != nil {
-		return err
+		return false, err
 	}
 	at, err := registersAt(s.g, handler, s.symbols["panic"])
 	if err != nil {
-		return err
+		return false, err
 	}
 	if at.Get(gdbstub.RIP) != handler {
-		return fmt.Errorf("a breakpoint ends in panic()")
+		return false, fmt.Errorf("a breakpoint ends in panic()")
 	}
 	if err := s.g.Write(pc, instruction); err != nil {
-		return err
+		return false, err
 	}
 	if err := s.g.SetRegisters(s.here); err != nil {
-		return err
+		return false, err
 	}
-	return s.g.Step()
+	return true, s.g.Step()
 }
 
 // starting is how many system calls a program makes before main(), and more.
@@ -179,45 +187,45 @@ const (
 // hitByTrap executes the next instruction with TF, and then #DB. With interrupts off, or on a stack of the kernel, the
 // handler must be that of kernel code, which changes nothing but registers of its own: not even a signal may be
 // delivered there. The handler itself is left out; the guest must go on with the same registers.
-func hitByTrap(s *swept) error {
+func hitByTrap(s *swept) (bool, error) {
 	if code, err := s.g.Read(s.here.Get(gdbstub.RIP), 2); err != nil {
-		return err
+		return false, err
 	} else if c := binary.BigEndian.Uint16(code); c == 0x48cf || c == 0x0f05 { // iretq and syscall load the flags
-		return s.g.Step()
+		return false, s.g.Step()
 	}
 	ofKernel, ofProcess := s.symbols["exc_debug"], s.symbols["noist_exc_debug"]
 	stepped := s.here.Clone()
 	stepped.SetFlags(stepped.Flags() | trapFlag)
 	if err := s.g.SetRegisters(stepped); err != nil {
-		return err
+		return false, err
 	}
 	at, err := registersAt(s.g, ofKernel, ofProcess)
 	if err != nil {
-		return err
+		return false, err
 	}
 	frame := at.Get(gdbstub.RDI)
 	ptRegs, err := s.g.Read(frame, 8*21)
 	if err != nil {
-		return err
+		return false, err
 	}
 	saved := func(n int) uint64 { return binary.LittleEndian.Uint64(ptRegs[8*n:]) }
 	const ip, cs, flags, sp = 16, 17, 18, 19
 	kernel := saved(cs)&3 == 0 && (saved(sp)>>63 != 0 || saved(flags)&interruptFlag == 0)
 	if is := at.Get(gdbstub.RIP) == ofKernel; is != kernel {
-		return fmt.Errorf("#DB behind it, at %#x with rsp %#x and flags %#x: taken for kernel code: %t", saved(ip), saved(sp),
+		return false, fmt.Errorf("#DB behind it, at %#x with rsp %#x and flags %#x: taken for kernel code: %t", saved(ip), saved(sp),
 			saved(flags), is)
 	}
 	if err := s.g.Write(frame+8*flags, binary.LittleEndian.AppendUint64(nil, saved(flags)&^trapFlag)); err != nil {
-		return err
+		return false, err
 	}
 	caller, err := s.g.Read(at.Get(gdbstub.RSP), 8)
 	if err != nil {
-		return err
+		return false, err
 	}
 	at.Set(gdbstub.RIP, binary.LittleEndian.Uint64(caller))
 	at.Set(gdbstub.RSP, at.Get(gdbstub.RSP)+8)
 	if err := s.g.SetRegisters(at); err != nil {
-		return err
+		return false, err
 	}
 	back, err := registersAt(s.g, saved(ip))
 	for err == nil && back.Get(gdbstub.RSP) != saved(sp) {
@@ -226,7 +234,7 @@ func hitByTrap(s *swept) error {
 		}
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	for n, in := range map[int]int{
 		gdbstub.RAX: 10, gdbstub.RBX: 5, gdbstub.RCX: 11, gdbstub.RDX: 12, gdbstub.RSI: 13, gdbstub.RDI: 14, gdbstub.RBP: 4,
@@ -234,18 +242,18 @@ func hitByTrap(s *swept) error {
 		gdbstub.R15: 0,
 	} {
 		if back.Get(n) != saved(in) {
-			return fmt.Errorf("#DB changed register %d from %#x to %#x", n, saved(in), back.Get(n))
+			return false, fmt.Errorf("#DB changed register %d from %#x to %#x", n, saved(in), back.Get(n))
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // hitByNMI injects an NMI, then lets the guest execute an instruction.
-func hitByNMI(s *swept) error {
+func hitByNMI(s *swept) (bool, error) {
 	if err := faultingNMI(s.g, s.nmi, s.symbols, s.here); err != nil {
-		return err
+		return false, err
 	}
-	return s.g.Step()
+	return true, s.g.Step()
 }
 
 // faultingNMI injects an NMI where the guest stands. Its handler is made to call a function that takes a page fault.
