@@ -35,7 +35,9 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 5 {
 		ts.Fatalf("usage: sweep KIND SYSTEM.MAP FUNCTION COUNT COMMAND...")
 	}
-	hit, ok := map[string]func(*swept) (bool, error){"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint}[args[0]]
+	hit, ok := map[string]func(*swept) (bool, error){
+		"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint,
+	}[args[0]]
 	if !ok {
 		ts.Fatalf("nothing of the kind %s", args[0])
 	}

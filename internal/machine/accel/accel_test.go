@@ -93,7 +93,8 @@ func TestDecide(t *testing.T) {
 			h := host(t, true, "svm", "1")
 			p, starts := script(t, c.qemu)
 			v := h.Decide(ctx, p)
-			if v.KVM != c.want.KVM || v.Slow != (v.CPU != "" && !v.KVM) || v.CPU != c.want.CPU || !strings.Contains(v.Reason, c.reason) || (v.Reason == "") != v.KVM {
+			if v.KVM != c.want.KVM || v.Slow != (v.CPU != "" && !v.KVM) ||
+				v.CPU != c.want.CPU || !strings.Contains(v.Reason, c.reason) || (v.Reason == "") != v.KVM {
 				t.Errorf("verdict %+v", v)
 			}
 			if n := starts(); n != c.starts {
