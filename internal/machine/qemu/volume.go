@@ -59,20 +59,24 @@ func ParseVolume(s string) (Volume, error) {
 	return v, nil
 }
 
-// options sets what a list of options says, and tells whether it is one.
+// options sets what a list of options says, and tells whether it is one: ro and rw exclude each other.
 func (v *Volume) options(list string) bool {
 	set := *v
+	writes := false
 	for word := range strings.SplitSeq(list, ",") {
 		switch word {
 		case "ro":
 			set.ReadOnly = true
 		case "rw":
-			set.ReadOnly = false
+			writes = true
 		case "9p":
 			set.NineP = true
 		default:
 			return false
 		}
+	}
+	if set.ReadOnly && writes {
+		return false
 	}
 	*v = set
 	return true
