@@ -31,7 +31,8 @@ func TestParseVolume(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "/srv", "/srv:data", ":/data", "/srv:/a\nb", "/srv:/.root", "/srv:/.root/x",
-		"/srv:/d:ro,no", "/srv:/d:ro,rw", "/srv:/d:rw,9p,ro", "/srv:/d:9P", "/srv:/d:", "/srv:/d:ro,", "/srv:/app", "/srv:/dev", "/srv:/proc/self", "/srv:/sys",
+		"/srv:/d:ro,rw", "/srv:/d:rw,9p,ro",
+		"/srv:/d:ro,no", "/srv:/d:9P", "/srv:/d:", "/srv:/d:ro,", "/srv:/app", "/srv:/dev", "/srv:/proc/self", "/srv:/sys",
 	} {
 		if got, err := ParseVolume(s); err == nil {
 			t.Errorf("ParseVolume(%q) = %+v", s, got)
