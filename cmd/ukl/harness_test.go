@@ -48,12 +48,15 @@ func TestHarnessCanFail(t *testing.T) {
 		"signal":    {"signals INT 143 ukl run --accel tcg --kernel hangs", "exit code 130, not 143"},
 		"no line":   {"signals INT 130 ukl run --accel tcg --kernel seven", "no line before SIGINT"},
 		"closes":    {"closes 0 ukl run --accel tcg --kernel talks", "exit code 141, not 0"},
+		"conforms":  {"conforms known ukl run --accel tcg --kernel tap", "a.b failed"},
+		"dies":      {"conforms known ukl run --accel tcg --kernel seven", "exit code 7, not 0 or 1"},
 		"alone":     {"exec sh -c 'sleep 30 >/dev/null 2>&1 &'\nalone", "a process is left"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := scripted(t, c.script+"\n-- seven --\nlog ukl: app exited with status 7\n"+
-				"-- hangs --\nout ready\nsleep 60s\n-- talks --\nflood 200\n")
+				"-- hangs --\nout ready\nsleep 60s\n-- talks --\nflood 200\n"+
+				"-- tap --\nout 1..1\nout not ok 1 - a.b\nlog ukl: app exited with status 1\n-- known --\na.c always why\n")
 			if log := q.log.String(); !q.failed || !strings.Contains(log, c.why) {
 				t.Errorf("failed: %v; want %q in\n%s", q.failed, c.why, log)
 			}

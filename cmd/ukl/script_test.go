@@ -29,7 +29,8 @@ import (
 // repository is the checkout that is tested.
 const repository = "../.."
 
-// scripts is where all testscript files are. Those that begin with boot_ build images and boot them.
+// scripts is where all testscript files are. Those that begin with boot_ build images and boot them; those that begin
+// with kvm_ run in the KVM bench (kvm_test.go).
 const scripts = repository + "/testdata"
 
 // BootEnv switches real boots off with "off". They are on otherwise, and fail where they cannot run: a promise that was
@@ -47,7 +48,9 @@ func TestMain(m *testing.M) {
 // TestScripts runs everything that needs no image: QEMU is a fake whose kernel is a list of things to do (see
 // fakeqemu_test.go).
 func TestScripts(t *testing.T) {
-	files := scriptFiles(t, func(name string) bool { return !strings.HasPrefix(name, "boot_") })
+	files := scriptFiles(t, func(name string) bool {
+		return !strings.HasPrefix(name, "boot_") && !strings.HasPrefix(name, "kvm_")
+	})
 	t.Logf("%d scripts", len(files))
 	testscript.Run(t, testscript.Params{
 		Files:               files,
@@ -195,6 +198,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"published": published,
 		"block":     block,
 		"interrupt": interrupt,
+		"conforms":  conforms,
 	}
 }
 
