@@ -88,6 +88,7 @@ func unrun() map[string]excuse {
 		"docs/release.md go run":                      why(release),
 		"docs/release.md .ci/lint":                    why(release),
 		"docs/release.md .ci/run":                     why(release),
+		"docs/kernel-tests.md UKL_TEST_KVM=short":     why("the KVM bench, which is a test itself"),
 		"docs/release.md UKL_TEST_KERNEL=on":          why(release),
 		"docs/release.md ./ukl build":                 why(release),
 		"docs/release.md git tag":                     why(release),
