@@ -71,7 +71,7 @@ func TestKVM(t *testing.T) {
 			}
 		}
 		if len(b.scripts) == 0 {
-			t.Fatal("no script has such a name, or UKL_TEST_KVM=whole is needed")
+			t.Fatalf("no script has such a name, or %s=%s is needed", kvmEnv, kvmWhole)
 		}
 		start := time.Now()
 		b.build(t)
@@ -209,7 +209,7 @@ func buildKVMHost(t *testing.T, root string) string {
 	t.Helper()
 	n, err := nix.Find()
 	if err != nil {
-		t.Fatalf("%v (%s=off leaves this out)", err, bootEnv)
+		t.Fatal(err)
 	}
 	expr, err := filepath.Abs(filepath.Join(repository, "nixexprs/kvmhost"))
 	if err != nil {

@@ -33,7 +33,7 @@ const hole = 0xffffc80000001000
 // The application must end with code 0, and have seen as many NMIs (`NMIs: N' on its stdout).
 func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 5 {
-		ts.Fatalf("usage: sweep KIND SYSTEM.MAP FUNCTION COUNT COMMAND...")
+		ts.Fatalf("usage: sweep KIND SYSTEM.MAP FUNCTION[-BYTES] COUNT COMMAND...")
 	}
 	hit, ok := map[string]func(*swept) (bool, error){
 		"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint,
@@ -45,13 +45,16 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	count, err := strconv.Atoi(args[3])
 	ts.Check(err)
-	function, before, _ := strings.Cut(args[2], "-")
+	function, before, given := strings.Cut(args[2], "-")
 	entry, ok := symbols[function]
 	if !ok {
 		ts.Fatalf("the kernel has no function %s", function)
 	}
-	back, _ := strconv.ParseUint(before, 10, 64)
-	entry -= back
+	if given {
+		bytes, err := strconv.ParseUint(before, 10, 64)
+		ts.Check(err)
+		entry -= bytes
+	}
 
 	cmd, out, stderr := command(ts, args[4:])
 	stop := time.AfterFunc(10*patience, func() { cmd.Process.Kill() })
