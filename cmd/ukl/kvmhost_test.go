@@ -16,13 +16,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ukl/internal/run/newc"
 )
 
-// cpio writes an archive in the form newc. The first error stays.
+// cpio writes an archive. The first error stays.
 type cpio struct {
 	w    *bufio.Writer
 	have map[string]bool // directories
-	n    int64
 	err  error
 }
 
@@ -32,19 +33,10 @@ func (c *cpio) fail(err error) {
 	}
 }
 
-func (c *cpio) write(p []byte) {
+func (c *cpio) member(name string, mode int, data []byte) {
 	if c.err == nil {
-		_, c.err = c.w.Write(p)
-		c.n += int64(len(p))
+		c.err = newc.Write(c.w, name, mode, data)
 	}
-}
-
-func (c *cpio) pad() { c.write(make([]byte, -c.n&3)) }
-
-func (c *cpio) header(name string, mode uint32, size int64) {
-	c.write(fmt.Appendf(nil, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-		0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0, name))
-	c.pad()
 }
 
 // parents makes the directories of a name.
@@ -55,15 +47,13 @@ func (c *cpio) parents(name string) {
 	}
 	c.have[dir] = true
 	c.parents(dir)
-	c.header(dir, unix.S_IFDIR|0o755, 0)
+	c.member(dir, unix.S_IFDIR|0o755, nil)
 }
 
-func (c *cpio) data(name string, mode uint32, data []byte) {
+func (c *cpio) data(name string, mode int, data []byte) {
 	name = strings.TrimPrefix(name, "/")
 	c.parents(name)
-	c.header(name, unix.S_IFREG|mode, int64(len(data)))
-	c.write(data)
-	c.pad()
+	c.member(name, unix.S_IFREG|mode, data)
 }
 
 func (c *cpio) copy(name, from string) {
@@ -72,7 +62,7 @@ func (c *cpio) copy(name, from string) {
 		c.fail(err)
 		return
 	}
-	mode := uint32(0o644)
+	mode := 0o644
 	if fi, err := os.Stat(from); err == nil && fi.Mode()&0o100 != 0 {
 		mode = 0o755
 	}
@@ -90,7 +80,7 @@ func (c *cpio) tree(dir string) {
 }
 
 func (c *cpio) end() {
-	c.header("TRAILER!!!", 0, 0)
+	c.member(newc.Trailer, 0, nil)
 	if c.err == nil {
 		c.err = c.w.Flush()
 	}

@@ -2,8 +2,9 @@ package guest
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
+
+	"ukl/internal/run/newc"
 )
 
 // initrd is a newc cpio archive that holds files for the root, /etc and /run among them, and the application's
@@ -28,7 +29,7 @@ func (o *Options) initrd() ([]byte, error) {
 	if mounts := o.Machine.Mounts(); mounts != "" {
 		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
 	}
-	entry(&b, "TRAILER!!!", 0, nil)
+	entry(&b, newc.Trailer, 0, nil)
 	return b.Bytes(), nil
 }
 
@@ -41,23 +42,7 @@ func terminated(list []string) []byte {
 	return []byte(b.String())
 }
 
-// magic begins the header of each member.
-const magic = "070701"
-
-// entry appends one member: a header of hexadecimal numbers, the name and the data, the last two padded to 4 bytes.
-// Times, owners and inode numbers are 0, so that equal arguments give equal bytes.
+// entry appends one member.
 func entry(b *bytes.Buffer, name string, mode int, data []byte) {
-	fmt.Fprintf(b, magic+"%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
-		0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0)
-	b.WriteString(name)
-	b.WriteByte(0)
-	pad(b)
-	b.Write(data)
-	pad(b)
-}
-
-func pad(b *bytes.Buffer) {
-	for b.Len()%4 != 0 {
-		b.WriteByte(0)
-	}
+	_ = newc.Write(b, name, mode, data) // a buffer takes everything
 }

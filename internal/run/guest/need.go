@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"ukl/internal/machine/qemu"
+	"ukl/internal/run/newc"
 )
 
 // Need is what a guest's start takes of its memory, in MiB. The zero value is that of a kernel of which ukl knows
@@ -139,7 +140,7 @@ func unpacked(archive []byte) content {
 		size, name := field(6), field(11)
 		begin := align(at + header + name)
 		end := begin + size
-		if end > len(archive) || name == 0 || !bytes.HasPrefix(archive[at:], []byte(magic)) {
+		if end > len(archive) || name == 0 || !bytes.HasPrefix(archive[at:], []byte(newc.Magic)) {
 			break
 		}
 		if string(archive[at+header:at+header+name-1]) == application {
