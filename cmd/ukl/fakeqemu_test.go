@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -303,16 +304,29 @@ func taken(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 }
 
-// port NAME puts the number of a port that is free now into the variable NAME.
+// port NAME puts the number of a port that is free into the variable NAME. No other script gets it, nor does the kernel
+// give it to a client: it is below those that are for clients.
 func port(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: port NAME")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	l.Close()
+	const first, last = 10000, 32767 // Documentation/networking/ip-sysctl.rst, ip_local_port_range
+	for range 1000 {
+		n := first + rand.IntN(last-first+1)
+		if _, given := ports.LoadOrStore(n, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", n)); err == nil {
+			l.Close()
+			ts.Setenv(args[0], strconv.Itoa(n))
+			return
+		}
+	}
+	ts.Fatalf("no port is free from %d to %d", first, last)
 }
+
+// ports are those that scripts have, by number.
+var ports sync.Map
 
 // serving [ADDRESS:]PORT waits until something that sends bytes answers on the port, of 127.0.0.1 unless there is an
 // address. To connect proves nothing: QEMU accepts connections before the guest listens, and drops them.

@@ -164,6 +164,12 @@ func hitByBreakpoint(s *swept) (bool, error) {
 	if err := s.g.Write(pc, []byte{0xcc}); err != nil {
 		return false, err
 	}
+	// An interrupt would come first, and its handler may come by here.
+	quiet := s.here.Clone()
+	quiet.SetFlags(quiet.Flags() &^ interruptFlag)
+	if err := s.g.SetRegisters(quiet); err != nil {
+		return false, err
+	}
 	at, err := registersAt(s.g, handler, s.symbols["panic"])
 	if err != nil {
 		return false, err
@@ -193,10 +199,14 @@ const (
 // handler must be that of kernel code, which changes nothing but registers of its own: not even a signal may be
 // delivered there. The handler itself is left out; the guest must go on with the same registers.
 func hitByTrap(s *swept) (bool, error) {
-	if code, err := s.g.Read(s.here.Get(gdbstub.RIP), 2); err != nil {
+	code, err := s.g.Read(s.here.Get(gdbstub.RIP), 3)
+	if err != nil {
 		return false, err
-	} else if c := binary.BigEndian.Uint16(code); c == 0x48cf || c == 0x0f05 { // iretq and syscall load the flags
-		return false, s.g.Step()
+	}
+	for _, loadsFlags := range []string{"\x48\xcf", "\x48\x0f\x07", "\x0f\x05"} { // iretq, sysretq, syscall
+		if strings.HasPrefix(string(code), loadsFlags) {
+			return false, s.g.Step()
+		}
 	}
 	ofKernel, ofProcess := s.symbols["exc_debug"], s.symbols["noist_exc_debug"]
 	stepped := s.here.Clone()
