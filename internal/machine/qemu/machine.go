@@ -123,8 +123,19 @@ func (m Machine) Args() []string {
 	for n, v := range m.Volumes {
 		args = append(args, v.args(n)...)
 	}
+	if m.Counts() {
+		args = append(args, countedArgs...)
+	}
 	return append(args, m.Extra...)
 }
+
+// Counts tells whether QEMU counts instructions, which the guest's clock then follows. Nothing may depend on the host's
+// clock.
+func (m Machine) Counts() bool { return slices.Contains(m.Extra, "-icount") }
+
+// countedArgs are the date and the random numbers of a machine that counts instructions. They are always the same ones,
+// so that its runs are; QEMU takes a later -rtc or -seed instead.
+var countedArgs = []string{"-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"}
 
 // controlID is the name of the control channel in the guest and of its chardev.
 const controlID = "ukl.control"

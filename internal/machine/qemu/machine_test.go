@@ -87,6 +87,19 @@ func TestArgsWithoutControl(t *testing.T) {
 	}
 }
 
+// A machine that counts instructions has a date and random numbers of its own, which come before those of the user.
+func TestArgsCounts(t *testing.T) {
+	m := machine()
+	if s := strings.Join(m.Args(), " "); strings.Contains(s, "-rtc") || strings.Contains(s, "-seed") {
+		t.Errorf("without -icount: %s", s)
+	}
+	m.Extra = []string{"-icount", "shift=0", "-seed", "7"}
+	const want = " -rtc base=2026-01-01T00:00:00,clock=vm -seed 1 -icount shift=0 -seed 7"
+	if s := strings.Join(m.Args(), " "); !strings.HasSuffix(s, want) {
+		t.Errorf("with -icount: %s", s)
+	}
+}
+
 func TestArgsKVM(t *testing.T) {
 	m := machine()
 	m.KVM = true

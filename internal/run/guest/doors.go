@@ -39,7 +39,7 @@ const (
 func (r *run) openDoors() error {
 	var rest []qemu.Forward
 	for _, f := range r.Machine.Forwards {
-		if f.UDP || r.counts() && !f.V6() {
+		if f.UDP || r.Machine.Counts() && !f.V6() {
 			rest = append(rest, f)
 			continue
 		}
@@ -59,7 +59,7 @@ func (r *run) openDoors() error {
 		r.undos = append(r.undos, func() { d.relay.Close(flush) })
 		rest = append(rest, inner[0])
 		switch {
-		case r.counts():
+		case r.Machine.Counts():
 			d.relay.Open()
 		case !d.forward.V6():
 			d.spare = qemu.Spare(n, d.forward.Guest)

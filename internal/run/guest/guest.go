@@ -226,14 +226,11 @@ func environ(sets ...[]string) []string {
 	return env
 }
 
-// counts tells whether QEMU counts instructions, so that nothing may depend on the host's clock.
-func (o *Options) counts() bool { return slices.Contains(o.Machine.Extra, "-icount") }
-
 // cmdline is the kernel's command line.
 func (o *Options) cmdline() string {
 	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
 	switch {
-	case o.counts():
+	case o.Machine.Counts():
 		words = append(words, "tsc_early_khz=1000000") // QEMU then counts 1 ns per instruction
 	case !o.Machine.KVM:
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
@@ -441,7 +438,7 @@ func (r *run) start() error {
 	}
 	m.Backends = console.Backends()
 	var channel *net.UnixConn
-	if !r.counts() {
+	if !r.Machine.Counts() {
 		ours, theirs, err := control.Pair()
 		if err != nil {
 			return err
