@@ -292,28 +292,30 @@ static long long monotonic(void)
 	return ts.tv_sec * SECOND + ts.tv_nsec;
 }
 
-/* set_clock sets the clock by the host's, as ring0_control.c does. */
+/* set_clock sets the clock by the host's, as ring0_control.c does: all answers together tell more than the quickest. */
 static void set_clock(void)
 {
-	long long host, offset = 0, best = SECOND * 3600, now;
+	long long low = 1, high = 0, begun = monotonic(), asked, answered, host, now;
 	char *line;
-	int i;
+	int i = 0;
 
-	for (i = 0; i < 8 && best > 200000; i++) {
-		long long asked = monotonic(), took;
-
+	do {
+		asked = monotonic();
 		tell("time\n", 0);
 		while ((line = next_line(-1)) && !is_time(line, &host))
 			obey(line);
 		if (!line)
 			return;
-		took = monotonic() - asked;
-		if (took < best) {
-			best = took;
-			offset = host - (asked + took / 2);
+		answered = monotonic();
+		low = host - answered > low ? host - answered : low;
+		high = host - asked < high ? host - asked : high;
+		if (low > high) { /* it is the first answer, or somebody has set the host's clock */
+			low = host - answered;
+			high = host - asked;
 		}
-	}
-	now = monotonic() + offset;
+		i++;
+	} while (high - low > (i < 8 ? 200000 : 1000000) && answered - begun < SECOND);
+	now = monotonic() + low + (high - low) / 2;
 	clock_settime(CLOCK_REALTIME, &(struct timespec){ now / SECOND, now % SECOND });
 }
 
@@ -644,6 +646,8 @@ int main(int argc, char **args)
 		say("ukl: app killed by signal %d", WTERMSIG(status));
 	else
 		say("ukl: app exited with status %d", WEXITSTATUS(status));
+	/* A thread that is printing on another processor prints that, too. To open the console waits for it. */
+	close(open("/dev/console", O_WRONLY | O_NOCTTY));
 	reboot(RB_AUTOBOOT);
 	return 1;
 }
