@@ -16,7 +16,10 @@ ar p "$deb" data.tar.xz | xz -dc -T0 | tar -xO ./usr/src/linux-source-6.1.tar.xz
         --exclude='linux-source-6.1/drivers/staging/*.[ch]' \
         --exclude='linux-source-6.1/arch/[a-tv-wyz]*/*.[chS]' --exclude='*.dts' --exclude='*.dtsi' \
         --exclude='linux-source-6.1/sound/*.[ch]' \
-        --exclude='linux-source-6.1/tools/testing' \
+        --exclude='linux-source-6.1/tools/testing/[a-rt-z]*' \
+        --exclude='linux-source-6.1/tools/testing/scatterlist' \
+        --exclude='linux-source-6.1/tools/testing/selftests/[a-wyz]*' \
+        --exclude='linux-source-6.1/tools/testing/selftests/x86/*.[chS]' \
         --exclude='linux-source-6.1/Documentation/devicetree/bindings'
 
 for p in "$patches"/*.patch; do

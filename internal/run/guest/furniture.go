@@ -41,6 +41,11 @@ func (o *Options) naming() string {
 // distributions do. The kernel's own range is empty: not even root may.
 const pings = `sysctl.net.ipv4.ping_group_range="0 2147483647"`
 
+// backlog is the part of the kernel's command line that lets a listener hold as many clients as a large server asks for
+// (SOMAXCONN of Linux). QEMU's user network has accepted a client before the guest hears of it. Where the guest has no
+// place for it, QEMU tries again after 6, 12 and 24 seconds and then resets it.
+const backlog = "sysctl.net.ipv4.tcp_min_backlog=4096"
+
 // etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody,
 // localhost has no address, no name is asked for anywhere, and neither http nor tcp has a number. Without host.conf
 // libc takes only the first address that hosts has of a name. By name in the archive.

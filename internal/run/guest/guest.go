@@ -235,7 +235,11 @@ func (o *Options) cmdline() string {
 	case !o.Machine.KVM:
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
-	words = append(words, o.naming(), pings, "ukl.stdio=vport")
+	words = append(words, o.naming(), pings)
+	if o.Machine.Network.Tap == "" {
+		words = append(words, backlog)
+	}
+	words = append(words, "ukl.stdio=vport")
 	if o.Machine.Control != "" {
 		words = append(words, "ukl.control=vport")
 	}

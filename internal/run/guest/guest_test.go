@@ -64,7 +64,7 @@ func TestEnviron(t *testing.T) {
 }
 
 func TestCmdline(t *testing.T) {
-	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " ukl.stdio=vport"
+	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " " + backlog + " ukl.stdio=vport"
 	for _, c := range []struct {
 		o    Options
 		want string
