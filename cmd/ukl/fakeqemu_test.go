@@ -389,6 +389,50 @@ func early(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// crowd ADDRESS:PORT N has N clients connect and speak at once, and demands that each gets back what it said, or with !
+// that not all do.
+func crowd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: crowd ADDRESS:PORT N")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	results := make(chan error, n)
+	for i := range n {
+		go func() { results <- echoed(args[0], fmt.Sprintf("client %d", i)) }()
+	}
+	failed := 0
+	for range n {
+		if e := <-results; e != nil {
+			failed++
+			err = e
+		}
+	}
+	if failed > 0 != neg {
+		ts.Fatalf("%d of %d clients were not served: %v", failed, n, err)
+	}
+}
+
+// echoed connects, says something, and demands that it comes back.
+func echoed(address, said string) error {
+	c, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, said); err != nil {
+		return err
+	}
+	b := make([]byte, len(said))
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != said {
+		return fmt.Errorf("%q came back for %q: %w", b, said, err)
+	}
+	return nil
+}
+
 // datagrams PORT waits until a datagram to the UDP port of 127.0.0.1 comes back.
 func datagrams(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {

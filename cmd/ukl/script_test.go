@@ -188,6 +188,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"port":      port,
 		"serving":   serving,
 		"early":     early,
+		"crowd":     crowd,
 		"datagrams": datagrams,
 		"sweep":     sweep,
 		"machine":   machine(boots),
