@@ -18,6 +18,7 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/guest"
 	"ukl/internal/run/instance"
@@ -149,8 +150,9 @@ func (t *tool) logs(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	out := t.stdout
 	if c.Bool("verbose") {
-		file = filepath.Join(dir, "kernel.log")
+		file, out = filepath.Join(dir, "kernel.log"), printable.Writer(out)
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -159,7 +161,7 @@ func (t *tool) logs(c *cli.Context) error {
 	defer f.Close()
 	for {
 		i, gerr := instances().Get(name) // before the copy: what was written until it ended is then copied
-		if _, err := io.Copy(t.stdout, f); err != nil {
+		if _, err := io.Copy(out, f); err != nil {
 			return err
 		}
 		if !c.Bool("follow") || gerr != nil || !i.Running {

@@ -10,6 +10,7 @@ import (
 	"ukl/internal/build/sandbox"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/nix"
+	"ukl/internal/host/printable"
 	"ukl/internal/host/userns"
 )
 
@@ -20,13 +21,13 @@ func (t *tool) report(err error) int {
 	}
 	e := ending(err)
 	if e.Err != nil {
-		fmt.Fprintf(t.stderr, "ukl: error: %s\n", strings.TrimSpace(e.Err.Error()))
+		fmt.Fprintf(t.stderr, "ukl: error: %s\n", printable.Text(strings.TrimSpace(e.Err.Error())))
 		for _, line := range e.Lines {
-			fmt.Fprintf(t.stderr, "    %s\n", line)
+			fmt.Fprintf(t.stderr, "    %s\n", printable.Text(line))
 		}
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(t.stderr, "ukl: hint: %s\n", e.Hint)
+		fmt.Fprintf(t.stderr, "ukl: hint: %s\n", printable.Text(e.Hint))
 	}
 	return int(e.Code)
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ import (
 //	until FILE    wait for a file
 //	monitor TEXT  answer ukl on QEMU's monitor; TEXT are the registers    opens     the guest opens stdin
 //	control TEXT  a line on the control channel          hear                print ukl's next line there on stdout
+//	lives         the kernel answers from now on when ukl asks whether it is alive
 //	on N DO; DO   if ukl sends signal N: words as these
 //	say TEXT      a line on QEMU's own stderr           quit N               end with exit code N
 func fakeQEMU(args []string) int {
@@ -62,6 +64,7 @@ type fake struct {
 	heard    chan string // lines on the control channel that are no signals
 	mu       sync.Mutex
 	on       map[string]string // what to do, by the number of a signal
+	lives    atomic.Bool       // whether the kernel answers
 }
 
 func newFake(args []string) (*fake, error) {
@@ -112,6 +115,10 @@ func newFake(args []string) (*fake, error) {
 // listen does what is to be done for the signals that ukl sends.
 func (g *fake) listen(control *os.File) {
 	for sc := bufio.NewScanner(control); sc.Scan(); {
+		if sc.Text() == "alive" && g.lives.Load() {
+			g.say("ukl.control", "alive\n")
+			continue
+		}
 		n, ok := strings.CutPrefix(sc.Text(), "signal ")
 		if !ok {
 			g.heard <- sc.Text()
@@ -194,6 +201,8 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 			"{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"ukl.stdin\"}}\r\n")
 	case "control":
 		g.say("ukl.control", "%s\n", rest)
+	case "lives":
+		g.lives.Store(true)
 	case "hear":
 		g.say("ukl.stdout", "ukl says %s\n", <-g.heard)
 	case "on":

@@ -129,6 +129,7 @@ type Verdict struct {
 	Where  string // where the kernel was then: function+offset/size, or an address of the application; "" is unknown
 	Memory bool   // the kernel had no memory left, for itself or for the application
 	Runs   bool   // Panic is the end for ukl, but the kernel goes on
+	Early  bool   // it goes on to start the application, which must not be
 	Crash  string // the lines of the kernel's reports of crashes, before the status; package crash reads them
 }
 
@@ -194,7 +195,7 @@ func (j *Journal) line(s string) {
 		v := j.verdict
 		j.verdict = Verdict{
 			Known: true, Panic: v.Panic, Cause: v.Cause, Where: v.Where, Memory: v.Memory,
-			Runs: v.Runs, Crash: strings.Join(j.crash, "\n"),
+			Runs: v.Runs, Early: v.Early, Crash: strings.Join(j.crash, "\n"),
 		}
 		if what == killed {
 			j.verdict.Signal = n
@@ -216,7 +217,7 @@ func (j *Journal) line(s string) {
 	}
 	if at := strings.Index(s, unpacked); at >= 0 {
 		// The kernel goes on, and would start the application without some of its files and without its arguments.
-		v.Panic, v.Runs = s[at:], true
+		v.Panic, v.Runs, v.Early = s[at:], true, true
 		v.Memory = v.Memory || strings.HasSuffix(v.Panic, "write error")
 	} else if did := unplugged(s); did != "" && !v.Known { // the kernel's own restart is after the status
 		v.Panic, v.Runs = did, true

@@ -1,6 +1,9 @@
 // Package control is ukl's end of the control channel: lines of text between ukl and the guest's kernel about the time,
-// the application's start, its ports and its signals. The guest is not trusted: what it says can only be ignored, and
-// ukl never waits for it to read. Lines that ukl does not know are for a newer one.
+// the application's start, its ports, its signals and its end. The guest is not trusted: what it says can only be
+// ignored, and ukl never waits for it to read. Lines that ukl does not know are for a newer one.
+//
+// No process of the guest can open its end of the channel, unlike the console, on which root of the guest can write
+// what the kernel might say.
 package control
 
 import (
@@ -17,20 +20,39 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ukl/internal/report/crash"
 )
 
 // longest is how long a line may be, with its end. A longer one is ignored.
-const longest = 256
+const longest = 1024
 
 // Channel is the host's end. Its methods may be called from any goroutine.
 type Channel struct {
 	conn    *net.UnixConn
 	heard   chan struct{}
 	started chan struct{}
+	alive   chan struct{}
+	done    chan struct{} // nothing more comes
 	closed  chan struct{}
 	gone    sync.Once
 	asked   atomic.Bool // the guest has asked for the time, so it keeps a clock
+
+	mu    sync.Mutex
+	tells bool
+	end   End
 }
+
+// End is how the application ended, by the kernel's word.
+type End struct {
+	Known  bool // the kernel has said it
+	Signal int  // that killed the application; 0 is none
+	Status int
+	Crash  []string // the kernel's reports of crashes, as package crash reads them
+}
+
+// crashes are how many lines of reports are kept: more threads than that do not crash at once.
+const crashes = 200
 
 // Pair makes a channel: the host's end, and the guest's for QEMU to inherit.
 func Pair() (host *net.UnixConn, guest *os.File, err error) {
@@ -52,7 +74,10 @@ func Pair() (host *net.UnixConn, guest *os.File, err error) {
 // Serve answers the guest until its end or Close. listening is called, once for each port and not concurrently, when
 // somebody in the guest listens on a TCP port.
 func Serve(conn *net.UnixConn, listening func(port int)) *Channel {
-	c := &Channel{conn: conn, heard: make(chan struct{}), started: make(chan struct{}), closed: make(chan struct{})}
+	c := &Channel{
+		conn: conn, heard: make(chan struct{}), started: make(chan struct{}), alive: make(chan struct{}, 1),
+		done: make(chan struct{}), closed: make(chan struct{}),
+	}
 	go c.read(listening)
 	go c.watch()
 	return c
@@ -63,6 +88,31 @@ func (c *Channel) Heard() <-chan struct{} { return c.heard }
 
 // Started is closed when the guest has said that the application was executed.
 func (c *Channel) Started() <-chan struct{} { return c.started }
+
+// Done is closed when the guest's end is, or Close was called: nothing more comes.
+func (c *Channel) Done() <-chan struct{} { return c.done }
+
+// TellsEnd says whether the guest has promised that the application's end comes by this channel, and nowhere else.
+func (c *Channel) TellsEnd() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tells
+}
+
+// End is what the guest has said of the application's end so far.
+func (c *Channel) End() End {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end
+}
+
+// Ask asks the guest's kernel whether it works. It fails if the guest does not take the question at once.
+func (c *Channel) Ask() error {
+	return c.say(func(b []byte) []byte { return append(b, "alive\n"...) })
+}
+
+// Alive gives a value for each answer to Ask.
+func (c *Channel) Alive() <-chan struct{} { return c.alive }
 
 // Signal asks the guest to send a signal to the application. It fails if the guest does not take the request at once.
 func (c *Channel) Signal(n syscall.Signal) error {
@@ -76,6 +126,7 @@ func (c *Channel) Close() {
 }
 
 func (c *Channel) read(listening func(int)) {
+	defer close(c.done)
 	heard := sync.OnceFunc(func() { close(c.heard) })
 	started := sync.OnceFunc(func() { close(c.started) })
 	ports := map[int]bool{}
@@ -102,8 +153,36 @@ func (c *Channel) read(listening func(int)) {
 				ports[port] = true
 				listening(port)
 			}
+		case len(words) == 1 && words[0] == "alive":
+			select {
+			case c.alive <- struct{}{}:
+			default: // it was not asked, or nobody has looked yet
+			}
+		default:
+			c.ending(words, strings.TrimRight(string(line), "\r\n"))
 		}
 		heard()
+	}
+}
+
+// ending takes a line about the end.
+func (c *Channel) ending(words []string, line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case len(words) == 2 && words[0] == "tells" && words[1] == "end":
+		c.tells = true
+	case strings.HasPrefix(line, crash.Mark) && len(c.end.Crash) < crashes:
+		c.end.Crash = append(c.end.Crash, line)
+	case len(words) == 2 && (words[0] == "exited" || words[0] == "killed"):
+		n, err := strconv.ParseUint(words[1], 10, 8)
+		switch {
+		case err != nil:
+		case words[0] == "killed":
+			c.end.Known, c.end.Signal, c.end.Status = true, int(n), 0
+		default:
+			c.end.Known, c.end.Signal, c.end.Status = true, 0, int(n)
+		}
 	}
 }
 

@@ -200,3 +200,56 @@ func TestPauseIsTold(t *testing.T) {
 		}
 	}
 }
+
+// The end is what the guest has promised to tell, and told last; what makes no sense changes nothing.
+func TestEndOfApplication(t *testing.T) {
+	c, guest, _ := open(t)
+	in := bufio.NewReader(guest)
+	io.WriteString(guest, "tells\ntells end now\nexited\nexited 256\nexited -1\nkilled many\ncrash\n")
+	answered(t, guest, in)
+	if end := c.End(); c.TellsEnd() || end.Known || len(end.Crash) > 0 {
+		t.Errorf("nothing was told: %t, %+v", c.TellsEnd(), end)
+	}
+	io.WriteString(guest, "tells end\nukl: crash signal 11\nukl: crash registers ax 1\nkilled 11\n")
+	answered(t, guest, in)
+	end := c.End()
+	if !c.TellsEnd() || !end.Known || end.Signal != 11 || end.Status != 0 ||
+		strings.Join(end.Crash, "|") != "ukl: crash signal 11|ukl: crash registers ax 1" {
+		t.Errorf("%t, %+v", c.TellsEnd(), end)
+	}
+	io.WriteString(guest, "exited 255\n")
+	answered(t, guest, in)
+	if end := c.End(); !end.Known || end.Signal != 0 || end.Status != 255 {
+		t.Errorf("%+v", end)
+	}
+	io.WriteString(guest, strings.Repeat("ukl: crash stack\n", 1000))
+	answered(t, guest, in)
+	if n := len(c.End().Crash); n != crashes {
+		t.Errorf("%d lines of crashes are kept", n)
+	}
+	if closed(c.Done()) {
+		t.Error("it is done while the guest is there")
+	}
+	guest.Close()
+	<-c.Done()
+}
+
+// The kernel answers a question, or does not; answers without a question do no harm.
+func TestAlive(t *testing.T) {
+	c, guest, _ := open(t)
+	in := bufio.NewReader(guest)
+	if err := c.Ask(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := in.ReadString('\n'); line != "alive\n" || err != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if closed(c.Alive()) {
+		t.Error("it has answered")
+	}
+	io.WriteString(guest, "alive\nalive\nalive\n")
+	answered(t, guest, in)
+	if !closed(c.Alive()) {
+		t.Error("it has not answered")
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/machine/virtiofs"
 	"ukl/internal/run/console"
@@ -553,10 +554,10 @@ func socketpair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "monitor"), os.NewFile(uintptr(fds[1]), "monitor"), nil
 }
 
-// echo is where the kernel's log goes besides the file; nil is nowhere.
+// echo is where the kernel's log goes besides the file; nil is nowhere. A process of the guest can write into that log.
 func (r *run) echo() io.Writer {
 	if r.Verbose {
-		return r.Stderr
+		return printable.Writer(r.Stderr)
 	}
 	return nil
 }
@@ -614,6 +615,7 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 	}
 	ended, written, dying := r.qemu.Done(), drained, r.journal.Dying()
 	var dead, slow, overdue <-chan time.Time
+	var alive <-chan struct{}
 	var again <-chan struct{}
 	interrupted := ctx.Done()
 	var unheeded Unheeded
@@ -625,11 +627,18 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 			written = nil
 		case <-dying:
 			dying = nil
-			if r.journal.Verdict().Runs { // it must not start the application
+			switch v := r.journal.Verdict(); {
+			case v.Early && !r.hasStarted():
 				r.qemu.Stop()
-			} else {
+			case r.tellsEnd() && r.control.Ask() == nil: // a process may have written that line
+				alive, dead = r.control.Alive(), time.After(afterPanic)
+			case v.Runs:
+				r.qemu.Stop()
+			default:
 				dead = time.After(afterPanic)
 			}
+		case <-alive:
+			alive, dead = nil, nil
 		case <-dead:
 			r.qemu.Stop()
 			dead = nil
@@ -720,8 +729,27 @@ func (r *run) hasStarted() bool {
 	}
 }
 
+// tellsEnd tells whether the guest's kernel has promised to tell the application's end by the control channel.
+func (r *run) tellsEnd() bool { return r.control != nil && r.control.TellsEnd() }
+
+// verdict is how the guest ended. If the kernel has promised to tell that by the control channel, no line of its log
+// counts: a process may have written it.
 func (r *run) verdict() (Verdict, error) {
 	v := r.journal.Verdict()
+	if r.control != nil {
+		select {
+		case <-r.control.Done():
+		case <-time.After(moment): // QEMU has ended, so somebody else has its end of the channel
+		}
+	}
+	if r.tellsEnd() {
+		end := r.control.End()
+		v.Known, v.Signal, v.Status = end.Known, end.Signal, end.Status
+		v.Crash = strings.Join(end.Crash, "\n")
+		if v.Known {
+			v.Panic = ""
+		}
+	}
 	if v.Known && v.Panic == "" {
 		return v, nil
 	}

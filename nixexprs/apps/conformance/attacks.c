@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -129,7 +130,7 @@ TEST(attacks, registers_of_ring_3)
 /* The attacker: what follows in section ring3 is a program of its own, which the cases write to a file and execute. It may use
  * nothing but its own functions and its stack: no library, no constant that the compiler puts elsewhere. Arguments: what to do,
  * a process, an address there, a path. Exit status: 0 if the attack succeeded, or an errno. */
-#define RING3 __attribute__((section("ring3"), noinline, used))
+#define RING3 __attribute__((section("ring3"), noinline, used, optimize("no-jump-tables", "no-tree-switch-conversion")))
 extern const char __start_ring3[], __stop_ring3[];
 
 __asm__(".pushsection ring3, \"ax\", @progbits\n"
@@ -205,6 +206,30 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		n = call(SYS_open, (long)path, O_WRONLY, 0, 0, 0, 0);
 		return n < 0 ? n : 0;
 	}
+	if (what == 'a') { /* append a byte to the path */
+		n = call(SYS_open, (long)path, O_WRONLY | O_APPEND | O_CREAT, 0755, 0, 0, 0);
+		if (n >= 0)
+			n = call(SYS_write, n, (long)&value, 1, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	if (what == 'o') { /* open the path for writing, and read 1 byte at 0x71: a port of the clock */
+		n = call(SYS_open, (long)path, O_RDWR, 0, 0, 0, 0);
+		if (n >= 0)
+			n = call(SYS_pread64, n, (long)&value, 1, 0x71, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	if (what == 'g') { /* get the file descriptor of the process */
+		n = call(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
+		if (n >= 0)
+			n = call(SYS_pidfd_getfd, n, decimal(path), 0, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	if (what == 'q') { /* map the queue of the io_uring that was inherited */
+		n = call(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, decimal(path), 0);
+		return n < 0 && n > -4096 ? n : 0;
+	}
+	if (what == 'e') /* submit nothing to it */
+		return call(SYS_io_uring_enter, decimal(path), 0, 0, 0, 0, 0);
 	n = seize(pid);
 	if (n < 0)
 		return n;
@@ -314,4 +339,90 @@ TEST(attacks, file_of_the_application)
 	CHECK(status == ETXTBSY || status == EPERM);
 	if (ring() == 0)
 		FAILS(link(own_path(), "/another-name"), EXDEV);
+}
+
+/* Maps FILE executable, at once and later, for this process only and shared. 0, or the first errno. */
+static int map_code(const char *file)
+{
+	int fd = MUST(open(file, O_RDONLY | O_CLOEXEC)), error = 0;
+
+	for (int i = 0; i < 4 && error == 0; i++) {
+		int type = i & 1 ? MAP_SHARED : MAP_PRIVATE;
+		void *p = mmap(NULL, 4096, PROT_READ | (i & 2 ? 0 : PROT_EXEC), type, fd, 0);
+
+		if (p == MAP_FAILED || mprotect(p, 4096, PROT_READ | PROT_EXEC) < 0)
+			error = errno;
+		if (p != MAP_FAILED)
+			munmap(p, 4096);
+	}
+	close(fd);
+	return error;
+}
+
+/* What ring 3 has written is never code of ring 0: no library for getpwnam(), no plugin. */
+TEST(attacks, code_from_ring_3)
+{
+	char file[200];
+	int after;
+
+	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
+	CHECK_EQ(attacked('a', file, &after), 0);
+	CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
+	MUST(unlink(file));
+	CHECK_EQ(attacked('a', file, &after), 0); /* it makes one */
+	MUST(chmod(file, 0444));
+	CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
+}
+
+/* What is code of ring 0 already, ring 3 cannot write: not by its name, and not by an open file. */
+TEST(attacks, code_of_ring_0)
+{
+	int after, fd = MUST(memfd_create("code", 0));
+	char file[200], path[32];
+
+	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
+	CHECK_EQ(map_code(file), 0); /* it has written that itself */
+	CHECK_EQ(attacked('a', file, &after), ring() == 0 ? ETXTBSY : 0);
+	CHECK_EQ(write(fd, "\xc3", 1), 1);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) != MAP_FAILED);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	CHECK_EQ(attacked('a', path, &after), ring() == 0 ? ETXTBSY : 0);
+}
+
+/* A script names arguments of its interpreter: if that is the application, ring 3 must not have written it. */
+TEST(attacks, script_from_ring_3)
+{
+	char line[220], script[200];
+	int after;
+
+	snprintf(line, sizeof line, "#!%s --ring\n", own_path());
+	snprintf(script, sizeof script, "%s", write_program("script", line, strlen(line)));
+	CHECK_EQ(attacked('a', script, &after), 0);
+	if (ring() == 0)
+		FAILS(execl(script, script, (char *)NULL), EPERM);
+	else
+		CHECK_EQ(run_program(script), REPORTED_RING + 3);
+}
+
+/* The ports of the machine are ring 0. */
+TEST(attacks, ports_from_ring_3)
+{
+	int after;
+
+	if (access("/dev/port", F_OK) < 0)
+		tap_skip("no /dev/port here");
+	CHECK_EQ(attacked('o', "/dev/port", &after), ring() == 0 ? EPERM : 0);
+}
+
+/* The thread behind an io_uring works on the memory of who made it, for whoever writes to its queue. */
+TEST(attacks, io_uring_of_ring_0)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 1 };
+	int after, fd = MUST((int)syscall(SYS_io_uring_setup, 4, &params));
+	char number[20];
+
+	MUST(fcntl(fd, F_SETFD, 0));
+	snprintf(number, sizeof number, "%d", fd);
+	for (const char *what = "gqe"; *what != '\0'; what++)
+		CHECK_EQ(attacked(*what, number, &after), ring() == 0 ? EPERM : 0);
 }

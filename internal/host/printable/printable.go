@@ -1,0 +1,53 @@
+// Package printable shows control characters in the text of others instead of handing them on: a terminal would obey
+// them.
+package printable
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// obeyed tells whether a terminal may take a character for a command: the control characters of ASCII and Latin-1 but
+// for tab, line feed and carriage return.
+func obeyed(c rune) bool {
+	switch c {
+	case '\t', '\n', '\r':
+		return false
+	}
+	return c < ' ' || c >= 0x7f && c < 0xa0
+}
+
+// Text is s with \xNN or \uNNNN in place of each control character, and of each byte that is no UTF-8.
+func Text(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, obeyed) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		c, n := utf8.DecodeRuneInString(s)
+		switch {
+		case c == utf8.RuneError && n == 1, obeyed(c) && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case obeyed(c):
+			fmt.Fprintf(&b, `\u%04x`, c)
+		default:
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// Writer is w for text: what it writes is as of Text. A character that comes in two pieces is not put together.
+func Writer(w io.Writer) io.Writer { return writer{w} }
+
+type writer struct{ w io.Writer }
+
+func (w writer) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.w, Text(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

@@ -1,0 +1,35 @@
+package printable
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestText(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                        "",
+		"plain, größe\t1\r\n":     "plain, größe\t1\r\n",
+		"\x1b]0;title\a\x1b[2J":   `\x1b]0;title\x07\x1b[2J`,
+		"a\x00b\x7f":              `a\x00b\x7f`,
+		"8-bit \u009b31m":         `8-bit \u009b31m`,
+		"no UTF-8 \x9b31m \xffä":  `no UTF-8 \x9b31m \xffä`,
+		"backspace over\b\b\b\b.": `backspace over\x08\x08\x08\x08.`,
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("Text(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestWriter(t *testing.T) {
+	var b strings.Builder
+	w := Writer(&b)
+	for _, s := range []string{"one\n", "\x1b[1mtwo"} {
+		if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
+			t.Errorf("Write(%q) = %d, %v", s, n, err)
+		}
+	}
+	if got := b.String(); got != "one\n"+`\x1b[1mtwo` {
+		t.Errorf("written was %q", got)
+	}
+}
