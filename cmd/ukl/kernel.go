@@ -108,6 +108,7 @@ Checks commits only, and changes nothing in the work tree.`,
 				},
 				Action: t.kernelCheck,
 			},
+			t.kernelMailCommand(tree),
 		},
 	}
 }
