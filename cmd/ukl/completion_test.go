@@ -92,6 +92,7 @@ func TestCompletion(t *testing.T) {
 		"run --frob --cpus x -mode p": "process",
 		"kernel check --only ":        "style build",
 		"kernel export --to ":         ":directory",
+		"kernel mail --letters ":      ":directory",
 		"build -o ":                   ":directory",
 		"build --format q":            "qcow2",
 		"sbom --format ":              "spdx cyclonedx",

@@ -20,6 +20,7 @@ import (
 	"ukl/internal/build/worktree"
 	"ukl/internal/cli/doctor"
 	"ukl/internal/cli/exit"
+	"ukl/internal/kernel/series"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/bench"
@@ -193,7 +194,8 @@ func TestDocumentedJSON(t *testing.T) {
 		"bench": bench.Report{}, "build": built{}, "client": echo.Summary{}, "doctor": []doctor.Finding{},
 		"init, man": made{},
 		"inspect":   inspected{}, "kernel init": startedTree{}, "kernel build": builtKernel{},
-		"kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "list": []listed{}, "pins list": []pins.Pin{},
+		"kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "kernel mail": mailedSeries{},
+		"list": []listed{}, "pins list": []pins.Pin{},
 		"pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
 		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{},
 		"--version": versions{},
@@ -231,6 +233,57 @@ func TestDocumentedExceptions(t *testing.T) {
 	}
 	if !strings.Contains(page(t, "kernel-development.md"), want+"\n") {
 		t.Errorf("docs/kernel-development.md must hold\n%s", want)
+	}
+}
+
+// folded is the end of a line of a header that goes on in the next one.
+var folded = regexp.MustCompile(`\n +`)
+
+// The cover letters are about the series that is here: its parts begin with patches that it has, the letter of the
+// preparation names each patch and no other, and that of ring 0 has the numbers of docs/bench.md.
+func TestCoverLetters(t *testing.T) {
+	l, _, err := lettersOf("", &series.Tree{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patches, err := series.Read(os.DirFS("../../"+patchesDir), patchesDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var subjects []string
+	for _, p := range patches {
+		head, _, _ := strings.Cut(string(p.Text), "\n\n")
+		_, subject, _ := strings.Cut(folded.ReplaceAllString(head, " "), "\nSubject: [PATCH] ")
+		subject, _, _ = strings.Cut(subject, "\n")
+		subjects = append(subjects, subject)
+	}
+	if len(l.Parts) != 2 {
+		t.Fatalf("%d parts", len(l.Parts))
+	}
+	preparation, ring0 := l.Parts[0], l.Parts[1]
+	begin := slices.Index(subjects, ring0.First)
+	if begin < 1 {
+		t.Fatalf("%s begins with %q, which is patch %d of the series", ring0.Name, ring0.First, begin+1)
+	}
+	var named []string
+	for _, m := range regexp.MustCompile(`(?m)^ {2}(\S.*)$`).FindAllStringSubmatch(preparation.Text, -1) {
+		named = append(named, m[1])
+	}
+	want := slices.Sorted(slices.Values(subjects[:begin]))
+	if slices.Sort(named); !slices.Equal(named, want) {
+		t.Errorf("%s names\n%q\nthe series has\n%q", preparation.Name, named, want)
+	}
+	bench := page(t, "bench.md")
+	rows := regexp.MustCompile(`(?m)^ +([a-z-]+(?:/[0-9]+)?) +([0-9]+) +([0-9]+) +([0-9]+)$`).
+		FindAllStringSubmatch(ring0.Text, -1)
+	for _, r := range rows {
+		row := `(?m)^ +` + r[1] + ` +` + r[2] + ` +[0-9]+ +[0-9.]+ +` + r[3] + ` +[0-9.]+ +` + r[4] + ` `
+		if !regexp.MustCompile(row).MatchString(bench) {
+			t.Errorf("docs/bench.md does not have the numbers of %q", r[0])
+		}
+	}
+	if len(rows) != 12 {
+		t.Errorf("%d rows of numbers", len(rows))
 	}
 }
 

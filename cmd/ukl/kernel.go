@@ -20,6 +20,7 @@ import (
 	"ukl/internal/build/worktree"
 	"ukl/internal/cli/exit"
 	"ukl/internal/cli/progress"
+	"ukl/internal/host/atomicfile"
 	"ukl/internal/kernel/series"
 	"ukl/internal/machine/accel"
 	"ukl/nixexprs"
@@ -107,6 +108,7 @@ Checks commits only, and changes nothing in the work tree.`,
 				},
 				Action: t.kernelCheck,
 			},
+			t.kernelMailCommand(tree),
 		},
 	}
 }
@@ -197,7 +199,7 @@ func (t *tool) makeTree(c *cli.Context, dir string, o series.Origin, list []seri
 	if stops := (*series.Stops)(nil); err != nil && !errors.As(err, &stops) {
 		return err
 	}
-	return errors.Join(os.Rename(made, dir), err)
+	return errors.Join(atomicfile.Directory(made, dir), err)
 }
 
 // patchesDir is where a checkout has the series.

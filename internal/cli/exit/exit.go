@@ -53,8 +53,8 @@ func Table() []Row {
 	return []Row{
 		{"0..255", "run: the application's own exit code"},
 		{fmt.Sprintf("%d+N", signalled), "run: signal N killed the application; 141 also if the reader of stdout went away"},
-		row(No, "client: a wrong answer; test: one failed; init, source: it exists; build --check: "+
-			"it differs; kernel check: one fails; pins outdated: one is old"),
+		row(No, "client: a wrong answer; test, kernel check: one failed; init, source, kernel mail: it exists; "+
+			"build --check: it differs; pins outdated: one is old"),
 		row(Usage, "the command line is wrong"),
 		row(Input, "ukl.toml or the lock is wrong, at file:line:column; kernel: the series or its work tree is not in order"),
 		row(NoInput, "an application, directory or file does not exist"),

@@ -1,5 +1,5 @@
 // Package atomicfile writes files whole: whoever looks finds the old content or the new one, also after a crash or on a
-// full disk.
+// full disk. A directory that is finished elsewhere appears at its place in one step.
 package atomicfile
 
 import (
@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // File gives a file this content; mode is that of a new one, as with os.WriteFile. It follows symbolic links. A
@@ -29,4 +30,14 @@ func File(path string, text []byte, mode fs.FileMode) error {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)
+}
+
+// Directory moves the finished directory made to its place, where there is nothing or an empty directory. What is there
+// otherwise stays, and is an error. Both are on one file system.
+func Directory(made, dir string) error {
+	// os.Rename refuses an empty directory, which rename(2) would replace. os.Remove would take a file, too.
+	if err := syscall.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+	}
+	return os.Rename(made, dir)
 }

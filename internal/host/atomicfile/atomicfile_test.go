@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,5 +46,37 @@ func TestFileFails(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// A directory takes the place of nothing or of an empty one. A file, or a directory with something in it, stays.
+func TestDirectory(t *testing.T) {
+	for name, test := range map[string]struct {
+		there func(dir string) error
+		fails bool
+	}{
+		"nothing": {func(string) error { return nil }, false},
+		"empty":   {func(dir string) error { return os.Mkdir(dir, 0o755) }, false},
+		"full":    {func(dir string) error { return os.MkdirAll(filepath.Join(dir, "mine"), 0o755) }, true},
+		"a file":  {func(dir string) error { return os.WriteFile(dir, []byte("mine"), 0o600) }, true},
+	} {
+		box := t.TempDir()
+		made, dir := filepath.Join(box, "made"), filepath.Join(box, "dir")
+		if err := errors.Join(os.Mkdir(made, 0o755), os.WriteFile(made+"/a", nil, 0o600), test.there(dir)); err != nil {
+			t.Fatal(err)
+		}
+		err := Directory(made, dir)
+		if (err != nil) != test.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "a")); (err == nil) == test.fails {
+			t.Errorf("%s: moved: %v", name, err)
+		}
+		if _, err := os.Stat(made); (err == nil) != test.fails {
+			t.Errorf("%s: left behind: %v", name, err)
+		}
+		if _, err := os.Lstat(dir); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

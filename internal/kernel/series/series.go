@@ -1,6 +1,6 @@
 // Package series keeps a series of patches in two forms: as files, one patch each, and as the commits of a git work
 // tree on top of the source that they are for. Going from one form to the other and back changes no byte. What was not
-// committed is never lost, nor written over.
+// committed is never lost, nor written over. Commits also become mails, part by part with cover letters; none is sent.
 package series
 
 import (

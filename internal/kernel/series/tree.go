@@ -418,6 +418,14 @@ func (t *Tree) Clean(ctx context.Context) error {
 	return e
 }
 
+// plain is how git formats a commit, whatever it is configured to do.
+var plain = []string{
+	"--zero-commit", "--no-signature", "--no-attach", "--no-thread",
+	"--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
+	"--no-color", "--no-ext-diff", "--no-textconv", "--diff-algorithm=myers", "--unified=3", "--find-renames",
+	"--src-prefix=a/", "--dst-prefix=b/", "--abbrev=7",
+}
+
 // Patches are the commits as files.
 func (t *Tree) Patches(ctx context.Context) ([]Patch, error) {
 	commits, err := t.Commits(ctx)
@@ -429,13 +437,10 @@ func (t *Tree) Patches(ctx context.Context) ([]Patch, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(box)
-	if _, err := t.git(ctx, "format-patch", "--quiet", "--output-directory", box, "--zero-commit", "--no-signature",
-		"--no-numbered", "--no-stat",
-		"--no-cover-letter", "--no-attach", "--no-thread", "--subject-prefix=PATCH", "--suffix=.patch", "--start-number=1",
-		"--no-color", "--no-ext-diff",
-		"--no-textconv", "--diff-algorithm=myers", "--unified=3", "--find-renames", "--src-prefix=a/", "--dst-prefix=b/",
-		"--abbrev=7",
-		t.Base+"..HEAD"); err != nil {
+	args := slices.Concat([]string{"format-patch", "--quiet", "--output-directory", box}, plain, []string{
+		"--no-numbered", "--no-stat", "--no-cover-letter", t.Base + "..HEAD",
+	})
+	if _, err := t.git(ctx, args...); err != nil {
 		return nil, err
 	}
 	list, err := Read(os.DirFS(box), box)
