@@ -206,11 +206,11 @@ func TestJournal(t *testing.T) {
 		{"[ 1.0] an application says: Cannot allocate memory, error: -12\n", Verdict{}},
 		{
 			"[ 1.0] Initramfs unpacking failed: write error\r\n[ 2.0] ukl: app exited with status 0\n",
-			Verdict{Known: true, Memory: true, Runs: true, Panic: "Initramfs unpacking failed: write error"},
+			Verdict{Known: true, Memory: true, Runs: true, Early: true, Panic: "Initramfs unpacking failed: write error"},
 		},
 		{
 			"[ 1.0] Initramfs unpacking failed: junk within compressed archive\n",
-			Verdict{Runs: true, Panic: "Initramfs unpacking failed: junk within compressed archive"},
+			Verdict{Runs: true, Early: true, Panic: "Initramfs unpacking failed: junk within compressed archive"},
 		},
 		{
 			"[ 1.0] BUG: kernel NULL pointer dereference, address: 08\r\n[ 1.0] Oops: 0002 [#1] SMP\n[ 1.0] RIP: 0010:do_it+0x1/0x2\r\n[ 1.0] RIP: 0033:0x40\nKernel panic - not syncing: Fatal exception\n",
