@@ -54,15 +54,18 @@ type Manifest struct {
 	Files []Copied
 	// Certificates, TimeZones and Locales ask for files of ukl's own pins in the guest's root file system.
 	Certificates, TimeZones, Locales bool
-	Memory                           int // MiB; without one in the file the least that the guest has
-	CPUs                             int
-	Calls                            Calls
+	// Host asks for this machine's own services, by the user network.
+	Host   bool
+	Memory int // MiB; without one in the file the least that the guest has
+	CPUs   int
+	Calls  Calls
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
 
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 	memory *Error           // where Memory is; nil if the file says nothing of it
+	host   Error            // where Host is
 }
 
 // GivesMemory tells whether the file itself says how much memory the guest has.
@@ -249,6 +252,11 @@ func (r *reader) manifest(p Place) *Manifest {
 	u := r.table("unikernel")
 	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
 	u.done()
+	n := r.table("network")
+	if m.Host = n.boolean("host"); m.Host {
+		m.host = n.at("host")
+	}
+	n.done()
 	k := r.table("kernel")
 	m.Kernel = k.list("config")
 	k.configuration("config", m.Kernel)

@@ -256,3 +256,25 @@ func TestMemoryError(t *testing.T) {
 		}
 	}
 }
+
+// What the file asks for of the host has its place in it; a file that asks for nothing asks for nothing.
+func TestAsks(t *testing.T) {
+	m, err := Parse([]byte("name = \"x\"\n[network]\nhost = true"), place("main.c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks := m.Asks()
+	if len(asks) != 1 || asks[0].Option != AllowHost {
+		t.Fatalf("%+v", asks)
+	}
+	e := asks[0].Refuse()
+	if !strings.HasPrefix(e.Error(), "ukl.toml:3:8: the guest shall get the services") ||
+		e.Hint() != "if you trust this ukl.toml: --allow-host" || e.ExitCode() != exit.Input {
+		t.Errorf("%v, %q", e, e.Hint())
+	}
+	for _, text := range []string{"", "[network]", "[network]\nhost = false"} {
+		if m, err := Parse([]byte(text), place("main.c")); err != nil || len(m.Asks()) > 0 {
+			t.Errorf("%q: %+v, %v", text, m, err)
+		}
+	}
+}

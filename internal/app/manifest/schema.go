@@ -49,6 +49,9 @@ func Schema() ([]byte, error) {
 				"description": "the way into the kernel: bypass skips entry and exit work that is not due",
 			},
 		}),
+		"network": closed(object{
+			"host": yes("ask for the services of the machine that runs the guest; --allow-host grants it"),
+		}),
 		"kernel": closed(object{
 			"config": list("lines of kernel configuration, in addition to ukl's own", object{
 				"type": "string", "pattern": `^CONFIG_[A-Z0-9_]+=(y|n|-?[0-9]+|0x[0-9a-fA-F]+|"[^"\\]*")$`,

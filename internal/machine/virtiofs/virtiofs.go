@@ -18,6 +18,7 @@ import (
 
 	"ukl/internal/host/userns"
 	"ukl/internal/machine/qemu"
+	"ukl/internal/machine/seccomp"
 )
 
 // First arguments by which the program that calls Start or Command must know what it is asked for.
@@ -198,7 +199,7 @@ func Child(args []string) error {
 	if err := raiseFiles(); err != nil {
 		return fmt.Errorf("%s: number of open files: %w", dir, err)
 	}
-	var rules []rule
+	var rules []seccomp.Rule
 	if args[1] == access(true) {
 		rules = append(rules, changeNothing()...)
 	}
@@ -206,7 +207,7 @@ func Child(args []string) error {
 		rules = append(rules, oneUser()...)
 	}
 	runtime.LockOSThread() // a filter belongs to the thread, which executes
-	if err := filter(rules); err != nil {
+	if _, err := seccomp.Install(rules); err != nil {
 		return fmt.Errorf("%s: seccomp filter: %w", dir, err)
 	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, []string{}))

@@ -56,6 +56,9 @@ type Options struct {
 	Stopping func(grace time.Duration)
 	// called once when the machine has started and its ports of the host are taken, from another goroutine; may be nil
 	Started func()
+	// Refused is called, once and from another goroutine, with what of this machine the guest wanted to reach and may not;
+	// may be nil.
+	Refused func(string)
 	// Progress is called, from other goroutines but not concurrently, when the guest has started the application or
 	// listens on a port for the first time. silent are the forwards to TCP ports on which it does not listen yet. A
 	// guest that cannot tell is taken to listen. May be nil.
@@ -470,7 +473,7 @@ func (r *run) start() error {
 			full.Forwards = append(slices.Clip(full.Forwards), d.spare)
 		}
 	}
-	p, err := r.Program.Start(full.Args(), files)
+	p, err := r.Program.Start(full.Args(), files, full.Limits(r.Refused))
 	if err != nil {
 		return err
 	}
