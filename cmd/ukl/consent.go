@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-isatty"
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/machine/qemu"
 )
 
 // consent makes sure that the user wants what an application's ukl.toml asks for of this machine: an option says so, or
@@ -19,8 +21,9 @@ func (t *tool) consent(c *cli.Context, a apps.App) error {
 	if t.own != nil || a.Bundled {
 		return nil
 	}
-	for _, ask := range a.Asks() {
-		if c.Bool(ask.Option) {
+	for _, ask := range a.Asks(a.Dir) {
+		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
+		if c.Bool(ask.Option) || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
 			continue
 		}
 		refused := ask.Refuse()

@@ -115,9 +115,13 @@ func guestFlags() []cli.Flag {
 		}},
 		&listOfKind{file, &cli.StringSliceFlag{
 			Name: "volume",
-			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml; OPTIONS are ro, " +
-				"9p: `HOST:GUEST[:OPTIONS]`; repeatable",
+			Usage: "mount a directory or disk image of the host in the guest, besides those in ukl.toml; OPTIONS are ro, 9p, " +
+				"trusted: `HOST:GUEST[:OPTIONS]`; repeatable",
 		}},
+		&cli.BoolFlag{
+			Name:  manifest.AllowVolumes,
+			Usage: "lend the guest what ukl.toml wants as volumes or files from outside of its directory",
+		},
 		&cli.BoolFlag{
 			Name:  manifest.AllowHost,
 			Usage: "let the guest reach the services of this machine, at 10.0.2.2: what listens on 127.0.0.1, too",

@@ -40,7 +40,7 @@ func Schema() ([]byte, error) {
 		"locales":      yes("the locale C.UTF-8 of Debian's libc-bin, in /usr/lib/locale"),
 		"ports": list("[ADDR:]HOST:GUEST[/udp], or a number for the same port on both sides",
 			object{"type": []string{"string", "integer"}}),
-		"volumes": strings("directories and disk images of the host: HOST:GUEST[:OPTIONS]; OPTIONS are ro and 9p, with a comma between"),
+		"volumes": strings("directories and disk images of the host: HOST:GUEST[:OPTIONS]; OPTIONS are ro, 9p and trusted, with commas between"),
 		"memory":  object{"type": []string{"string", "integer"}, "description": "MiB, or a size such as \"64M\", \"2G\""},
 		"cpus":    number("virtual CPUs", 1, qemu.MaxCPUs),
 		"unikernel": closed(object{

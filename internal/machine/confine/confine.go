@@ -26,6 +26,7 @@ const Inside = "confine-inside"
 // Plan is what a program gives up.
 type Plan struct {
 	Rules []seccomp.Rule
+	Drop  []int // capabilities; those that ukl has not got itself do not matter
 	// Line is the child's descriptor of a Unix socket, by which it tells what it could do: see Told. 0 is none.
 	Line int
 	// Otherwise are words of the program's arguments and what takes their place if rules cannot ask.
@@ -60,7 +61,10 @@ func Child(args []string) error {
 	if p.Line != 0 {
 		unix.CloseOnExec(p.Line)
 	}
-	runtime.LockOSThread() // a filter belongs to the thread, which executes
+	runtime.LockOSThread() // what follows belongs to the thread, which executes
+	if err := drop(p.Drop); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
 	listener, err := seccomp.Install(p.Rules)
 	if err != nil && p.Line != 0 { // an old kernel, or somebody else asks already
 		rest := slices.DeleteFunc(p.Rules, func(r seccomp.Rule) bool { return r.Ask })

@@ -18,6 +18,7 @@ import (
 
 	"ukl/internal/machine/confine"
 	"ukl/internal/machine/egress"
+	"ukl/internal/machine/seccomp"
 )
 
 // patience is how long QEMU may take to end when told to.
@@ -37,8 +38,10 @@ type Limits struct {
 	// Loopback keeps QEMU from this machine's own services. Where the kernel cannot do that alone, QEMU's user network
 	// leads nowhere at all, and Refused is told.
 	Loopback bool
-	Peers    bool         // with Loopback: QEMU answers whoever sends it a datagram, as forwards of UDP do
-	Refused  func(string) // called once, from another goroutine, with what QEMU wanted to reach; may be nil
+	Peers    bool // with Loopback: QEMU answers whoever sends it a datagram, as forwards of UDP do
+	// Squash makes files that QEMU makes belong to the user who runs ukl, without bits that lend this user's rights.
+	Squash  bool
+	Refused func(string) // called once, from another goroutine, with what QEMU wanted to reach; may be nil
 }
 
 // Start runs QEMU with files as its descriptors 3 and up. It has a process group of its own, so a terminal's Ctrl-C
@@ -47,19 +50,27 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 	argv := slices.Concat(p.Argv, args)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	var line *net.UnixConn
-	if limits.Loopback {
-		ours, theirs, err := pair()
-		if err != nil {
-			return nil, err
+	if limits.any() {
+		plan := confine.Plan{}
+		if limits.Squash {
+			plan.Rules, plan.Drop = seccomp.Squash(), lending()
 		}
-		defer theirs.Close()
-		line = ours
-		files = append(slices.Clip(files), theirs)
-		if cmd, err = confine.Command(confine.Plan{
-			Rules: egress.Rules(limits.Peers), Line: 3 + len(files) - 1,
-			Otherwise: map[string]string{userNetwork: userNetwork + ",restrict=on"},
-		}, argv); err != nil {
-			line.Close()
+		if limits.Loopback {
+			ours, theirs, err := pair()
+			if err != nil {
+				return nil, err
+			}
+			defer theirs.Close()
+			line = ours
+			files = append(slices.Clip(files), theirs)
+			plan.Line, plan.Rules = 3+len(files)-1, append(plan.Rules, egress.Rules(limits.Peers)...)
+			plan.Otherwise = map[string]string{userNetwork: userNetwork + ",restrict=on"}
+		}
+		var err error
+		if cmd, err = confine.Command(plan, argv); err != nil {
+			if line != nil {
+				line.Close()
+			}
 			return nil, err
 		}
 	}
@@ -76,6 +87,12 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 	}
 	return proc, err
 }
+
+// any tells whether there is anything that QEMU may not do.
+func (l Limits) any() bool { return l.Loopback || l.Squash }
+
+// lending are the capabilities by which a file could lend its owner's rights, or be a device.
+func lending() []int { return []int{unix.CAP_SETFCAP, unix.CAP_FSETID, unix.CAP_MKNOD} }
 
 // guard answers for QEMU's connections until it has ended.
 func (p *Process) guard(line *net.UnixConn, refused func(string)) {

@@ -32,16 +32,11 @@ func changeNothing() []seccomp.Rule {
 		seccomp.Rule{Call: unix.SYS_OPENAT2, Answer: unix.EROFS})
 }
 
-// oneUser are the rules of a namespace with one user: the calls that change users and owners succeed and do nothing.
-// Files belong to the user who runs ukl, whoever in the guest makes them, and a chown changes nothing. The rules also
-// let virtiofsd start, which drops its groups first; no namespace of an ordinary user permits that.
+// oneUser are the rules that make all files belong to the user who runs ukl, whoever in the guest makes them: virtiofsd
+// stays that user. They also let virtiofsd start in a namespace of one user, where it drops its groups first; no
+// namespace of an ordinary user permits that.
 func oneUser() []seccomp.Rule {
-	var list []seccomp.Rule
-	for _, call := range []uint32{
-		unix.SYS_SETGROUPS, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
-		unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT,
-	} {
-		list = append(list, seccomp.Rule{Call: call})
-	}
-	return list
+	return append([]seccomp.Rule{
+		{Call: unix.SYS_SETGROUPS}, {Call: unix.SYS_SETRESUID}, {Call: unix.SYS_SETRESGID},
+	}, seccomp.Squash()...)
 }

@@ -318,6 +318,11 @@ func (o *Options) served() ([]int, error) {
 	return list, nil
 }
 
+// access is what a guest may do to a volume.
+func access(v qemu.Volume) virtiofs.Access {
+	return virtiofs.Access{ReadOnly: v.ReadOnly, Trusted: v.Trusted}
+}
+
 // servers are the commands that serve the volumes, each a line; the machine's volumes are told where.
 func (o *Options) servers(m *qemu.Machine) (string, error) {
 	self, err := os.Executable()
@@ -334,7 +339,7 @@ func (o *Options) servers(m *qemu.Machine) (string, error) {
 		v := m.Volumes[n]
 		socket := filepath.Join(o.StateDir, fmt.Sprintf("volume%d.sock", n))
 		m.Volumes[n].Server = "socket,path=" + qemu.Value(socket)
-		command := qemu.Program{Argv: virtiofs.Command(self, socket, o.Program.VirtioFS, v.Host, v.ReadOnly)}
+		command := qemu.Program{Argv: virtiofs.Command(self, socket, o.Program.VirtioFS, v.Host, access(v))}
 		lines.WriteString(command.Command(nil) + " &&\n")
 	}
 	return lines.String(), nil
@@ -513,7 +518,7 @@ func (r *run) serveVolumes() error {
 	r.Machine.Volumes = slices.Clone(r.Machine.Volumes)
 	for _, n := range served {
 		v := r.Machine.Volumes[n]
-		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, v.ReadOnly)
+		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, access(v))
 		if err != nil {
 			return &Unserved{v, err}
 		}
