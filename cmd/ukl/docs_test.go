@@ -150,7 +150,7 @@ func TestSchema(t *testing.T) {
 			}
 		}
 	}
-	if tables != 4 {
+	if tables != 5 {
 		t.Errorf("%d tables", tables)
 	}
 }

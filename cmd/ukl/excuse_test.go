@@ -77,7 +77,7 @@ func unrun() map[string]excuse {
 		"docs/pins.md ukl pins update":                why("it changes the lock"),
 		"docs/programs.md name = \"tinyproxy\"": but(map[string]string{
 			"cat":     tinyproxy,
-			"ukl run": "boot_autotools.txtar: ukl run -q --timeout 60s",
+			"ukl run": tinyproxy,
 			"curl":    tinyproxy,
 		}),
 		"docs/programs.md $ ukl run -q --volume bin:/bin:ro": but(map[string]string{

@@ -288,7 +288,7 @@ func (b *kvmBench) boot(t *testing.T, scripts []string, tell func(outcome)) (str
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	p, err := b.program.Start(kvmHostArgs(b.host, initrd, log), []*os.File{theirs})
+	p, err := b.program.Start(kvmHostArgs(b.host, initrd, log), []*os.File{theirs}, qemu.Limits{})
 	theirs.Close()
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
+	"ukl/internal/machine/confine"
 	"ukl/internal/machine/virtiofs"
 	"ukl/internal/pin/pins"
 	"ukl/internal/run/instance"
@@ -71,12 +72,14 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	return code
 }
 
-// lend does what ukl asks of itself for volumes: it becomes the server of one, or starts one for a shell.
+// lend does what ukl asks of itself for guests: it becomes QEMU or the server of a volume, or starts one for a shell.
 func lend(args []string, stderr io.Writer) (code exit.Code, done bool) {
 	if len(args) < 2 {
 		return exit.OK, false
 	}
-	do := map[string]func([]string) error{virtiofs.Inside: virtiofs.Child, virtiofs.Listening: virtiofs.Listen}[args[1]]
+	do := map[string]func([]string) error{
+		confine.Inside: confine.Child, virtiofs.Inside: virtiofs.Child, virtiofs.Listening: virtiofs.Listen,
+	}[args[1]]
 	if do == nil {
 		return exit.OK, false
 	}

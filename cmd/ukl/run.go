@@ -115,9 +115,17 @@ func guestFlags() []cli.Flag {
 		}},
 		&listOfKind{file, &cli.StringSliceFlag{
 			Name: "volume",
-			Usage: "mount a directory or disk image of the host in the guest, in addition to those in ukl.toml; OPTIONS are ro, " +
-				"9p: `HOST:GUEST[:OPTIONS]`; repeatable",
+			Usage: "mount a directory or disk image of the host in the guest, besides those in ukl.toml; OPTIONS are ro, 9p, " +
+				"trusted: `HOST:GUEST[:OPTIONS]`; repeatable",
 		}},
+		&cli.BoolFlag{
+			Name:  manifest.AllowVolumes,
+			Usage: "lend the guest what ukl.toml wants as volumes or files from outside of its directory",
+		},
+		&cli.BoolFlag{
+			Name:  manifest.AllowHost,
+			Usage: "let the guest reach the services of this machine, at 10.0.2.2: what listens on 127.0.0.1, too",
+		},
 		&cli.StringFlag{
 			Name: "memory", Aliases: []string{"m"},
 			Usage: fmt.Sprintf("memory of the guest, in MiB or with a unit (64M, 2G), instead of %d MiB besides what its "+
@@ -409,6 +417,13 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	}
 	if err := network(c, &o.Machine); err != nil {
 		return o, err
+	}
+	if err := t.consent(c, a); err != nil {
+		return o, err
+	}
+	o.Machine.Network.Host = a.Host || c.Bool(manifest.AllowHost)
+	o.Refused = func(what string) {
+		t.note(c, "the guest may not reach %s; to allow it: --%s", what, manifest.AllowHost)
 	}
 	volumes, err := volumes(c, a)
 	if err != nil {

@@ -38,6 +38,9 @@ const scripts = repository + "/testdata"
 const bootEnv = "UKL_TEST_BOOT"
 
 func TestMain(m *testing.M) {
+	if code, done := lend(os.Args, os.Stderr); done { // for tests that call run
+		os.Exit(int(code))
+	}
 	testscript.Main(m, map[string]func(){
 		"ukl":       main,
 		"fake-qemu": func() { os.Exit(fakeQEMU(os.Args[1:])) },
@@ -190,6 +193,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"early":     early,
 		"crowd":     crowd,
 		"datagrams": datagrams,
+		"loopback":  loopback,
 		"sweep":     sweep,
 		"machine":   machine(boots),
 		"ext2":      ext2,

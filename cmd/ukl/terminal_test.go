@@ -157,6 +157,33 @@ func TestTerminalIsLeftAlone(t *testing.T) {
 	}
 }
 
+// On a terminal ukl asks whether an application gets what its ukl.toml asks for of the machine. Only yes is a yes.
+func TestConsent(t *testing.T) {
+	const app = `mkdir app; touch app/main.c; printf '[network]\nhost = true\n' >app/ukl.toml; `
+	for _, c := range []struct{ name, options, answer, want string }{
+		{"yes", "", "y\n", "code 64"}, // the next mistake
+		{"no", "", "n\n", "code 65"},
+		{"nothing", "", "\n", "code 65"},
+		{"the end", "", "\x04", "code 65"},
+		{"not asked", "--allow-host", "", "code 64"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tty := openTerminal(t)
+			cmd := tty.shell("", app+"ukl run "+c.options+` -m 1 ./app; echo "code $?"`)
+			if c.answer != "" {
+				tty.await("app/ukl.toml:2:8: the guest shall get the services of this machine")
+				tty.await("allow it? [y/N] ")
+				io.WriteString(tty.master, c.answer)
+			}
+			tty.await(c.want)
+			cmd.Wait()
+			if c.answer == "" && strings.Contains(tty.text(), "allow it?") {
+				t.Errorf("it asks all the same:\n%s", tty.text())
+			}
+		})
+	}
+}
+
 // A guest that was stopped with Ctrl-Z and sent to the background goes on there, too.
 func TestStoppedAndContinued(t *testing.T) {
 	tty := openTerminal(t)

@@ -54,15 +54,20 @@ type Manifest struct {
 	Files []Copied
 	// Certificates, TimeZones and Locales ask for files of ukl's own pins in the guest's root file system.
 	Certificates, TimeZones, Locales bool
-	Memory                           int // MiB; without one in the file the least that the guest has
-	CPUs                             int
-	Calls                            Calls
+	// Host asks for this machine's own services, by the user network.
+	Host   bool
+	Memory int // MiB; without one in the file the least that the guest has
+	CPUs   int
+	Calls  Calls
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
 
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 	memory *Error           // where Memory is; nil if the file says nothing of it
+	// Where Host is, and the items of Volumes and Files.
+	host           Error
+	volumes, files []Error
 }
 
 // GivesMemory tells whether the file itself says how much memory the guest has.
@@ -209,14 +214,14 @@ func (r *reader) manifest(p Place) *Manifest {
 		Args:         r.list("args"),
 		Env:          r.env("env"),
 		Ports:        r.ports("ports"),
-		Volumes:      r.volumes("volumes"),
-		Files:        r.copied("files", p.FS),
 		Certificates: r.boolean("certificates"),
 		TimeZones:    r.boolean("timezones"),
 		Locales:      r.boolean("locales"),
 		Memory:       r.memory("memory"),
 		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
+	r.volumes(m, "volumes")
+	r.copied(m, "files", p.FS)
 	if r.has("memory") {
 		at := r.at("memory")
 		m.memory = &at
@@ -249,6 +254,11 @@ func (r *reader) manifest(p Place) *Manifest {
 	u := r.table("unikernel")
 	m.Calls = Calls(u.word("calls", string(Gate), string(Gate), string(Bypass)))
 	u.done()
+	n := r.table("network")
+	if m.Host = n.boolean("host"); m.Host {
+		m.host = n.at("host")
+	}
+	n.done()
 	k := r.table("kernel")
 	m.Kernel = k.list("config")
 	k.configuration("config", m.Kernel)
@@ -332,17 +342,15 @@ func (r *reader) ports(key string) []qemu.Forward {
 	return ports
 }
 
-func (r *reader) volumes(key string) []qemu.Volume {
-	var volumes []qemu.Volume
+func (r *reader) volumes(m *Manifest, key string) {
 	for i, s := range r.list(key) {
 		v, err := qemu.ParseVolume(s)
 		if err != nil {
 			r.fault(r.listed(key, i), "%v", err)
 			continue
 		}
-		volumes = append(volumes, v)
+		m.Volumes, m.volumes = append(m.Volumes, v), append(m.volumes, r.at(r.listed(key, i)))
 	}
-	return volumes
 }
 
 // reserved are places of the root file system that belong to the kernel and to ukl.
@@ -350,9 +358,8 @@ func reserved() []string { return []string{"/app", "/dev", "/init", "/proc", "/s
 
 // copied reads a table of places in the guest, and looks whether there is something to copy below the manifest's
 // directory.
-func (r *reader) copied(key string, dir fs.FS) []Copied {
+func (r *reader) copied(m *Manifest, key string, dir fs.FS) {
 	t := r.table(key)
-	var all []Copied
 	for _, guest := range t.keys() {
 		c := Copied{Guest: filepath.Clean(guest), Host: t.text(guest, ".")}
 		switch {
@@ -363,7 +370,7 @@ func (r *reader) copied(key string, dir fs.FS) []Copied {
 			func(p string) bool { return c.Guest == p || strings.HasPrefix(c.Guest, p+"/") }):
 			t.fault(guest, "%s is reserved for the kernel and ukl", guest)
 			continue
-		case slices.ContainsFunc(all, func(other Copied) bool { return other.Guest == c.Guest }):
+		case slices.ContainsFunc(m.Files, func(other Copied) bool { return other.Guest == c.Guest }):
 			t.fault(guest, "%s is listed twice", c.Guest)
 			continue
 		case c.Host == "" || strings.Contains(c.Host, "\x00"):
@@ -375,9 +382,8 @@ func (r *reader) copied(key string, dir fs.FS) []Copied {
 				t.fault(guest, "there is no %q", c.Host)
 			}
 		}
-		all = append(all, c)
+		m.Files, m.files = append(m.Files, c), append(m.files, t.at(guest))
 	}
-	return all
 }
 
 func (r *reader) memory(key string) int {

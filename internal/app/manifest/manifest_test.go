@@ -3,8 +3,11 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -253,6 +256,63 @@ func TestMemoryError(t *testing.T) {
 	for _, text := range []string{"", "cpus = 2"} {
 		if m, err := Parse([]byte(text), place("main.c")); err != nil || m.GivesMemory() {
 			t.Errorf("%q gives memory: %v", text, err)
+		}
+	}
+}
+
+// What is inside of the directory needs no question; what leads out of it does, also by a link or by the file's own.
+func TestOutside(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"app/in", "app-other"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app := filepath.Join(dir, "app")
+	for name, target := range map[string]string{"inward": "in", "outward": "../app-other"} {
+		if err := os.Symlink(target, filepath.Join(app, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]bool{
+		".": false, "in": false, "inward": false, "in/..": false, app: false, app + "/in": false, "nothere": false,
+		"..": true, "/": true, "outward": true, "../app-other": true, app + "-other": true, "in/../..": true,
+	} {
+		volume, file := strconv.Quote(path+":/v"), strconv.Quote(path)
+		text := "name = 'x'\nvolumes = [" + volume + "]\n[files]\n'/f' = " + file
+		m, err := Parse([]byte(text), Place{File: "ukl.toml", Base: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asks := m.Asks(app)
+		if got := len(asks) == 2; got != want || !want && len(asks) > 0 {
+			t.Errorf("%s: %+v", path, asks)
+		}
+		if want && (asks[0].Volume != "/v" || asks[0].Refuse().Error()[:13] != "ukl.toml:2:12" ||
+			asks[1].Refuse().Error()[:12] != "ukl.toml:4:8") {
+			t.Errorf("%s: %+v", path, asks)
+		}
+	}
+}
+
+// What the file asks for of the host has its place in it; a file that asks for nothing asks for nothing.
+func TestAsks(t *testing.T) {
+	m, err := Parse([]byte("name = \"x\"\n[network]\nhost = true"), place("main.c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks := m.Asks("")
+	if len(asks) != 1 || asks[0].Option != AllowHost {
+		t.Fatalf("%+v", asks)
+	}
+	e := asks[0].Refuse()
+	if !strings.HasPrefix(e.Error(), "ukl.toml:3:8: the guest shall get the services") ||
+		e.Hint() != "if you trust this ukl.toml: --allow-host" || e.ExitCode() != exit.Input {
+		t.Errorf("%v, %q", e, e.Hint())
+	}
+	for _, text := range []string{"", "[network]", "[network]\nhost = false"} {
+		if m, err := Parse([]byte(text), place("main.c")); err != nil || len(m.Asks("")) > 0 {
+			t.Errorf("%q: %+v, %v", text, m, err)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func Schema() ([]byte, error) {
 		"locales":      yes("the locale C.UTF-8 of Debian's libc-bin, in /usr/lib/locale"),
 		"ports": list("[ADDR:]HOST:GUEST[/udp], or a number for the same port on both sides",
 			object{"type": []string{"string", "integer"}}),
-		"volumes": strings("directories and disk images of the host: HOST:GUEST[:OPTIONS]; OPTIONS are ro and 9p, with a comma between"),
+		"volumes": strings("directories and disk images of the host: HOST:GUEST[:OPTIONS]; OPTIONS are ro, 9p and trusted, with commas between"),
 		"memory":  object{"type": []string{"string", "integer"}, "description": "MiB, or a size such as \"64M\", \"2G\""},
 		"cpus":    number("virtual CPUs", 1, qemu.MaxCPUs),
 		"unikernel": closed(object{
@@ -48,6 +48,9 @@ func Schema() ([]byte, error) {
 				"enum":        []Calls{Gate, Bypass},
 				"description": "the way into the kernel: bypass skips entry and exit work that is not due",
 			},
+		}),
+		"network": closed(object{
+			"host": yes("ask for the services of the machine that runs the guest; --allow-host grants it"),
 		}),
 		"kernel": closed(object{
 			"config": list("lines of kernel configuration, in addition to ukl's own", object{

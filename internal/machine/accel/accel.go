@@ -194,7 +194,7 @@ func boot(ctx context.Context, p qemu.Program, accelerator, cpu string, limit ti
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
-	proc, err := p.Start(qemu.ProbeArgs(guest, accelerator, cpu), nil)
+	proc, err := p.Start(qemu.ProbeArgs(guest, accelerator, cpu), nil, qemu.Limits{})
 	if err != nil {
 		return 0, err
 	}

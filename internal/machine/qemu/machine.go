@@ -133,6 +133,13 @@ func (m Machine) Args() []string {
 // clock.
 func (m Machine) Counts() bool { return slices.Contains(m.Extra, "-icount") }
 
+// Limits are what a QEMU with this machine may not do. refused is told, once, what the guest may not reach.
+func (m Machine) Limits(refused func(string)) Limits {
+	l := m.Network.limits(m.Forwards, refused)
+	l.Squash = slices.ContainsFunc(m.Volumes, func(v Volume) bool { return v.NineP && !v.Trusted })
+	return l
+}
+
 // countedArgs are the date and the random numbers of a machine that counts instructions. They are always the same ones,
 // so that its runs are; QEMU takes a later -rtc or -seed instead.
 var countedArgs = []string{"-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type Network struct {
 	Address netip.Prefix // of the guest, behind a tap
 	Gateway netip.Addr
 	IPv6    bool // the user network advertises an IPv6 prefix, too
+	Host    bool // the user network leads to this machine's own services, too
 }
 
 // userBits is the length of Netmask.
@@ -60,6 +62,14 @@ func ParseNetwork(s string) (Network, error) {
 		return bad(fmt.Sprintf("%s and %s are not in the same network", n.Gateway, n.Address))
 	}
 	return n, nil
+}
+
+// limits are those of a QEMU with this network.
+func (n Network) limits(forwards []Forward, refused func(string)) Limits {
+	return Limits{
+		Loopback: n.Tap == "" && !n.Host, Refused: refused,
+		Peers: slices.ContainsFunc(forwards, func(f Forward) bool { return f.UDP }),
+	}
 }
 
 // IP is the value of ip= on the kernel's command line. Without a host name there, the kernel takes the address for one.
@@ -122,14 +132,17 @@ func (n Network) Check(sys string) error {
 	return nil
 }
 
+// userNetwork begins the backend of the user network.
+const userNetwork = "user,id=net0"
+
 // netdev is QEMU's backend of the card.
 func (n Network) netdev(forwards []Forward) string {
 	if n.Tap != "" {
 		return fmt.Sprintf("tap,id=net0,ifname=%s,script=no,downscript=no", Value(n.Tap))
 	}
-	s := "user,id=net0,ipv6=off"
+	s := userNetwork + ",ipv6=off"
 	if n.IPv6 {
-		s = "user,id=net0,ipv6=on"
+		s = userNetwork + ",ipv6=on"
 	}
 	for _, f := range forwards {
 		if !f.V6() {

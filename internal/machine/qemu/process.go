@@ -3,6 +3,8 @@ package qemu
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -11,6 +13,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/machine/confine"
+	"ukl/internal/machine/egress"
+	"ukl/internal/machine/seccomp"
 )
 
 // patience is how long QEMU may take to end when told to.
@@ -25,14 +33,100 @@ type Process struct {
 	err    error // of Wait; valid once done is closed
 }
 
+// Limits are what QEMU may not do on the host. The zero value lets it do what ukl may.
+type Limits struct {
+	// Loopback keeps QEMU from this machine's own services. Where the kernel cannot do that alone, QEMU's user network
+	// leads nowhere at all, and Refused is told.
+	Loopback bool
+	Peers    bool // with Loopback: QEMU answers whoever sends it a datagram, as forwards of UDP do
+	// Squash makes files that QEMU makes belong to the user who runs ukl, without bits that lend this user's rights.
+	Squash  bool
+	Refused func(string) // called once, from another goroutine, with what QEMU wanted to reach; may be nil
+}
+
 // Start runs QEMU with files as its descriptors 3 and up. It has a process group of its own, so a terminal's Ctrl-C
 // reaches only ukl, and the kernel kills it when ukl dies without a word.
-func (p Program) Start(args []string, files []*os.File) (*Process, error) {
-	cmd := exec.Command(p.Argv[0], slices.Concat(p.Argv[1:], args)...)
+func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process, error) {
+	argv := slices.Concat(p.Argv, args)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	var line *net.UnixConn
+	if limits.any() {
+		plan := confine.Plan{}
+		if limits.Squash {
+			plan.Rules, plan.Drop = seccomp.Squash(), lending()
+		}
+		if limits.Loopback {
+			ours, theirs, err := pair()
+			if err != nil {
+				return nil, err
+			}
+			defer theirs.Close()
+			line = ours
+			files = append(slices.Clip(files), theirs)
+			plan.Line, plan.Rules = 3+len(files)-1, append(plan.Rules, egress.Rules(limits.Peers)...)
+			plan.Otherwise = map[string]string{userNetwork: userNetwork + ",restrict=on"}
+		}
+		var err error
+		if cmd, err = confine.Command(plan, argv); err != nil {
+			if line != nil {
+				line.Close()
+			}
+			return nil, err
+		}
+	}
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return StartProcess(cmd)
+	proc, err := StartProcess(cmd)
+	if line != nil {
+		if err != nil {
+			line.Close()
+		} else {
+			go proc.guard(line, limits.Refused)
+		}
+	}
+	return proc, err
+}
+
+// any tells whether there is anything that QEMU may not do.
+func (l Limits) any() bool { return l.Loopback || l.Squash }
+
+// lending are the capabilities by which a file could lend its owner's rights, or be a device.
+func lending() []int { return []int{unix.CAP_SETFCAP, unix.CAP_FSETID, unix.CAP_MKNOD} }
+
+// guard answers for QEMU's connections until it has ended.
+func (p *Process) guard(line *net.UnixConn, refused func(string)) {
+	listener, err := confine.Told(line)
+	line.Close()
+	if errors.Is(err, confine.ErrNoListener) && refused != nil {
+		refused("any other machine: the kernel of this one cannot keep it from this one alone")
+	}
+	if err != nil {
+		return // a child that failed has said why
+	}
+	g, err := egress.Serve(listener, p.PID(), refused)
+	if err != nil {
+		return // it has ended: nobody waits
+	}
+	<-p.done
+	g.Close()
+}
+
+// pair is a line between ukl and a child.
+func pair() (ours *net.UnixConn, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	theirs = os.NewFile(uintptr(fds[1]), "line")
+	file := os.NewFile(uintptr(fds[0]), "line")
+	defer file.Close()
+	c, err := net.FileConn(file)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return c.(*net.UnixConn), theirs, nil
 }
 
 // StartProcess runs a command whose attributes have a death signal, and reads its stderr.

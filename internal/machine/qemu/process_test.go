@@ -19,7 +19,7 @@ func sh(script string) Program { return Program{Argv: []string{"/bin/sh", "-c", 
 
 func start(t *testing.T, script string) *Process {
 	t.Helper()
-	p, err := sh(script).Start(nil, nil)
+	p, err := sh(script).Start(nil, nil, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestProcess(t *testing.T) {
 	if p.Failure() != "" {
 		t.Errorf("failure %q of a good end", p.Failure())
 	}
-	if _, err := (Program{Argv: []string{"/nothere"}}).Start(nil, nil); err == nil {
+	if _, err := (Program{Argv: []string{"/nothere"}}).Start(nil, nil, Limits{}); err == nil {
 		t.Error("a program that is not there started")
 	}
 }
@@ -123,7 +123,7 @@ func TestWiden(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p, err := cmd.Start(nil, []*os.File{w})
+	p, err := cmd.Start(nil, []*os.File{w}, Limits{})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func adoption(t *testing.T) (*Process, *net.TCPListener, string) {
 	}
 	defer r.Close()
 	child := Program{Argv: []string{os.Args[0], "-test.run=^TestAdoptChild$"}, Env: []string{"UKL_ADOPT_CHILD=1"}}
-	p, err := child.Start(nil, []*os.File{w})
+	p, err := child.Start(nil, []*os.File{w}, Limits{})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ type Volume struct {
 	Host, Guest string
 	ReadOnly    bool
 	NineP       bool // a directory is lent over 9P
+	// Trusted lets the guest set owners of files of a directory, and bits that lend an owner's rights.
+	Trusted bool
 	// FileSystem is the type of what an image holds, as the guest's kernel calls it; "" is a directory.
 	FileSystem string
 	// Server is the host's end of virtiofs, as QEMU's -chardev option without the id: "socket,fd=3".
@@ -24,10 +26,11 @@ func (v Volume) VirtioFS() bool { return v.FileSystem == "" && !v.NineP }
 // two.
 const MaxVolumes = 6
 
-// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw and 9p. It does not look whether HOST is there.
+// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw, 9p and trusted. It does not look whether HOST is there.
 func ParseVolume(s string) (Volume, error) {
 	bad := func(why string) (Volume, error) {
-		return Volume{}, fmt.Errorf("volume %q: %s; want HOST:GUEST[:OPTIONS]; options are ro, rw and 9p, with commas between", s, why)
+		const want = "want HOST:GUEST[:OPTIONS]; options are ro, rw, 9p and trusted, with commas between"
+		return Volume{}, fmt.Errorf("volume %q: %s; %s", s, why, want)
 	}
 	v := Volume{}
 	rest := s
@@ -71,6 +74,8 @@ func (v *Volume) options(list string) bool {
 			writes = true
 		case "9p":
 			set.NineP = true
+		case "trusted":
+			set.Trusted = true
 		default:
 			return false
 		}
@@ -90,6 +95,9 @@ func (v Volume) String() string {
 	}
 	if v.NineP {
 		options = append(options, "9p")
+	}
+	if v.Trusted {
+		options = append(options, "trusted")
 	}
 	if options == nil && strings.Contains(path.Base(v.Guest), ":") {
 		options = []string{"rw"} // else the end of the path would be taken for options

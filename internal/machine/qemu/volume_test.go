@@ -8,22 +8,23 @@ import (
 
 func TestParseVolume(t *testing.T) {
 	for s, want := range map[string]Volume{
-		"/srv:/data":      {Host: "/srv", Guest: "/data"},
-		".:/data/x/:ro":   {Host: ".", Guest: "/data/x", ReadOnly: true},
-		"a:b:/c d:rw":     {Host: "a:b", Guest: "/c d"},
-		"/a,b:/c":         {Host: "/a,b", Guest: "/c"},
-		"/srv/:/ro":       {Host: "/srv/", Guest: "/ro"},
-		"/x:/y/../../z":   {Host: "/x", Guest: "/z"},
-		"C:/x:/y:ro":      {Host: "C:/x", Guest: "/y", ReadOnly: true},
-		"/with:/colon:/d": {Host: "/with:/colon", Guest: "/d"},
-		"/srv:/:ro":       {Host: "/srv", Guest: "/", ReadOnly: true},
-		"/srv:/x/..":      {Host: "/srv", Guest: "/"},
-		"/srv:/d:9p":      {Host: "/srv", Guest: "/d", NineP: true},
-		"/srv:/d:ro,9p":   {Host: "/srv", Guest: "/d", ReadOnly: true, NineP: true},
-		"/srv:/d:9p,rw":   {Host: "/srv", Guest: "/d", NineP: true},
-		"/srv:/d:e/":      {Host: "/srv", Guest: "/d:e"},
-		"/srv:/dev/shm/x": {Host: "/srv", Guest: "/dev/shm/x"},
-		"/srv:/d:ro:rw":   {Host: "/srv", Guest: "/d:ro"},
+		"/srv:/data":         {Host: "/srv", Guest: "/data"},
+		".:/data/x/:ro":      {Host: ".", Guest: "/data/x", ReadOnly: true},
+		"a:b:/c d:rw":        {Host: "a:b", Guest: "/c d"},
+		"/a,b:/c":            {Host: "/a,b", Guest: "/c"},
+		"/srv/:/ro":          {Host: "/srv/", Guest: "/ro"},
+		"/x:/y/../../z":      {Host: "/x", Guest: "/z"},
+		"C:/x:/y:ro":         {Host: "C:/x", Guest: "/y", ReadOnly: true},
+		"/with:/colon:/d":    {Host: "/with:/colon", Guest: "/d"},
+		"/srv:/:ro":          {Host: "/srv", Guest: "/", ReadOnly: true},
+		"/srv:/x/..":         {Host: "/srv", Guest: "/"},
+		"/srv:/d:9p":         {Host: "/srv", Guest: "/d", NineP: true},
+		"/srv:/d:ro,9p":      {Host: "/srv", Guest: "/d", ReadOnly: true, NineP: true},
+		"/srv:/d:9p,rw":      {Host: "/srv", Guest: "/d", NineP: true},
+		"/srv:/d:trusted,9p": {Host: "/srv", Guest: "/d", NineP: true, Trusted: true},
+		"/srv:/d:e/":         {Host: "/srv", Guest: "/d:e"},
+		"/srv:/dev/shm/x":    {Host: "/srv", Guest: "/dev/shm/x"},
+		"/srv:/d:ro:rw":      {Host: "/srv", Guest: "/d:ro"},
 	} {
 		if got, err := ParseVolume(s); got != want || err != nil {
 			t.Errorf("ParseVolume(%q) = %+v, %v; want %+v", s, got, err, want)
@@ -36,6 +37,21 @@ func TestParseVolume(t *testing.T) {
 	} {
 		if got, err := ParseVolume(s); err == nil {
 			t.Errorf("ParseVolume(%q) = %+v", s, got)
+		}
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	v := Volume{Host: "/srv", Guest: "/d", Trusted: true}
+	if got, err := ParseVolume(v.String()); err != nil || got != v {
+		t.Errorf("%s: %+v, %v", v, got, err)
+	}
+	bare, trusted := Volume{NineP: true}, Volume{NineP: true, Trusted: true}
+	for want, volumes := range map[bool][][]Volume{true: {{bare}, {trusted, bare}}, false: {nil, {trusted}, {{}}}} {
+		for _, list := range volumes {
+			if got := (Machine{Volumes: list}).Limits(nil).Squash; got != want {
+				t.Errorf("%+v: %v", list, got)
+			}
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"ukl/internal/host/userns"
 	"ukl/internal/machine/qemu"
+	"ukl/internal/machine/seccomp"
 )
 
 // First arguments by which the program that calls Start or Command must know what it is asked for.
@@ -32,15 +33,22 @@ var ErrNamespaces = errors.New("no user namespaces here")
 // Server is a running virtiofsd.
 type Server struct{ process *qemu.Process }
 
+// Access is what a guest may do to a directory.
+type Access struct {
+	ReadOnly bool
+	// Trusted lets the guest set owners, and bits that lend an owner's rights, as far as the user who runs ukl may.
+	Trusted bool
+}
+
 // Start serves a directory by a virtiofsd, which argv runs. guest is the other end, for QEMU to inherit; the caller
 // closes it. A server ends when QEMU closes that end, or when ukl ends.
-func Start(argv []string, dir string, readOnly bool) (s Server, guest *os.File, err error) {
+func Start(argv []string, dir string, may Access) (s Server, guest *os.File, err error) {
 	listener, guest, err := pair()
 	if err != nil {
 		return Server{}, nil, err
 	}
 	defer listener.Close()
-	cmd := child(argv, listener, dir, readOnly)
+	cmd := child(argv, listener, dir, may)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	p, err := qemu.StartProcess(cmd)
 	if err != nil {
@@ -60,8 +68,8 @@ func refused(err error) error {
 
 // Command is what somebody types to serve a directory at a socket, by the program self. It ends when QEMU can connect;
 // the server ends with the guest.
-func Command(self, socket string, argv []string, dir string, readOnly bool) []string {
-	return append([]string{self, Listening, socket, dir, access(readOnly)}, argv...)
+func Command(self, socket string, argv []string, dir string, may Access) []string {
+	return append([]string{self, Listening, socket, dir, may.word()}, argv...)
 }
 
 // Listen does what Command asks for, with the arguments behind Listening. What the server says is in a file beside the
@@ -87,26 +95,36 @@ func Listen(args []string) error {
 		return err
 	}
 	defer said.Close()
-	cmd := child(args[3:], listener, args[1], args[2] == access(true))
+	cmd := child(args[3:], listener, args[1], accessOf(args[2]))
 	cmd.Stdout, cmd.Stderr = said, said
 	return refused(cmd.Start())
 }
 
 // child is the command that becomes the server of those who connect to a socket.
-func child(argv []string, listener *os.File, dir string, readOnly bool) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, access(readOnly)}, argv...)...)
+func child(argv []string, listener *os.File, dir string, may Access) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", append([]string{Inside, dir, may.word()}, argv...)...)
 	cmd.Args[0] = os.Args[0]
 	cmd.ExtraFiles = []*os.File{listener}
 	cmd.SysProcAttr = isolation()
 	return cmd
 }
 
-// access is the third argument of the child.
-func access(readOnly bool) string {
-	if readOnly {
-		return "ro"
+// word is the third argument of the child.
+func (a Access) word() string {
+	w := "rw"
+	if a.ReadOnly {
+		w = "ro"
 	}
-	return "rw"
+	if a.Trusted {
+		w += ",trusted"
+	}
+	return w
+}
+
+// accessOf reads word back.
+func accessOf(word string) Access {
+	mode, trusted := strings.CutSuffix(word, ",trusted")
+	return Access{ReadOnly: mode == "ro", Trusted: trusted}
 }
 
 // isolation is how the child starts. An ordinary user needs to be root of a namespace, where virtiofsd may change its
@@ -194,31 +212,37 @@ func Child(args []string) error {
 	if err != nil {
 		return err
 	}
-	argv := append(args[2:], options(dir)...)
+	may := accessOf(args[1])
+	argv := append(args[2:], options(dir, may)...)
 	if err := raiseFiles(); err != nil {
 		return fmt.Errorf("%s: number of open files: %w", dir, err)
 	}
-	var rules []rule
-	if args[1] == access(true) {
+	var rules []seccomp.Rule
+	if may.ReadOnly {
 		rules = append(rules, changeNothing()...)
 	}
-	if inNamespace() {
+	if !may.Trusted || inNamespace() {
 		rules = append(rules, oneUser()...)
 	}
 	runtime.LockOSThread() // a filter belongs to the thread, which executes
-	if err := filter(rules); err != nil {
+	if _, err := seccomp.Install(rules); err != nil {
 		return fmt.Errorf("%s: seccomp filter: %w", dir, err)
 	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, []string{}))
 }
 
 // options of virtiofsd. With timeout=0 the guest asks the host each time whether a file is still what it was, so that
-// each side sees what the other writes. A guest makes no devices on the host, even if root runs ukl.
-func options(dir string) []string {
+// each side sees what the other writes. A guest makes no devices on the host, even if root runs ukl. Unless it is
+// trusted, no file gets capabilities, and a file that is written loses its set-user-id bit.
+func options(dir string, may Access) []string {
+	capabilities := "-mknod"
+	if !may.Trusted {
+		capabilities += ":-setfcap:-fsetid"
+	}
 	return []string{
 		"-f", fmt.Sprintf("--fd=%d", socket), "--rlimit-nofile=0",
 		"-o", "source=" + strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(dir),
-		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn,modcaps=-mknod",
+		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn,modcaps=" + capabilities,
 	}
 }
 

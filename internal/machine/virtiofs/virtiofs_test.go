@@ -86,7 +86,7 @@ func change(dir string) (code int) {
 // serve runs a script of shell where virtiofsd would be, and returns what Failure says of its end.
 func serve(t *testing.T, dir string, readOnly bool, script string) string {
 	t.Helper()
-	s, guest, err := Start([]string{"/bin/sh", "-euc", "cd " + dir + "\n" + script}, dir, readOnly)
+	s, guest, err := Start([]string{"/bin/sh", "-euc", "cd " + dir + "\n" + script}, dir, Access{ReadOnly: readOnly})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func serve(t *testing.T, dir string, readOnly bool, script string) string {
 // changes is what a server of a read-only directory could do to it, or could not do.
 func changes(t *testing.T, dir string) string {
 	t.Helper()
-	s, guest, err := Start([]string{"/proc/self/exe", changing, dir}, dir, true)
+	s, guest, err := Start([]string{"/proc/self/exe", changing, dir}, dir, Access{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +147,27 @@ func TestServer(t *testing.T) {
 	}
 	if got, _ := filepath.Glob(dir + "/*"); len(got) != 1 || filepath.Base(got[0]) != "old" {
 		t.Errorf("the directory has %q", got)
+	}
+}
+
+// Bits that lend an owner's rights, owners and devices are for a guest that is trusted, as far as its user may.
+func TestTrusted(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("an ordinary user changes no owner: see TestOrdinaryUser")
+	}
+	const script = `touch a; chown 1234 a; stat -c %u a; chmod 4755 a || echo no; chmod 711 a; stat -c %a a; mknod b c 1 3 || echo no`
+	for may, want := range map[Access]string{{}: "0 no 711 no", {Trusted: true}: "1234 711"} {
+		dir := t.TempDir()
+		s, guest, err := Start([]string{"/bin/sh", "-c", "cd " + dir + "\n(" + script + ") >out 2>&-"}, dir, may)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guest.Close()
+		<-s.Done()
+		out, err := os.ReadFile(dir + "/out")
+		if got := strings.Join(strings.Fields(string(out)), " "); got != want || err != nil {
+			t.Errorf("%+v: %q, %v; want %q", may, got, err, want)
+		}
 	}
 }
 

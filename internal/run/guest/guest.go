@@ -57,6 +57,9 @@ type Options struct {
 	Stopping func(grace time.Duration)
 	// called once when the machine has started and its ports of the host are taken, from another goroutine; may be nil
 	Started func()
+	// Refused is called, once and from another goroutine, with what of this machine the guest wanted to reach and may not;
+	// may be nil.
+	Refused func(string)
 	// Progress is called, from other goroutines but not concurrently, when the guest has started the application or
 	// listens on a port for the first time. silent are the forwards to TCP ports on which it does not listen yet. A
 	// guest that cannot tell is taken to listen. May be nil.
@@ -316,6 +319,11 @@ func (o *Options) served() ([]int, error) {
 	return list, nil
 }
 
+// access is what a guest may do to a volume.
+func access(v qemu.Volume) virtiofs.Access {
+	return virtiofs.Access{ReadOnly: v.ReadOnly, Trusted: v.Trusted}
+}
+
 // servers are the commands that serve the volumes, each a line; the machine's volumes are told where.
 func (o *Options) servers(m *qemu.Machine) (string, error) {
 	self, err := os.Executable()
@@ -332,7 +340,7 @@ func (o *Options) servers(m *qemu.Machine) (string, error) {
 		v := m.Volumes[n]
 		socket := filepath.Join(o.StateDir, fmt.Sprintf("volume%d.sock", n))
 		m.Volumes[n].Server = "socket,path=" + qemu.Value(socket)
-		command := qemu.Program{Argv: virtiofs.Command(self, socket, o.Program.VirtioFS, v.Host, v.ReadOnly)}
+		command := qemu.Program{Argv: virtiofs.Command(self, socket, o.Program.VirtioFS, v.Host, access(v))}
 		lines.WriteString(command.Command(nil) + " &&\n")
 	}
 	return lines.String(), nil
@@ -471,7 +479,7 @@ func (r *run) start() error {
 			full.Forwards = append(slices.Clip(full.Forwards), d.spare)
 		}
 	}
-	p, err := r.Program.Start(full.Args(), files)
+	p, err := r.Program.Start(full.Args(), files, full.Limits(r.Refused))
 	if err != nil {
 		return err
 	}
@@ -511,7 +519,7 @@ func (r *run) serveVolumes() error {
 	r.Machine.Volumes = slices.Clone(r.Machine.Volumes)
 	for _, n := range served {
 		v := r.Machine.Volumes[n]
-		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, v.ReadOnly)
+		s, guest, err := virtiofs.Start(r.Program.VirtioFS, v.Host, access(v))
 		if err != nil {
 			return &Unserved{v, err}
 		}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/urfave/cli/v2"
+
+	"ukl/internal/app/apps"
+	"ukl/internal/machine/qemu"
+)
+
+// consent makes sure that the user wants what an application's ukl.toml asks for of this machine: an option says so, or
+// an answer on a terminal. In the background it has been asked before.
+func (t *tool) consent(c *cli.Context, a apps.App) error {
+	if t.own != nil || a.Bundled {
+		return nil
+	}
+	for _, ask := range a.Asks(a.Dir) {
+		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
+		if c.Bool(ask.Option) || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
+			continue
+		}
+		refused := ask.Refuse()
+		if !t.onTerminal() {
+			return refused
+		}
+		place := ask.Place
+		place.Text = "the guest shall get " + ask.What
+		fmt.Fprintf(t.stderr, "ukl: %v\nukl: allow it? [y/N] ", &place)
+		answer, err := lineOf(t.stdin)
+		if err != nil {
+			return err
+		}
+		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+			return refused
+		}
+	}
+	return nil
+}
+
+// onTerminal tells whether there is somebody to ask.
+func (t *tool) onTerminal() bool {
+	stderr, ok := t.stderr.(*os.File)
+	return ok && t.stdin != nil && isatty.IsTerminal(t.stdin.Fd()) && isatty.IsTerminal(stderr.Fd())
+}
+
+// lineOf reads one line and nothing behind it, which is the application's.
+func lineOf(r io.Reader) (string, error) {
+	var line strings.Builder
+	for b := make([]byte, 1); ; {
+		n, err := r.Read(b)
+		switch {
+		case n == 1 && b[0] == '\n' || errors.Is(err, io.EOF):
+			return line.String(), nil
+		case err != nil:
+			return "", err
+		}
+		line.Write(b[:n])
+	}
+}

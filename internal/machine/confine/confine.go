@@ -1,0 +1,126 @@
+// Package confine starts QEMU with less than ukl itself may do. A process of ukl gives up what the plan says, and then
+// becomes the program: there is no moment at which the program has more.
+package confine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/machine/seccomp"
+)
+
+// Inside is the first argument by which the program that uses this package must know that it is asked to hand over to
+// Child.
+const Inside = "confine-inside"
+
+// Plan is what a program gives up.
+type Plan struct {
+	Rules []seccomp.Rule
+	Drop  []int // capabilities; those that ukl has not got itself do not matter
+	// Line is the child's descriptor of a Unix socket, by which it tells what it could do: see Told. 0 is none.
+	Line int
+	// Otherwise are words of the program's arguments and what takes their place if rules cannot ask.
+	Otherwise map[string]string
+}
+
+// Command is the command that becomes argv by way of Child. It takes the same descriptors.
+func Command(p Plan, argv []string) (*exec.Cmd, error) {
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return nil, err
+	}
+	plan, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/proc/self/exe", append([]string{Inside, string(plan), path}, argv[1:]...)...)
+	cmd.Args[0] = os.Args[0]
+	return cmd, nil
+}
+
+// Child gives up what a plan says and becomes the program. It returns only on error.
+func Child(args []string) error {
+	if len(args) < 2 {
+		return fmt.Errorf("%s is started by ukl itself", Inside)
+	}
+	var p Plan
+	if err := json.Unmarshal([]byte(args[0]), &p); err != nil {
+		return err
+	}
+	argv := slices.Clone(args[1:])
+	if p.Line != 0 {
+		unix.CloseOnExec(p.Line)
+	}
+	runtime.LockOSThread() // what follows belongs to the thread, which executes
+	if err := drop(p.Drop); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	listener, err := seccomp.Install(p.Rules)
+	if err != nil && p.Line != 0 { // an old kernel, or somebody else asks already
+		rest := slices.DeleteFunc(p.Rules, func(r seccomp.Rule) bool { return r.Ask })
+		if listener, err = seccomp.Install(rest); err == nil {
+			for i, a := range argv {
+				for from, to := range p.Otherwise {
+					argv[i] = strings.Replace(a, from, to, 1)
+				}
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("seccomp filter: %w", err)
+	}
+	if p.Line != 0 {
+		if err := tell(p.Line, listener); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
+}
+
+// tell sends the listener, or none.
+func tell(line, listener int) error {
+	var rights []byte
+	if listener >= 0 {
+		rights = unix.UnixRights(listener)
+	}
+	return unix.Sendmsg(line, []byte{'.'}, rights, nil, 0)
+}
+
+// ErrNoListener says that the machine's kernel lets nobody ask about system calls.
+var ErrNoListener = errors.New("the kernel of this machine does not ask about system calls")
+
+// Told waits for the child to give up what it shall, and returns the listener of its filter; ErrNoListener if there is
+// none.
+func Told(line *net.UnixConn) (*os.File, error) {
+	b, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	n, nr, _, _, err := line.ReadMsgUnix(b, rights)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, errors.New("the child has ended")
+	}
+	list, err := unix.ParseSocketControlMessage(rights[:nr])
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNoListener
+	}
+	fds, err := unix.ParseUnixRights(&list[0])
+	if err != nil {
+		return nil, err
+	}
+	unix.CloseOnExec(fds[0])
+	return os.NewFile(uintptr(fds[0]), "seccomp listener"), nil
+}

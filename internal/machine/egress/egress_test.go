@@ -1,0 +1,237 @@
+package egress
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ukl/internal/machine/confine"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Inside {
+		fmt.Fprintln(os.Stderr, confine.Child(os.Args[2:]))
+		os.Exit(1)
+	}
+	if len(os.Args) > 2 && os.Args[1] == trying {
+		os.Exit(try(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// trying is the first argument of a test program that does what QEMU could do.
+const trying = "try"
+
+// try prints what becomes of each address: tcp:ADDRESS, udp:ADDRESS, unix:PATH. "answer" waits for a datagram and
+// answers it.
+func try(what []string) int {
+	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for _, w := range what {
+		kind, addr, _ := strings.Cut(w, ":")
+		switch kind {
+		case "answer":
+			fmt.Println(u.LocalAddr())
+			b := make([]byte, 10)
+			n, from, err := u.ReadFrom(b)
+			if err == nil {
+				_, err = u.WriteTo(b[:n], from)
+			}
+			tell(err)
+		case "udp":
+			_, err := u.WriteTo([]byte("x"), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
+			tell(err)
+		default:
+			c, err := net.DialTimeout(kind, addr, time.Second)
+			if err == nil {
+				c.Close()
+			}
+			tell(err)
+		}
+	}
+	return 0
+}
+
+func tell(err error) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		fmt.Println("refused")
+	case err != nil:
+		fmt.Println(err)
+	default:
+		fmt.Println("reached")
+	}
+}
+
+// run starts a test program, guarded or not; each line of what it prints is a word of the result, and goes to said.
+func run(t *testing.T, guarded, peers bool, said func(string), what ...string) (refused []string) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), ""), os.NewFile(uintptr(fds[1]), "")
+	defer theirs.Close()
+	line, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	plan := confine.Plan{Line: 3}
+	if guarded {
+		plan.Rules = Rules(peers)
+	}
+	cmd, err := confine.Command(plan, append([]string{"/proc/self/exe", trying}, what...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	if listener, err := confine.Told(line.(*net.UnixConn)); err == nil {
+		g, err := Serve(listener, cmd.Process.Pid, func(s string) {
+			mu.Lock()
+			refused = append(refused, s)
+			mu.Unlock()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+	} else if guarded || !errors.Is(err, confine.ErrNoListener) {
+		t.Fatal(err)
+	}
+	for {
+		var word string
+		if _, err := fmt.Fscanln(out, &word); err != nil {
+			break
+		}
+		said(word)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	return refused
+}
+
+// Nothing of this machine is reached, whatever it is called; without a guard it is.
+func TestOwn(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := l.Addr().(*net.TCPAddr)
+	path := filepath.Join(t.TempDir(), "s")
+	s, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	what := []string{
+		"tcp:" + at.String(), fmt.Sprintf("tcp:0.0.0.0:%d", at.Port), fmt.Sprintf("tcp:127.1.2.3:%d", at.Port),
+		fmt.Sprintf("tcp:[::ffff:127.0.0.1]:%d", at.Port), "udp:" + at.String(), "unix:" + path,
+	}
+	count := map[string]int{}
+	refused := run(t, true, false, func(s string) { count[s]++ }, what...)
+	if count["refused"] != len(what) || len(count) != 1 {
+		t.Errorf("guarded: %v", count)
+	}
+	if len(refused) != 1 || refused[0] != at.String() {
+		t.Errorf("refused: %q", refused)
+	}
+	count = map[string]int{}
+	run(t, false, false, func(s string) { count[s]++ }, what...)
+	if count["reached"] != len(what)-1 { // nobody listens at 127.1.2.3
+		t.Errorf("not guarded: %v", count)
+	}
+}
+
+// Who has sent a datagram gets an answer, and nobody else a datagram.
+func TestPeers(t *testing.T) {
+	other, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var words []string
+	run(t, true, true, func(s string) {
+		if words = append(words, s); len(words) > 1 {
+			return
+		}
+		c, err := net.Dial("udp4", s)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		b := make([]byte, 10)
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Error(err)
+		}
+		if n, err := c.Read(b); err != nil || string(b[:n]) != "hello" {
+			t.Errorf("the answer is %q, %v", b[:n], err)
+		}
+	}, "answer", "udp:"+other.LocalAddr().String())
+	if len(words) != 3 || words[1] != "reached" || words[2] != "refused" {
+		t.Errorf("%q", words)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	var o addresses
+	for a, want := range map[string]bool{
+		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": true, "::": true, "::ffff:127.0.0.1": true,
+		"192.0.2.1": false, "2001:db8::1": false,
+	} {
+		if got := o.has(netip.MustParseAddr(a)); got != want {
+			t.Errorf("has(%s) = %v", a, got)
+		}
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range own {
+		if a := netip.MustParsePrefix(n.String()).Addr(); !o.has(a) {
+			t.Errorf("%s is not this machine's", a)
+		}
+	}
+}
+
+func TestNameServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(file, []byte("# x\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\noptions x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for a, want := range map[string]bool{"127.0.0.53": true, "fe80::1": true, "127.0.0.1": false} {
+		if got := nameServer(file, netip.MustParseAddr(a)); got != want {
+			t.Errorf("nameServer(%s) = %v", a, got)
+		}
+	}
+	if nameServer(file+"x", netip.MustParseAddr("127.0.0.53")) {
+		t.Error("a missing file has a name server")
+	}
+}
