@@ -17,6 +17,7 @@ import (
 	"ukl/internal/build/image"
 	"ukl/internal/build/stagerun"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/scratch"
 	"ukl/internal/kernel/series"
 	"ukl/nixexprs"
 )
@@ -135,11 +136,11 @@ func (w *Workshop) style(ctx context.Context, recipe *image.Derivation, t *serie
 	if err != nil {
 		return nil, err
 	}
-	box, err := os.MkdirTemp("", "ukl-check-")
+	box, done, err := scratch.Dir("ukl-check-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(box)
+	defer done()
 	for _, p := range list {
 		if err := os.WriteFile(filepath.Join(box, p.Name), p.Text, 0o644); err != nil {
 			return nil, err

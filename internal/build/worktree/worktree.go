@@ -24,6 +24,7 @@ import (
 	"ukl/internal/build/stagerun"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/nix"
+	"ukl/internal/host/scratch"
 	"ukl/internal/kernel/series"
 	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
@@ -170,11 +171,11 @@ func (w *Workshop) Unpack(ctx context.Context, dir string) error {
 		return err
 	}
 	// The stage's script wants at least one patch. An empty one changes nothing.
-	none, err := os.MkdirTemp("", "ukl-kernel-")
+	none, done, err := scratch.Dir("ukl-kernel-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(none)
+	defer done()
 	if err := os.WriteFile(filepath.Join(none, "none.patch"), nil, 0o644); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/distribution"
+	"ukl/internal/host/scratch"
 )
 
 // Origin is what a work tree was made from.
@@ -257,11 +258,11 @@ func Create(ctx context.Context, dir string, o Origin, list []Patch) error {
 }
 
 func apply(ctx context.Context, dir string, o Origin, list []Patch) error {
-	box, err := os.MkdirTemp("", "ukl-series-")
+	box, done, err := scratch.Dir("ukl-series-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(box)
+	defer done()
 	args := []string{
 		"-c", "gc.auto=0", "am", "-q", "--committer-date-is-author-date", "--no-gpg-sign", "--keep-non-patch",
 		"--keep-cr", "--whitespace=nowarn",
@@ -432,11 +433,11 @@ func (t *Tree) Patches(ctx context.Context) ([]Patch, error) {
 	if err != nil || len(commits) == 0 {
 		return nil, err
 	}
-	box, err := os.MkdirTemp("", "ukl-series-")
+	box, done, err := scratch.Dir("ukl-series-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(box)
+	defer done()
 	args := slices.Concat([]string{"format-patch", "--quiet", "--output-directory", box}, plain, []string{
 		"--no-numbered", "--no-stat", "--no-cover-letter", t.Base + "..HEAD",
 	})

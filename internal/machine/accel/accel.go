@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"ukl/internal/host/scratch"
 	"ukl/internal/machine/qemu"
 )
 
@@ -182,11 +183,11 @@ func Boot(ctx context.Context, p qemu.Program, accelerator, cpu string) (time.Du
 }
 
 func boot(ctx context.Context, p qemu.Program, accelerator, cpu string, limit time.Duration) (time.Duration, error) {
-	dir, err := os.MkdirTemp("", "ukl-probe-")
+	dir, done, err := scratch.Dir("ukl-probe-")
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer done()
 	guest := filepath.Join(dir, "guest")
 	if err := os.WriteFile(guest, qemu.LoopGuest(loops), 0o600); err != nil {
 		return 0, err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ukl/internal/host/folders"
+	"ukl/internal/host/lifeline"
 )
 
 // suite is Debian's release; its security archive is part of it here.
@@ -219,21 +220,20 @@ func (a *apt) made() time.Time {
 	return newest
 }
 
-// aptCommand is a program of apt's that speaks English, is interrupted with ctx and does not outlive ukl.
+// aptCommand is a program of apt's that speaks English. It ends with ctx and does not outlive ukl, and neither do the
+// transports that it starts. Package lifeline starts it.
 func aptCommand(ctx context.Context, program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := lifeline.Command(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	return cmd
 }
 
 func (a *apt) output(ctx context.Context, tool string, args ...string) ([]byte, error) {
 	cmd := aptCommand(ctx, tool, slices.Concat(a.options, args)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := lifeline.Run(cmd)
+	out := stdout.Bytes()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ukl/internal/host/nix"
+	"ukl/internal/host/scratch"
 	"ukl/internal/pin/seeds"
 )
 
@@ -149,26 +150,45 @@ func ImportNars(ctx context.Context, c *nix.Client, l *Lock, from string) error 
 		}
 		sum := hex.EncodeToString(raw)
 		seed, err := store.Get(sum)
-		if err != nil {
+		if err != nil { // Nix makes these paths without seeds, too
 			continue
 		}
-		defer seed.Close()
-		work, err := os.MkdirTemp("", "ukl-import-")
+		err = importNar(ctx, c, nar{name, path, sum}, seed, store.Place(sum))
+		seed.Close()
 		if err != nil {
 			return err
-		}
-		defer os.RemoveAll(work)
-		dir := filepath.Join(work, name)
-		if err := c.Restore(ctx, seed, dir); err != nil {
-			return err
-		}
-		got, err := c.AddPath(ctx, name, dir)
-		if err != nil {
-			return err
-		}
-		if got != path {
-			return fmt.Errorf("%s: is %s, not %s", store.Place(sum), got, path)
 		}
 	}
 	return nil
+}
+
+// nar is a store path whose NAR file is a seed.
+type nar struct{ name, path, sum string }
+
+// importNar copies a seed, compares it with its hash, and unpacks the copy into the store: what is not pinned is never
+// unpacked.
+func importNar(ctx context.Context, c *nix.Client, n nar, seed *seeds.Seed, place string) error {
+	work, done, err := scratch.Dir("ukl-import-")
+	if err != nil {
+		return err
+	}
+	defer done()
+	file := filepath.Join(work, n.sum)
+	if err := checked(ctx, Pin{Name: n.name, SHA256: n.sum}, seed, place, file); err != nil {
+		return err
+	}
+	r, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	dir := filepath.Join(work, n.name)
+	if err := c.Restore(ctx, r, dir); err != nil {
+		return err
+	}
+	got, err := c.AddPath(ctx, n.name, dir)
+	if err == nil && got != n.path {
+		err = fmt.Errorf("%s: is %s, not %s", place, got, n.path)
+	}
+	return err
 }

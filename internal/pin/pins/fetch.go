@@ -1,6 +1,7 @@
 package pins
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
+	"ukl/internal/host/regular"
 	"ukl/internal/pin/seeds"
 )
 
@@ -61,12 +63,15 @@ type Progress struct {
 // Mismatch is a file whose content is not what its pin says.
 type Mismatch struct {
 	Pin     Pin
-	Got     string
+	Got     string // "" for a file that is too large, which nobody read
 	GotSize int64
 	Source  string
 }
 
 func (e *Mismatch) Error() string {
+	if e.Got == "" {
+		return fmt.Sprintf("%s from %s has %d bytes instead of the %d pinned", e.Pin, e.Source, e.GotSize, e.Pin.most())
+	}
 	size := fmt.Sprintf(" (%d bytes)", e.Pin.Size)
 	if e.Pin.Size == 0 { // that of an archive is not pinned
 		size = ""
@@ -274,7 +279,22 @@ func newFetch(pins []Pin, o Options, progress func(Progress)) (*fetch, error) {
 	if f.o.Stall == 0 {
 		f.o.Stall = 20 * time.Second
 	}
-	return f, os.MkdirAll(f.o.Dir, 0o755)
+	if err := os.MkdirAll(f.o.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	f.clear()
+	return f, nil
+}
+
+// clear removes what is no regular file from the places of downloads: opening a pipe would not end.
+func (f *fetch) clear() {
+	for _, p := range f.open {
+		for _, file := range []string{f.path(p), f.part(p)} {
+			if fi, err := os.Stat(file); err == nil && !fi.Mode().IsRegular() {
+				os.Remove(file)
+			}
+		}
+	}
 }
 
 func (f *fetch) tell() {
@@ -357,20 +377,52 @@ func (f *fetch) unlessUnfit(source string, err error) error {
 
 // verify compares a file with its pin.
 func verify(p Pin, file, source string) error {
-	r, err := os.Open(file)
+	r, err := seeds.FromFile(file)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	return compare(context.Background(), p, r, source, io.Discard)
+}
+
+// compare copies a seed and compares it with its pin. Of a file that is larger than its pin nothing is read, and of one
+// that grows meanwhile no more than that. A read that does not end, as of a file of /proc, ends with ctx.
+func compare(ctx context.Context, p Pin, r *seeds.Seed, source string, w io.Writer) error {
+	most := p.most()
+	if r.Size > most {
+		return &Mismatch{Pin: p, GotSize: r.Size, Source: source}
+	}
 	h := sha256.New()
-	n, err := io.Copy(h, r)
-	if err != nil {
-		return err
+	var n int64
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		n, err = io.Copy(io.MultiWriter(w, h), io.LimitReader(ending{ctx, r}, most+1))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if n > most {
+		return &Mismatch{Pin: p, GotSize: n, Source: source}
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
 		return &Mismatch{Pin: p, Got: got, GotSize: n, Source: source}
 	}
 	return nil
+}
+
+// most is how many bytes are read of what may be the pin.
+func (p Pin) most() int64 {
+	if p.Size == 0 { // that of an archive is not pinned
+		return largestArchive
+	}
+	return p.Size
 }
 
 // finish gives a whole download, which is right, its name.
@@ -466,8 +518,8 @@ func (f *fetch) seeds(ctx context.Context) error {
 			f.failed(f.o.Seeds, "no file sha256/%s (%s)", p.SHA256, p)
 			continue
 		}
-		if errors.Is(err, seeds.ErrIrregular) {
-			f.skip(store.Place(p.SHA256), seeds.ErrIrregular)
+		if bad := (*regular.Irregular)(nil); errors.As(err, &bad) {
+			f.skip(store.Place(p.SHA256), fmt.Errorf("it is %s, not a file", bad.Kind))
 			continue
 		}
 		if err != nil {
@@ -484,19 +536,13 @@ func (f *fetch) seeds(ctx context.Context) error {
 }
 
 // checked copies a seed to its place and compares it with its pin on the way.
-func checked(ctx context.Context, p Pin, seed io.Reader, source, to string) error {
+func checked(ctx context.Context, p Pin, seed *seeds.Seed, source, to string) error {
 	w, err := os.Create(to)
 	if err != nil {
 		return err
 	}
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, h), ending{ctx, seed})
-	if err = errors.Join(err, w.Close()); err == nil {
-		if got := hex.EncodeToString(h.Sum(nil)); got != p.SHA256 {
-			err = &Mismatch{Pin: p, Got: got, GotSize: n, Source: source}
-		}
-	}
-	if err != nil {
+	err = compare(ctx, p, seed, source, w)
+	if err = cmp.Or(err, w.Close()); err != nil {
 		os.Remove(to)
 	}
 	return err

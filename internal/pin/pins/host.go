@@ -2,6 +2,7 @@ package pins
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ukl/internal/host/lifeline"
+	"ukl/internal/host/regular"
 )
 
 // aptHelper fetches one file by its address with apt's own proxies, passwords and transports. It comes with apt.
@@ -37,11 +41,13 @@ func (m hostMirror) security() bool {
 // hostMirrors asks the host's apt for its archives: those of the pins' suite come first. Package lists do not matter:
 // `apt-get update --print-uris` names what an update would fetch, and fetches nothing. A host without apt has none.
 func hostMirrors(ctx context.Context) []hostMirror {
-	out, err := aptCommand(ctx, "apt-get", "update", "--print-uris").Output()
-	if err != nil {
+	cmd := aptCommand(ctx, "apt-get", "update", "--print-uris")
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := lifeline.Run(cmd); err != nil {
 		return nil
 	}
-	return parseMirrors(string(out), os.ReadFile)
+	return parseMirrors(out.String(), func(file string) ([]byte, error) { return regular.Read(file, regular.MostText) })
 }
 
 // parseMirrors reads apt-get's lines: 'ADDRESS/dists/SUITE/InRelease' FILE SIZE. read opens lists of mirrors.
@@ -175,14 +181,15 @@ func (f *fetch) helper(ctx context.Context, m hostMirror, pins []Pin) error {
 	}
 	var stderr tailWriter
 	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
+	wait, err := lifeline.Start(cmd)
+	if err != nil {
 		return &unfit{err}
 	}
 	finished := make(chan struct{})
 	var watched sync.WaitGroup
 	watched.Go(func() { f.watch(pins, finished) })
 	missing := f.listen(m, stdout, stop)
-	werr := cmd.Wait()
+	werr := wait()
 	close(finished)
 	watched.Wait()
 	err = f.collect(m, pins)

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"ukl/internal/host/nix"
+	"ukl/internal/host/scratch"
 	"ukl/internal/pin/toolchain"
 )
 
@@ -72,11 +73,11 @@ func published(ctx context.Context, list, version string) (string, error) {
 
 // addToolchain puts the toolchain of a version into the store through the host's go command, and returns its path.
 func addToolchain(ctx context.Context, c *nix.Client, version string) (string, error) {
-	work, err := os.MkdirTemp("", "ukl-go-")
+	work, done, err := scratch.Dir("ukl-go-")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
+	defer done()
 	dir, err := toolchain.Command{Path: "go"}.Download(ctx, version, work)
 	if err != nil {
 		return "", err
@@ -86,11 +87,11 @@ func addToolchain(ctx context.Context, c *nix.Client, version string) (string, e
 
 // addModules puts the modules of checkout's go.sum into the store, through the toolchain there, and returns their path.
 func addModules(ctx context.Context, c *nix.Client, checkout, goroot string) (string, error) {
-	work, err := os.MkdirTemp("", "ukl-modules-")
+	work, done, err := scratch.Dir("ukl-modules-")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
+	defer done()
 	dir := filepath.Join(work, "go-modules")
 	pinned := toolchain.Command{Path: filepath.Join(nix.Physical(goroot), "bin/go"), Env: []string{"GOTOOLCHAIN=local"}}
 	if err := pinned.Modules(ctx, checkout, dir); err != nil {
@@ -137,11 +138,11 @@ func Update(ctx context.Context, c *nix.Client, checkout string, goOnly bool, o 
 	if err != nil {
 		return nil, err
 	}
-	work, err := os.MkdirTemp("", "ukl-pins-")
+	work, done, err := scratch.Dir("ukl-pins-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(work)
+	defer done()
 	if err := os.CopyFS(work, os.DirFS(exprs)); err != nil {
 		return nil, err
 	}

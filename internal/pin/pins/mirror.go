@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"ukl/internal/host/regular"
 	"ukl/internal/pin/seeds"
 )
 
@@ -164,7 +165,11 @@ func (f *fetch) addressed(ctx context.Context) error {
 
 // local copies the file that the pin itself names.
 func (f *fetch) local(ctx context.Context, p Pin, file string) error {
-	r, err := seeds.OpenRegular(file)
+	r, err := seeds.FromFile(file)
+	if bad := (*regular.Irregular)(nil); errors.As(err, &bad) {
+		f.failed(p.URL, "it is %s, not a file", bad.Kind)
+		return nil
+	}
 	if err != nil {
 		f.failed(p.URL, "%v", err)
 		return nil

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
+	"ukl/internal/host/scratch"
 	"ukl/internal/pin/seeds"
 )
 
@@ -20,11 +20,11 @@ type Source struct {
 // Sources asks every source that Fetch would, in the same order, for a pin, until one has it. The file is fetched,
 // compared and thrown away: take a small one.
 func Sources(ctx context.Context, p Pin, o Options) ([]Source, error) {
-	dir, err := os.MkdirTemp("", "ukl-sources-")
+	dir, done, err := scratch.Dir("ukl-sources-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer done()
 	o.Dir, o.Note = dir, nil
 	f, err := newFetch([]Pin{p}, o, nil)
 	if err != nil {

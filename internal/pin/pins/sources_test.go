@@ -104,7 +104,8 @@ func TestFetchOfOddSeeds(t *testing.T) {
 		t.Fatalf("%v, %q", err, notes)
 	}
 	for i, note := range notes {
-		if note != at(i)+" is skipped: is not a regular file" {
+		kind := []string{"a device", "a pipe", "a directory"}[i]
+		if note != at(i)+" is skipped: it is "+kind+", not a file" {
 			t.Errorf("note %q", note)
 		}
 	}

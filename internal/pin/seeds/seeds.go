@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"ukl/internal/host/regular"
 )
 
 // Ending is that of an archive's name.
@@ -37,7 +39,7 @@ func Open(path string) (*Store, error) {
 	if err != nil || fi.IsDir() {
 		return s, err
 	}
-	if s.archive, err = os.Open(path); err != nil {
+	if s.archive, err = regular.Open(path); err != nil {
 		return nil, err
 	}
 	s.at = map[string]*io.SectionReader{}
@@ -82,37 +84,37 @@ func (s *Store) Place(hex string) string {
 	return filepath.Join(s.Path, prefix+hex)
 }
 
-// ErrIrregular says that what has a file's name is none: a pipe, a device, a directory.
-var ErrIrregular = errors.New("is not a regular file")
-
-// OpenRegular opens a regular file, or what a link to one leads to. Anything else is ErrIrregular: a pipe would keep
-// whoever opens it, and a device has no end.
-func OpenRegular(path string) (*os.File, error) {
-	fi, err := os.Stat(path)
-	if err == nil && !fi.Mode().IsRegular() {
-		err = ErrIrregular
-	}
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(path)
+// Seed is an open file. Close it.
+type Seed struct {
+	io.ReadCloser
+	Size int64 // when it was opened; in bytes
 }
 
-// Get opens a file; the error is fs.ErrNotExist if it is not there, and ErrIrregular if it cannot be one. A link of a
-// folder is followed.
-func (s *Store) Get(hex string) (io.ReadCloser, error) {
+// Get opens a file. The error is fs.ErrNotExist if it is not there, and a *regular.Irregular if it cannot be one. A
+// link of a folder is followed.
+func (s *Store) Get(hex string) (*Seed, error) {
 	if s.archive == nil {
-		f, err := OpenRegular(s.Place(hex))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Place(hex), err)
-		}
-		return f, nil
+		return FromFile(s.Place(hex))
 	}
 	r, ok := s.at[hex]
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", s.Place(hex), fs.ErrNotExist)
 	}
-	return io.NopCloser(io.NewSectionReader(r, 0, r.Size())), nil
+	return &Seed{io.NopCloser(io.NewSectionReader(r, 0, r.Size())), r.Size()}, nil
+}
+
+// FromFile opens a file as Get does.
+func FromFile(path string) (*Seed, error) {
+	f, err := regular.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Seed{f, fi.Size()}, nil
 }
 
 // Writer makes an archive. Equal files in equal order make equal bytes. Close or Drop it.
