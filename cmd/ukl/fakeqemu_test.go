@@ -35,6 +35,7 @@ import (
 //	monitor TEXT  answer ukl on QEMU's monitor; TEXT are the registers    opens     the guest opens stdin
 //	control TEXT  a line on the control channel          hear                print ukl's next line there on stdout
 //	lives         the kernel answers from now on when ukl asks whether it is alive
+//	heed          wait until ukl has read what was said on the control channel
 //	on N DO; DO   if ukl sends signal N: words as these
 //	say TEXT      a line on QEMU's own stderr           quit N               end with exit code N
 func fakeQEMU(args []string) int {
@@ -201,6 +202,9 @@ func (g *fake) do(word, rest string) (code int, done bool) {
 			"{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, \"id\": \"ukl.stdin\"}}\r\n")
 	case "control":
 		g.say("ukl.control", "%s\n", rest)
+	case "heed":
+		g.say("ukl.control", "time\n")
+		<-g.heard
 	case "lives":
 		g.lives.Store(true)
 	case "hear":

@@ -26,7 +26,8 @@ func (v Volume) VirtioFS() bool { return v.FileSystem == "" && !v.NineP }
 // two.
 const MaxVolumes = 6
 
-// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw, 9p and trusted. It does not look whether HOST is there.
+// ParseVolume reads HOST:GUEST[:OPTION,...] with the options ro, rw, 9p and trusted. It does not look whether HOST is
+// there.
 func ParseVolume(s string) (Volume, error) {
 	bad := func(why string) (Volume, error) {
 		const want = "want HOST:GUEST[:OPTIONS]; options are ro, rw, 9p and trusted, with commas between"
