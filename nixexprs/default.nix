@@ -2,6 +2,7 @@
 #   nix-build nixexprs -A linux-objects --argstr checkout "$PWD"        (or, in the checkout: nix build .#linux)
 #
 # in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
+#      fields    what a build reads of its ukl.toml, as a JSON file (manifest.nix); without it, the ukl.toml is read
 #      program   instead of it a static ELF file, with its name
 #      calls     gate or bypass, instead of what the ukl.toml says
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
@@ -11,6 +12,7 @@
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,
+  fields ? null,
   program ? null,
   name ? null,
   calls ? null,
@@ -101,10 +103,11 @@ let
       manifest = { inherit name; prebuilt = path; linked = true; build = ""; calls = "gate"; kernel = ""; };
     in
     chain run manifest null (import ./prebuilt.nix { inherit run script manifest; });
-  unikernel =
-    dir:
+  unikernel = described null;
+  described =
+    fields: dir:
     let
-      manifest = import ./manifest.nix dir // (if calls == null then { } else { inherit calls; });
+      manifest = import ./manifest.nix { inherit dir fields; } // (if calls == null then { } else { inherit calls; });
       own = import ./app-source.nix dir;
       upstream = import ./upstream.nix {
         run = within tools;
@@ -164,7 +167,7 @@ in
 // (
   if app != null then
     {
-      inherit (unikernel (file app))
+      inherit (described (if fields == null then null else file fields) (file app))
         packages
         upstream
         app

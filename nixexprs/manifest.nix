@@ -1,11 +1,17 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
-# in   dir
-# out  name, prebuilt, linked, build, result, results, archive, patches, sources, include, cflags, cxxflags, ldflags,
-#      libs, calls, kernel; packages, of ukl.lock
-# why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image
-dir:
+# in   dir; fields: a JSON file with the keys below of its ukl.toml, or null for the ukl.toml itself
+# out  name, prebuilt, linked, build, result, results, archive, patches, limit, sources, include, cflags, cxxflags,
+#      ldflags, libs, calls, kernel; packages, of ukl.lock
+# why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image.
+#      ukl, which has read the file already, passes fields: for TOML, Nix takes time that grows with the square of the
+#      length of a line. internal/app/manifest/build.go writes the same keys
+{ dir, fields }:
 let
-  toml = builtins.fromTOML (builtins.readFile (dir + "/ukl.toml"));
+  toml =
+    if fields == null then
+      builtins.fromTOML (builtins.readFile (dir + "/ukl.toml"))
+    else
+      builtins.fromJSON (builtins.readFile fields);
   lines = field: default: builtins.concatStringsSep "\n" (toml.${field} or default);
   lock = builtins.fromJSON (builtins.readFile (dir + "/ukl.lock"));
   # Another flake's own directory is a store path, which is no name.
@@ -28,6 +34,7 @@ in
   packages = if toml.packages or [ ] == [ ] then { } else lock.packages;
   archive = toml.source or null;
   patches = builtins.concatStringsSep "\n" ((toml.source or { }).patches or [ ]);
+  limit = (toml.source or { }).limit or "";
   sources = lines "sources" [ "*.c" "*.cc" "*.cpp" "*.S" ];
   include = lines "include" [ ];
   cflags = lines "cflags" [ ];

@@ -14,6 +14,7 @@ import (
 	"ukl/internal/build/image"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/regular"
 	"ukl/internal/kernel/kconfig"
 	"ukl/internal/kernel/systemmap"
 	"ukl/internal/pin/pins"
@@ -230,7 +231,7 @@ func boot(file, app string) ([]imagepage.Moment, string, error) {
 	if !named {
 		file = filepath.Join(stateDir(app), "kernel.log")
 	}
-	text, err := os.ReadFile(file)
+	text, err := regular.Read(file, regular.MostText)
 	switch {
 	case err != nil && named:
 		return nil, "", err

@@ -21,6 +21,7 @@ import (
 	"ukl/internal/cli/exit"
 	"ukl/internal/cli/progress"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/regular"
 	"ukl/internal/kernel/series"
 	"ukl/internal/machine/accel"
 	"ukl/nixexprs"
@@ -223,7 +224,7 @@ func seriesOf(dir string) ([]series.Patch, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	list, err := series.Read(os.DirFS(abs), dir)
+	list, err := series.Read(regular.Dir(abs), dir)
 	return list, abs, err
 }
 

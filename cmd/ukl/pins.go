@@ -19,6 +19,7 @@ import (
 	"ukl/internal/cli/progress"
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
+	"ukl/internal/host/regular"
 	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
@@ -364,7 +365,7 @@ func pinsAdd(c *cli.Context) error {
 		return err
 	}
 	file := filepath.Join(dir, manifest.File)
-	text, err := os.ReadFile(file)
+	text, err := regular.Read(file, regular.MostText)
 	if err != nil {
 		return err
 	}
@@ -391,7 +392,7 @@ func pinsAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if old, err := pins.LoadOwn(os.DirFS(dir), dir, m.Packages, nil); err == nil && old.Snapshot != "" &&
+	if old, err := pins.LoadOwn(regular.Dir(dir), dir, m.Packages, nil); err == nil && old.Snapshot != "" &&
 		maps.Equal(old.Packages, own.Packages) {
 		own.Snapshot = old.Snapshot // nothing moved, so the file stays as it is
 	}

@@ -16,6 +16,7 @@ import (
 	"ukl/internal/app/program"
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/regular"
 )
 
 // App is one application.
@@ -132,7 +133,7 @@ func (c Catalogue) Find(word string) (App, error) {
 	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil || program.Is(word) {
 		return own(word)
 	}
-	if fi, err := os.Stat(word); err == nil && fi.Mode().IsRegular() {
+	if fi, err := os.Stat(word); err == nil && !fi.IsDir() {
 		return App{}, program.Check(word) // a source, most likely, and no name
 	}
 	for _, a := range list {
@@ -161,7 +162,7 @@ func own(place string) (App, error) {
 	if err != nil {
 		return App{}, err
 	}
-	a := App{Manifest: m, Short: m.Name, Dir: abs, Files: os.DirFS(abs)}
+	a := App{Manifest: m, Short: m.Name, Dir: abs, Files: regular.Dir(abs)}
 	if m.Prebuilt != "" {
 		a.Program = filepath.Join(abs, m.Prebuilt)
 		err = program.Check(filepath.Join(place, m.Prebuilt))

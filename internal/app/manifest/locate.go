@@ -33,8 +33,9 @@ func locate(text string) map[string]position {
 type locator struct {
 	text      string
 	at        int
-	line      int // begins at start, and is counted from 0
-	start     int
+	line      int // counted from 0
+	seen      int // the byte up to which line and column are counted
+	column    int // of that byte, in characters from 0
 	places    map[string]position
 	counts    map[string]int // tables of each array so far
 	table     string
@@ -43,12 +44,15 @@ type locator struct {
 
 // here is a position that is a key's and a value's.
 func (l *locator) here() position {
-	if n := strings.Count(l.text[l.start:l.at], "\n"); n > 0 {
+	passed := l.text[l.seen:l.at]
+	if n := strings.Count(passed, "\n"); n > 0 {
 		l.line += n
-		l.start += strings.LastIndexByte(l.text[l.start:l.at], '\n') + 1
+		l.column = 0
+		passed = passed[strings.LastIndexByte(passed, '\n')+1:]
 	}
-	column := column(l.text[l.start:], l.at-l.start)
-	return position{l.line + 1, column, column}
+	l.column += utf8.RuneCountInString(passed)
+	l.seen = l.at
+	return position{l.line + 1, l.column + 1, l.column + 1}
 }
 
 // space skips blanks and comments, also over the ends of lines.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"strings"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/regular"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 )
@@ -41,6 +41,8 @@ type Manifest struct {
 	// files of the directory, which are applied to it.
 	Archive *pins.Archive
 	Patches []string
+	// Limit is how much the archive may unpack to, as 900M or 8G; "" is what nixexprs/upstream.sh says.
+	Limit string
 	// Sources are patterns of files below the directory; Include are directories; the flags and libs go to compiler and
 	// linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
@@ -65,9 +67,17 @@ type Manifest struct {
 
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 	memory *Error           // where Memory is; nil if the file says nothing of it
+	source *Error           // where [source] is; nil without one
 	// Where Host is, and the items of Volumes and Files.
 	host           Error
 	volumes, files []Error
+}
+
+// SourceError is a mistake in [source], which the file has, that only the archive has shown.
+func (m *Manifest) SourceError(text, hint string) Errors {
+	e := *m.source
+	e.Text, e.Hint = text, hint
+	return Errors{&e}
 }
 
 // GivesMemory tells whether the file itself says how much memory the guest has.
@@ -137,7 +147,7 @@ func (*NotFound) Hint() string {
 // Load reads the manifest of the application in dir. It also looks whether the source files exist.
 func Load(dir string) (*Manifest, error) {
 	path := filepath.Join(dir, File)
-	text, err := os.ReadFile(path)
+	text, err := regular.Read(path, mostText)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &NotFound{dir}
@@ -148,8 +158,11 @@ func Load(dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(text, Place{File: path, Base: filepath.Base(base), FS: os.DirFS(dir)})
+	return Parse(text, Place{File: path, Base: filepath.Base(base), FS: regular.Dir(dir)})
 }
+
+// mostText is how large a manifest may be, in bytes.
+const mostText = 16 << 20
 
 // Place is where a manifest's text comes from.
 type Place struct {
@@ -529,16 +542,25 @@ func (r *reader) configuration(key string, lines []string) {
 	}
 }
 
+// limit is a size of up to some petabytes, which fits into 63 bits.
+var limit = regexp.MustCompile(`^[1-9][0-9]{0,6}[MG]$`)
+
 // archive reads [source].
 func (r *reader) archive(m *Manifest, dir fs.FS) {
 	t := r.table("source")
 	a := pins.Archive{URL: t.text("url", ""), SHA256: t.text("sha256", "")}
 	m.Patches = t.list("patches")
+	m.Limit = t.text("limit", "")
+	if t.has("limit") && !limit.MatchString(m.Limit) {
+		t.fault("limit", "limit: want a size such as \"900M\" or \"8G\", not %q", m.Limit)
+	}
 	t.done()
 	if !r.has("source") {
 		return
 	}
 	m.Archive = &a
+	at := r.at("source")
+	m.source = &at
 	for _, key := range []string{"url", "sha256"} {
 		if !t.has(key) {
 			t.fault("", "[source] needs %s", key)

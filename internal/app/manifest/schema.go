@@ -64,6 +64,10 @@ func Schema() ([]byte, error) {
 			},
 			"sha256":  object{"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "its hash"},
 			"patches": strings("patches of this directory, for patch -p1: files or patterns, in their order"),
+			"limit": object{
+				"type": "string", "pattern": "^[1-9][0-9]{0,6}[MG]$",
+				"description": "how much the archive may unpack to: \"900M\", \"8G\"",
+			},
 		}), object{
 			"required":    []string{"url", "sha256"},
 			"description": "third-party source: an archive to fetch, unpack and patch",

@@ -4,12 +4,14 @@ package program
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/regular"
 )
 
 // Unfit says why a file cannot be a unikernel.
@@ -32,7 +34,7 @@ const magic = "\x7fELF"
 
 // Is tells whether a file says that it is an ELF file.
 func Is(file string) bool {
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if err != nil {
 		return false
 	}
@@ -42,12 +44,19 @@ func Is(file string) bool {
 	return err == nil && string(b) == magic
 }
 
+// elsewhere is the hint for what is no ELF file.
+const elsewhere = "name a static x86-64 ELF program, or a directory with sources and a ukl.toml, which " +
+	"`ukl init` writes"
+
 // Check returns an *Unfit for a file that is no static x86-64 program.
 func Check(file string) error {
 	unfit := func(hint, format string, args ...any) error {
 		return &Unfit{file, fmt.Sprintf(format, args...), hint}
 	}
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
+	if bad := (*regular.Irregular)(nil); errors.As(err, &bad) {
+		return unfit(elsewhere, "not a program: it is %s", bad.Kind)
+	}
 	if err != nil {
 		return err
 	}
@@ -57,8 +66,7 @@ func Check(file string) error {
 		if b := make([]byte, 2); reads(f, b) && string(b) == "#!" {
 			what = "a script, whose interpreter is not in the image"
 		}
-		return unfit("name a static x86-64 ELF program, or a directory with sources and a ukl.toml, which `ukl init` writes",
-			"%s", what)
+		return unfit(elsewhere, "%s", what)
 	}
 	e, err := elf.NewFile(f)
 	if err != nil {
@@ -88,7 +96,50 @@ func Check(file string) error {
 	if !load || e.Entry == 0 {
 		return unfit("name a program", "it has no entry point: perhaps it is a library")
 	}
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if reason := misplaced(e, fi.Size()); reason != "" {
+		return unfit("link the program again, or copy it again: no kernel can load this file", "%s", reason)
+	}
 	return nil
+}
+
+const (
+	// userEnd is where the addresses of processes end on x86-64: TASK_SIZE of Linux.
+	userEnd = 1<<47 - page
+	// moved is where Linux puts a position-independent program: ELF_ET_DYN_BASE, and what randomness adds at most.
+	moved = userEnd/3*2 + 1<<40
+	page  = 4096
+)
+
+// misplaced tells what is wrong with the segments of a program whose file has size bytes; "" is nothing. Linux refuses
+// such a program after it has begun to replace the one that asks for it: as the first process, it would be the end of
+// the machine.
+func misplaced(e *elf.File, size int64) string {
+	end := uint64(userEnd)
+	if e.Type == elf.ET_DYN {
+		end -= moved
+	}
+	for _, p := range e.Progs {
+		if p.Type != elf.PT_LOAD {
+			continue
+		}
+		at := fmt.Sprintf("its segment at address %#x", p.Vaddr)
+		switch {
+		case p.Vaddr >= end || p.Memsz > end-p.Vaddr:
+			return fmt.Sprintf("%s, of %d bytes, is beyond what programs can have, which ends at %#x", at, p.Memsz, end)
+		case p.Filesz > p.Memsz:
+			return fmt.Sprintf("%s has %d bytes in the file, and only %d in memory", at, p.Filesz, p.Memsz)
+		case p.Filesz > 0 && p.Off%page != p.Vaddr%page:
+			return fmt.Sprintf("%s is at offset %#x of the file: the two must be equal within a page of %d bytes",
+				at, p.Off, page)
+		case p.Filesz > uint64(size) || p.Off > uint64(size)-p.Filesz:
+			return fmt.Sprintf("%s ends beyond the file, which has %d bytes: perhaps a part is missing", at, size)
+		}
+	}
+	return ""
 }
 
 func reads(f *os.File, b []byte) bool {

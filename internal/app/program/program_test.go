@@ -32,7 +32,10 @@ func header(class, machine byte, kind uint16, entry uint64, interp bool) []byte 
 		return b.Bytes()
 	}
 	put(entry, uint64(64), uint64(0), uint32(0), uint16(64), uint16(56), segments, uint16(64), uint16(0), uint16(0))
-	segment := func(kind uint32) { put(kind, uint32(5), make([]byte, 48)) }
+	segment := func(kind uint32) {
+		base := entry &^ 0xfff
+		put(kind, uint32(5), uint64(0), base, base, uint64(64), uint64(0x1000), uint64(0x1000))
+	}
 	segment(1)
 	if interp {
 		segment(3)
@@ -82,6 +85,46 @@ func TestCheck(t *testing.T) {
 	if err := Check("/bin/sh"); !errors.As(err, &u) || !strings.Contains(u.Reason, "needs libc.so") ||
 		!strings.Contains(u.Hint(), "-static") {
 		t.Logf("this machine's shell: %v", err)
+	}
+}
+
+// The loader's rules for segments. The first is a good one, and each other differs in one field.
+func TestMisplaced(t *testing.T) {
+	type segment struct{ off, vaddr, filesz, memsz uint64 }
+	good := segment{0, 0x400000, 120, 0x2000}
+	for _, c := range []struct {
+		name  string
+		kind  uint16
+		entry uint64
+		segment
+		want string
+	}{
+		{"good", 2, 0x401000, good, ""},
+		{"kernel address", 2, 1<<63 + 0x1000, segment{0, 1 << 63, 120, 0x2000}, "beyond what programs can have"},
+		{"last page", 2, 0x7fffffffe000, segment{0, 0x7fffffffe000, 120, 0x1000}, ""},
+		{"behind it", 2, 0x7fffffffe000, segment{0, 0x7fffffffe000, 120, 0x1001}, "which ends at 0x7ffffffff000"},
+		{"wraps", 2, 0x401000, segment{0, 0x400000, 120, ^uint64(0)}, "beyond what programs can have"},
+		{"PIE", 3, 0x1000, segment{0, 0, 120, 0x2000}, ""},
+		{"high PIE", 3, 0x7f0000001000, segment{0, 0x7f0000000000, 120, 0x2000}, "beyond what programs can have"},
+		{"more in the file", 2, 0x400010, segment{0, 0x400000, 120, 100}, "120 bytes in the file, and only 100 in memory"},
+		{"askew", 2, 0x401000, segment{8, 0x400000, 100, 0x2000}, "equal within a page of 4096 bytes"},
+		{"cut", 2, 0x401000, segment{0, 0x400000, 121, 0x2000}, "ends beyond the file, which has 120 bytes"},
+		{"far in the file", 2, 0x401000, segment{1 << 62, 0x400000, 120, 0x2000}, "beyond the file"},
+	} {
+		text := header(2, 62, c.kind, c.entry, false)
+		for i, v := range []uint64{c.off, c.vaddr, c.vaddr, c.filesz, c.memsz} {
+			binary.LittleEndian.PutUint64(text[64+8+8*i:], v)
+		}
+		file := filepath.Join(t.TempDir(), "x")
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		switch err := Check(file); {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v; want %s", c.name, err, c.want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ukl/internal/app/manifest"
+	"ukl/internal/host/regular"
 )
 
 // way is how the programs of a kind of directory are made.
@@ -51,7 +52,7 @@ func Adopt(dir string) (file, next string, err error) {
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 		return "", "", &There{file}
 	}
-	here := os.DirFS(dir)
+	here := regular.Dir(dir)
 	name := manifest.NameOf(version.ReplaceAllString(filepath.Base(abs), ""))
 	for _, w := range ways {
 		var found []string

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"ukl/internal/build/cache"
 	"ukl/internal/build/stage"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/treediff"
@@ -187,6 +189,8 @@ const (
 	attrLink  = "link"  // vmlinux only
 	attrApp   = "app"   // the application's objects, or its program
 	attrQEMU  = "qemu"
+
+	attrUpstream = "upstream" // third-party source, unpacked
 
 	attrConfig        = "linux-config"
 	attrObjects       = "linux-objects"
@@ -434,6 +438,12 @@ func (b *Builder) evaluate(ctx context.Context, a apps.App, attr, root string) (
 			return "", nil, err
 		}
 		r.Args = a.Arguments(expr)
+		if r.Args["fields"], err = b.fields(a); err != nil {
+			return "", nil, err
+		}
+		if r.Args["fields"] == "" {
+			delete(r.Args, "fields")
+		}
 	}
 	drv, err := b.store.Instantiate(ctx, r)
 	return drv, own, err
@@ -463,14 +473,49 @@ func (b *Builder) build(ctx context.Context, lock *pins.Lock, a apps.App, attr, 
 	return path, inManifest(a, err)
 }
 
-// inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel].
-// Other errors stay as they are.
+// fieldsFile is the file with what a build reads of an application's ukl.toml.
+const fieldsFile = "fields.json"
+
+// fields writes what a build reads of an application's ukl.toml, for Nix, and looks whether Nix can read the rest of
+// its directory. It returns the file, "" for a program without a ukl.toml.
+func (b *Builder) fields(a apps.App) (string, error) {
+	if !a.Bundled && a.Dir == "" {
+		return "", nil
+	}
+	if a.Dir != "" {
+		if err := walk(a.Dir, func(string, fs.FileInfo) error { return nil }); err != nil {
+			return "", err
+		}
+	}
+	text, err := a.Fields()
+	if err != nil {
+		return "", err
+	}
+	file := b.root(a, fieldsFile)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", err
+	}
+	return file, atomicfile.File(file, text, 0o644)
+}
+
+// inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel],
+// and what the archive of [source] unpacks to. Other errors stay as they are.
 func inManifest(a apps.App, err error) error {
 	failed := (*nix.BuildError)(nil)
 	if a.Manifest == nil || !errors.As(err, &failed) {
 		return err
 	}
-	if s, ok := stage.Of(failed.Stage); !ok || s.Attr != attrConfig {
+	s, _ := stage.Of(failed.Stage)
+	switch {
+	case s.Attr == attrUpstream && a.Archive != nil:
+		for _, l := range failed.Lines {
+			if text, ok := strings.CutPrefix(l, "error: "); ok && strings.Contains(text, " unpacks to more than ") {
+				text, _, _ = strings.Cut(text, ": ")
+				return a.SourceError(text, "if you trust the archive, add to [source]: limit = \"8G\"")
+			}
+		}
+		return err
+	case s.Attr != attrConfig:
 		return err
 	}
 	var texts []string

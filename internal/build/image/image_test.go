@@ -155,7 +155,7 @@ func TestBuild(t *testing.T) {
 		want += ", instantiate " + attr + ", outputs, realise"
 	}
 	f.took(t, want)
-	if !reflect.DeepEqual(f.args, map[string]string{"app": a.Dir}) {
+	if !reflect.DeepEqual(f.args, map[string]string{"app": a.Dir, "fields": b.root(a, fieldsFile)}) {
 		t.Errorf("the expressions got %v", f.args)
 	}
 	if b.Progress.(*events).builds != 1 {
@@ -183,8 +183,19 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.took(t, "")
-	for _, name := range []string{"main.c", "inc/x.h", manifest.File} {
-		write(t, a.Dir, name, "# another")
+	// What ukl.toml says of a run is not part of a build; what it says of a build is.
+	const run = "name = 'app'\nargs = ['x']\nmemory = 64\n"
+	write(t, a.Dir, manifest.File, run)
+	a = find(t, a.Dir)
+	if _, err := b.Build(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	f.took(t, "")
+	for name, text := range map[string]string{
+		"main.c": "# another", "inc/x.h": "# another", manifest.File: run + "cflags = ['-O3']\n",
+	} {
+		write(t, a.Dir, name, text)
+		a = find(t, a.Dir)
 		if _, err := b.Build(ctx, a); err != nil {
 			t.Fatal(err)
 		}

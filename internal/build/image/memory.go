@@ -16,7 +16,9 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/build/stage"
+	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/regular"
 	"ukl/nixexprs"
 )
 
@@ -132,7 +134,11 @@ func (b *Builder) key(a apps.App) (string, error) {
 		fmt.Fprintf(h, "program %s\n", a.Name)
 		err = hashFile(h, a.Program)
 	default:
-		err = hashDir(h, a.Dir)
+		var fields []byte
+		if fields, err = a.Fields(); err == nil {
+			fmt.Fprintf(h, "manifest %d %s\n", len(fields), fields)
+			err = hashDir(h, a.Dir)
+		}
 	}
 	if err != nil {
 		return "", err
@@ -140,8 +146,24 @@ func (b *Builder) key(a apps.App) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// hashDir reads what nixexprs/app.nix takes from a directory, and its manifest.
-func hashDir(h hash.Hash, dir string) error {
+// Unbuildable is something in an application's directory that cannot be part of a build.
+type Unbuildable struct{ Path, Reason string }
+
+func (e *Unbuildable) Error() string {
+	return fmt.Sprintf("%q cannot be part of a build: %s", e.Path, e.Reason)
+}
+
+// ExitCode is the code of a command that this ends.
+func (*Unbuildable) ExitCode() exit.Code { return exit.Input }
+
+// Hint is the line that helps.
+func (*Unbuildable) Hint() string {
+	return "move it out of the directory, or give it a name that begins with a dot: a build does not see such files"
+}
+
+// walk visits what nixexprs/app-source.nix takes from a directory. What Nix cannot copy, or the stages cannot name, is
+// an *Unbuildable.
+func walk(dir string, visit func(path string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -154,14 +176,27 @@ func hashDir(h hash.Hash, dir string) error {
 			return filepath.SkipDir
 		case strings.HasPrefix(name, "."), strings.HasPrefix(name, "result"):
 			return nil
-		case name == manifest.File && filepath.Dir(path) != dir:
+		case name == manifest.File:
 			return nil
 		}
-		rel, err := filepath.Rel(dir, path)
+		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		info, err := d.Info()
+		switch kind := regular.Kind(info.Mode()); {
+		case strings.Contains(name, "\n"):
+			return &Unbuildable{path, "its name holds a line break"}
+		case kind != "" && !info.IsDir() && info.Mode()&fs.ModeSymlink == 0:
+			return &Unbuildable{path, "it is " + kind}
+		}
+		return visit(path, info)
+	})
+}
+
+// hashDir reads what a build takes from a directory, apart from its manifest.
+func hashDir(h hash.Hash, dir string) error {
+	return walk(dir, func(path string, info fs.FileInfo) error {
+		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
@@ -179,7 +214,7 @@ func hashDir(h hash.Hash, dir string) error {
 }
 
 func hashFile(h hash.Hash, path string) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,8 @@ func Of(err error) *Error {
 		return &Error{Code: Signalled(int(syscall.SIGPIPE))}
 	case errors.As(err, &coded):
 		e.Code = coded.ExitCode()
+	case unwritable(err):
+		e.Hint = "name a directory in which you may write; those of ukl are set by HOME, XDG_CACHE_HOME and XDG_STATE_HOME"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
 		e.Code = NoInput
 	}
@@ -158,14 +160,28 @@ func (s saying) Unwrap() error { return s.error }
 // plain puts an error of a path into words: "FILE: no such file or directory", "cannot open FILE: permission denied".
 func plain(err error) error {
 	var p *fs.PathError
-	if !errors.As(err, &p) || verbs[p.Op] == "" {
+	if !errors.As(err, &p) {
+		return err
+	}
+	whole := p // what Go's copying of directories says names the file twice
+	for inner := (*fs.PathError)(nil); errors.As(p.Err, &inner); {
+		p = inner
+	}
+	if verbs[p.Op] == "" {
 		return err
 	}
 	text := fmt.Sprintf("cannot %s %s: %v", verbs[p.Op], p.Path, p.Err)
 	if errors.Is(p, fs.ErrNotExist) && verbs[p.Op] != verbs["mkdir"] {
 		text = fmt.Sprintf("%s: %v", p.Path, p.Err)
 	}
-	return saying{err, strings.Replace(err.Error(), p.Error(), text, 1)}
+	return saying{err, strings.Replace(err.Error(), whole.Error(), text, 1)}
+}
+
+// unwritable tells whether a directory cannot be made, or nothing can be written on a file system. A directory that is
+// not there is the input of a command; one that cannot be made is not.
+func unwritable(err error) bool {
+	var p *fs.PathError
+	return errors.Is(err, syscall.EROFS) || errors.As(err, &p) && p.Op == "mkdir" && !errors.Is(err, syscall.ENOSPC)
 }
 
 // full tells whether somebody else's words mean a full disk: Nix, its database and a stage's compiler have their own.

@@ -94,10 +94,38 @@ func TestOfPath(t *testing.T) {
 		},
 		{&fs.PathError{Op: "ioctl", Path: "x", Err: syscall.ENOTTY}, "ioctl x: inappropriate ioctl for device"},
 		{errors.New("stat x"), "stat x"},
+		{
+			fmt.Errorf("expressions: %w", &fs.PathError{
+				Op: "Copy", Path: "d/x", Err: &fs.PathError{Op: "write", Path: "d/x", Err: syscall.ENOSPC},
+			}),
+			"expressions: cannot write d/x: no space left on device",
+		},
 	} {
 		e := Of(c.err)
 		if e.Err.Error() != c.want || !errors.Is(e, c.err) {
 			t.Errorf("%q, want %q", e.Err, c.want)
+		}
+	}
+}
+
+// A directory that cannot be made is no missing input: the hint says which variables choose another.
+func TestUnwritable(t *testing.T) {
+	for _, c := range []struct {
+		op   string
+		err  error
+		code Code
+		hint string
+	}{
+		{"mkdir", syscall.EROFS, Unavailable, "XDG_CACHE_HOME"},
+		{"mkdir", syscall.ENOENT, Unavailable, "XDG_CACHE_HOME"}, // below /proc
+		{"open", syscall.EROFS, Unavailable, "XDG_CACHE_HOME"},
+		{"mkdir", syscall.ENOSPC, Unavailable, "free some disk space"},
+		{"open", syscall.ENOENT, NoInput, ""},
+		{"open", syscall.EACCES, Unavailable, ""},
+	} {
+		e := Of(&fs.PathError{Op: c.op, Path: "x", Err: c.err})
+		if e.Code != c.code || !strings.Contains(e.Hint, c.hint) || c.hint == "" && e.Hint != "" {
+			t.Errorf("%s: %v: %d, %q", c.op, c.err, e.Code, e.Hint)
 		}
 	}
 }

@@ -286,6 +286,14 @@ func TestEnvironment(t *testing.T) {
 	}
 	m.as("0", "nobody-of-that-name")
 	m.fails(69, "ukl: error: HOME is not set, and this user has no home\nukl: hint: export HOME=", "HOME")
+	// A relative path is no place: HOME has to be one, and the others then count as not set.
+	m.fails(69, "ukl: error: HOME=relative is not an absolute path\nukl: hint: export HOME=DIR", "HOME=relative")
+	if _, stderr, code := m.run([]string{"XDG_CACHE_HOME=relative", "HOME=" + m.cache + "/home"}, "list"); code != 7 {
+		t.Errorf("with a relative cache: exit %d, %s", code, stderr)
+	}
+	if _, err := os.Stat(filepath.Join(m.cache, "home/.cache/ukl/launcher")); err != nil {
+		t.Error(err)
+	}
 	file := filepath.Join(m.cache, "calls-not")
 	m.write(file, "")
 	m.fails(69, "cannot be made\nukl: hint: export XDG_CACHE_HOME=DIR", "XDG_CACHE_HOME="+file)

@@ -10,10 +10,16 @@ import (
 	"path/filepath"
 )
 
-// Homeless says that nobody knows a home of this user.
-type Homeless struct{ UID int }
+// Homeless says that nobody knows a home of this user, or that HOME cannot be it.
+type Homeless struct {
+	UID  int
+	Home string // the value of HOME, if that is the reason
+}
 
 func (e *Homeless) Error() string {
+	if e.Home != "" {
+		return fmt.Sprintf("HOME=%s is not an absolute path", e.Home)
+	}
 	const why = "HOME is not set, and the user is not in the user database"
 	return fmt.Sprintf("user %d has no home directory: %s", e.UID, why)
 }
@@ -25,13 +31,16 @@ func (e *Homeless) Hint() string { return "export HOME=/a/directory/to/write/in"
 func Home() (string, error) { return home(os.Getenv("HOME"), os.Getuid(), user.LookupId) }
 
 func home(env string, uid int, lookup func(uid string) (*user.User, error)) (string, error) {
-	if env != "" {
+	switch {
+	case filepath.IsAbs(env):
 		return env, nil
+	case env != "":
+		return "", &Homeless{uid, env}
 	}
 	if u, err := lookup(fmt.Sprint(uid)); err == nil && filepath.IsAbs(u.HomeDir) {
 		return u.HomeDir, nil
 	}
-	return "", &Homeless{uid}
+	return "", &Homeless{UID: uid}
 }
 
 // Cache is for what can be found out again.

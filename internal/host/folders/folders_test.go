@@ -38,14 +38,18 @@ func TestHome(t *testing.T) {
 		lookup func(string) (*user.User, error)
 		want   string
 	}{
-		{"/h", unknown, "/h"}, {"", known, "/home/7"}, {"", nowhere, ""}, {"", unknown, ""},
+		{"/h", unknown, "/h"}, {"", known, "/home/7"}, {"", nowhere, ""}, {"", unknown, ""}, {"h", known, ""},
 	} {
 		got, err := home(c.env, 7, c.lookup)
 		if got != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("HOME=%s: %q, %v; want %q", c.env, got, err, c.want)
 		}
 		var none *Homeless
-		if err != nil && (!errors.As(err, &none) || !strings.Contains(err.Error(), "user 7 ") || none.Hint() == "") {
+		what := "user 7 "
+		if c.env != "" {
+			what = "HOME=" + c.env
+		}
+		if err != nil && (!errors.As(err, &none) || !strings.Contains(err.Error(), what) || none.Hint() == "") {
 			t.Errorf("%v", err)
 		}
 	}

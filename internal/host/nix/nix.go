@@ -423,7 +423,22 @@ func failure(cmd *exec.Cmd, err error, stderr string) error {
 	if none := noStore(text); none != nil {
 		return none
 	}
-	return &CommandError{quote(cmd.Args), code, text}
+	return &CommandError{quote(cmd.Args), code, ofDatabase(text)}
+}
+
+var databaseRE = lazy(`(?s)^.*SQLite.*?(database or disk is full|attempt to write a readonly database)(?: \(in '([^']*)'\))?.*$`)
+
+// ofDatabase says what Nix says of its databases without the statement, which helps nobody.
+func ofDatabase(text string) string {
+	m := databaseRE().FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	place := "its database"
+	if m[2] != "" {
+		place = m[2]
+	}
+	return fmt.Sprintf("Nix cannot write %s: %s", place, m[1])
 }
 
 // lastError finds the innermost complaint in Nix's output.

@@ -364,6 +364,21 @@ func TestLastError(t *testing.T) {
 	}
 }
 
+// Of a database that cannot be written, its file is said, and not the statement.
+func TestOfDatabase(t *testing.T) {
+	for text, want := range map[string]string{
+		"executing SQLite statement: database or disk is full (in '/c/nix/x.sqlite')": "Nix cannot write /c/nix/x.sqlite: database or disk is full",
+		"executing SQLite statement 'insert into x': database or disk is full":        "Nix cannot write its database: database or disk is full",
+		"creating table: SQLite: attempt to write a readonly database (in '/d')":      "Nix cannot write /d: attempt to write a readonly database",
+		"SQLite database '/d' is busy":                                                "SQLite database '/d' is busy",
+		"two":                                                                         "two",
+	} {
+		if got := ofDatabase(text); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}
+
 func TestQuote(t *testing.T) {
 	if got, want := quote([]string{
 		"nix-store", "--option", "x", "",

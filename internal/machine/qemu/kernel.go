@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"ukl/internal/host/regular"
 )
 
 // Kernel is what the file of a kernel says of the memory that it takes, in bytes.
@@ -30,7 +32,7 @@ const appSection = ".init.ring0_app"
 // ReadKernel reads the file of a Linux kernel, vmlinux or bzImage. Of any other file it returns the zero Kernel: QEMU
 // may know what to do with it.
 func ReadKernel(file string) (Kernel, error) {
-	f, err := os.Open(file)
+	f, err := regular.Open(file)
 	if err != nil {
 		return Kernel{}, err
 	}
