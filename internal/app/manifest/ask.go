@@ -56,8 +56,8 @@ func (a Ask) Refuse() Errors {
 	return Errors{&e}
 }
 
-// outside tells whether a path, which may be relative to a directory, leads out of it, also by a link. What is not there
-// is a mistake that others report.
+// outside tells whether a path, which may be relative to a directory, leads out of it, also by a link. What is not
+// there is a mistake that others report.
 func outside(dir, path string) bool {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
