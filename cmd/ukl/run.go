@@ -158,6 +158,10 @@ func modeFlag() cli.Flag {
 // machineFlags are for those who know QEMU, or make kernels.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.BoolFlag{
+			Name:  guest.Unconfined,
+			Usage: "let QEMU do on this machine what you may: for a --qemu-arg that needs it",
+		},
 		&cli.StringSliceFlag{Name: "qemu-arg", Usage: "add `ARGUMENT` to QEMU's command line; repeatable"},
 		&ofKind{file, &cli.StringFlag{
 			Name: "kernel", Hidden: true,
@@ -401,6 +405,8 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 		StateDir: stateDir(a.Name),
 		Timeout:  c.Duration("timeout"),
 		Patience: c.Duration("patience"),
+
+		Unconfined: c.Bool(guest.Unconfined),
 		Machine: qemu.Machine{
 			Memory: a.Memory, CPUs: a.CPUs, Forwards: a.Ports,
 			Append: os.Getenv(appendEnv), Extra: c.StringSlice("qemu-arg"),

@@ -21,6 +21,7 @@ import (
 	"ukl/internal/host/nix"
 	"ukl/internal/host/userns"
 	"ukl/internal/machine/accel"
+	"ukl/internal/machine/confine"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 )
@@ -72,6 +73,7 @@ func Run(ctx context.Context, h Host, report func(Finding)) bool {
 		{"folders", d.folders},
 		{"qemu", d.qemu},
 		{"kvm", d.kvm},
+		{"limits", d.limits},
 		{"clock", d.clock},
 		{"ports", d.ports},
 	} {
@@ -367,6 +369,18 @@ func (d *doctor) kvm(ctx context.Context) Finding {
 		}
 	}
 	return warn(v.Remedy, "%s", text)
+}
+
+// limits are those of QEMU on this machine.
+func (d *doctor) limits(context.Context) Finding {
+	const text = "QEMU runs with filters of system calls and without capabilities"
+	if lacks := confine.Lacks(); len(lacks) > 0 {
+		return warn("", "%s; %s", text, strings.Join(lacks, "; "))
+	}
+	if os.Geteuid() == 0 {
+		return ok("%s, as a user of its own, and opens only its own files", text)
+	}
+	return ok("%s, and opens only its own files", text)
 }
 
 func (d *doctor) clock(context.Context) Finding {

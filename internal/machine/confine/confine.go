@@ -27,6 +27,9 @@ const Inside = "confine-inside"
 type Plan struct {
 	Rules []seccomp.Rule
 	Drop  []int // capabilities; those that ukl has not got itself do not matter
+	User  User
+	// Paths are all that the program may use of the host's files, where the kernel has Landlock; none is no limit.
+	Paths []Path
 	// Line is the child's descriptor of a Unix socket, by which it tells what it could do: see Told. 0 is none.
 	Line int
 	// Otherwise are words of the program's arguments and what takes their place if rules cannot ask.
@@ -62,8 +65,8 @@ func Child(args []string) error {
 		unix.CloseOnExec(p.Line)
 	}
 	runtime.LockOSThread() // what follows belongs to the thread, which executes
-	if err := drop(p.Drop); err != nil {
-		return fmt.Errorf("capabilities: %w", err)
+	if err := p.give(); err != nil {
+		return err
 	}
 	listener, err := seccomp.Install(p.Rules)
 	if err != nil && p.Line != 0 { // an old kernel, or somebody else asks already
@@ -85,6 +88,38 @@ func Child(args []string) error {
 		}
 	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
+}
+
+// give gives up all but system calls.
+func (p Plan) give() error {
+	parent := os.Getppid()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	if err := restrict(p.Paths); err != nil {
+		return err
+	}
+	if err := bound(p.Drop); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	if err := p.User.become(); err != nil {
+		return fmt.Errorf("user %d: %w", p.User.ID, err)
+	}
+	if len(p.Drop) > 0 {
+		if err := drop(p.Drop); err != nil {
+			return fmt.Errorf("capabilities: %w", err)
+		}
+	}
+	// Another user is no longer ended with ukl, unless the program asks for that again.
+	if p.User.ID != 0 {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return err
+		}
+		if os.Getppid() != parent {
+			return errors.New("ukl has ended")
+		}
+	}
+	return nil
 }
 
 // tell sends the listener, or none.

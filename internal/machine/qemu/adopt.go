@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +68,9 @@ func onListener(l *net.TCPListener, f func(fd int) error) error {
 func move(fd, own int, to unix.Sockaddr) error {
 	if err := unix.SetNonblock(fd, true); err != nil { // QEMU's descriptor shares this flag
 		return fmt.Errorf("O_NONBLOCK: %w", err)
+	}
+	if os.Geteuid() == 0 {
+		_ = unix.Fchown(fd, 0, -1) // QEMU may be another user, and a port is shared among sockets of one
 	}
 	for _, s := range []int{fd, own} {
 		if err := unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {

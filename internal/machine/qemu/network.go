@@ -7,15 +7,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Network is how the guest's card is connected. The zero value is QEMU's user network.
 type Network struct {
-	Tap     string       // a tap interface of the host; "" is the user network
-	Address netip.Prefix // of the guest, behind a tap
-	Gateway netip.Addr
-	IPv6    bool // the user network advertises an IPv6 prefix, too
-	Host    bool // the user network leads to this machine's own services, too
+	Tap string // a tap interface of the host; "" is the user network
+	// Descriptor is that of the tap interface, which QEMU inherits; 0 lets it open the interface itself.
+	Descriptor int
+	Address    netip.Prefix // of the guest, behind a tap
+	Gateway    netip.Addr
+	IPv6       bool // the user network advertises an IPv6 prefix, too
+	Host       bool // the user network leads to this machine's own services, too
 }
 
 // userBits is the length of Netmask.
@@ -70,6 +74,24 @@ func (n Network) limits(forwards []Forward, refused func(string)) Limits {
 		Loopback: n.Tap == "" && !n.Host, Refused: refused,
 		Peers: slices.ContainsFunc(forwards, func(f Forward) bool { return f.UDP }),
 	}
+}
+
+// Open takes the tap interface for a QEMU that inherits it.
+func (n Network) Open() (*os.File, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/dev/net/tun: %w", err)
+	}
+	request, err := unix.NewIfreq(n.Tap)
+	if err == nil {
+		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR) // as QEMU does
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("--net tap:%s: %w", n.Tap, err)
+	}
+	return os.NewFile(uintptr(fd), n.Tap), nil
 }
 
 // IP is the value of ip= on the kernel's command line. Without a host name there, the kernel takes the address for one.
@@ -137,6 +159,9 @@ const userNetwork = "user,id=net0"
 
 // netdev is QEMU's backend of the card.
 func (n Network) netdev(forwards []Forward) string {
+	if n.Tap != "" && n.Descriptor != 0 {
+		return fmt.Sprintf("tap,id=net0,fd=%d", n.Descriptor)
+	}
 	if n.Tap != "" {
 		return fmt.Sprintf("tap,id=net0,ifname=%s,script=no,downscript=no", Value(n.Tap))
 	}

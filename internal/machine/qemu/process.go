@@ -40,8 +40,10 @@ type Limits struct {
 	Loopback bool
 	Peers    bool // with Loopback: QEMU answers whoever sends it a datagram, as forwards of UDP do
 	// Squash makes files that QEMU makes belong to the user who runs ukl, without bits that lend this user's rights.
-	Squash  bool
-	Refused func(string) // called once, from another goroutine, with what QEMU wanted to reach; may be nil
+	Squash bool
+	// Confined is what QEMU has if it shall have nothing but what its machine needs; nil is no such limit.
+	Confined *Confined
+	Refused  func(string) // called once, from another goroutine, with what QEMU wanted to reach; may be nil
 }
 
 // Start runs QEMU with files as its descriptors 3 and up. It has a process group of its own, so a terminal's Ctrl-C
@@ -54,6 +56,10 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 		plan := confine.Plan{}
 		if limits.Squash {
 			plan.Rules, plan.Drop = seccomp.Squash(), lending()
+		}
+		if limits.Confined != nil {
+			limits.Confined.confine(&plan, p.Tree)
+			argv = append(argv, sandbox...)
 		}
 		if limits.Loopback {
 			ours, theirs, err := pair()
@@ -89,7 +95,7 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 }
 
 // any tells whether there is anything that QEMU may not do.
-func (l Limits) any() bool { return l.Loopback || l.Squash }
+func (l Limits) any() bool { return l.Loopback || l.Squash || l.Confined != nil }
 
 // lending are the capabilities by which a file could lend its owner's rights, or be a device.
 func lending() []int { return []int{unix.CAP_SETFCAP, unix.CAP_FSETID, unix.CAP_MKNOD} }

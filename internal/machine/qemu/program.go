@@ -27,6 +27,8 @@ const virtiofsd = "usr/lib/qemu/virtiofsd"
 type Program struct {
 	Argv []string // the program and the arguments that come before a machine's
 	Env  []string // K=V, added to ukl's own environment
+	// Tree is the pinned tree that the program is in; "" is none. Another QEMU may need anything of the host.
+	Tree string
 	// VirtioFS is the virtiofsd of the same tree, with the arguments that come before its own; nil if there is none.
 	VirtioFS []string
 }
@@ -34,7 +36,9 @@ type Program struct {
 // Find returns the QEMU of a tree; override, if not empty, is the value of Env.
 func Find(tree, override string) (Program, error) {
 	if override == "" {
-		return inTree(tree)
+		p, err := inTree(tree)
+		p.Tree = tree
+		return p, err
 	}
 	if fi, err := os.Stat(override); err == nil && fi.IsDir() {
 		return inTree(override)

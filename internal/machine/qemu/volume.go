@@ -15,6 +15,8 @@ type Volume struct {
 	Trusted bool
 	// FileSystem is the type of what an image holds, as the guest's kernel calls it; "" is a directory.
 	FileSystem string
+	// Descriptor is that of an image which QEMU inherits; 0 lets it open the image itself.
+	Descriptor int
 	// Server is the host's end of virtiofs, as QEMU's -chardev option without the id: "socket,fd=3".
 	Server string
 }
@@ -131,11 +133,16 @@ func (v Volume) args(n int) []string {
 		if v.ReadOnly {
 			mode = ",read-only=on"
 		}
-		// Errors of the host's disk, as when it is full, are the guest's: otherwise QEMU would halt it without a word.
-		return []string{
-			"-blockdev", fmt.Sprintf("driver=raw,node-name=%s%s,file.driver=file,file.filename=%s", tag(n), mode, Value(v.Host)),
-			"-device", fmt.Sprintf("virtio-blk-device,drive=%s,serial=%[1]s,werror=report,rerror=report", tag(n)),
+		var inherit []string
+		file := Value(v.Host)
+		if v.Descriptor != 0 {
+			inherit = []string{"-add-fd", fmt.Sprintf("fd=%d,set=%[1]d", v.Descriptor)}
+			file = fmt.Sprintf("/dev/fdset/%d", v.Descriptor)
 		}
+		// Errors of the host's disk, as when it is full, are the guest's: otherwise QEMU would halt it without a word.
+		return append(inherit,
+			"-blockdev", fmt.Sprintf("driver=raw,node-name=%s%s,file.driver=file,file.filename=%s", tag(n), mode, file),
+			"-device", fmt.Sprintf("virtio-blk-device,drive=%s,serial=%[1]s,werror=report,rerror=report", tag(n)))
 	}
 	if !v.NineP {
 		return []string{

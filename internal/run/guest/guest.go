@@ -57,6 +57,8 @@ type Options struct {
 	Stopping func(grace time.Duration)
 	// called once when the machine has started and its ports of the host are taken, from another goroutine; may be nil
 	Started func()
+	// Unconfined lets QEMU do on this machine what ukl may. A QEMU that is not the pinned one always may.
+	Unconfined bool
 	// Refused is called, once and from another goroutine, with what of this machine the guest wanted to reach and may not;
 	// may be nil.
 	Refused func(string)
@@ -111,6 +113,7 @@ type Died struct {
 	Mute   int      // likewise, if QEMU ended without a word of kernel or QEMU
 	Tail   []string // of the kernel's log
 	Log    string   // the file with all of it; "" is none
+	Help   string   // what may help; "" is unknown
 }
 
 func (e *Died) Error() string {
@@ -151,6 +154,8 @@ func (e *Died) Hint() string {
 	case e.Mute != 0:
 		return fmt.Sprintf("a kernel that does not fit into its memory ends like this; it has %d MiB: try -m %dM",
 			e.Mute, 2*e.Mute)
+	case e.Help != "":
+		return e.Help
 	case e.Log != "":
 		return "the whole kernel log is " + e.Log
 	}
@@ -440,8 +445,7 @@ func (r *run) openConsole() error {
 func (r *run) start() error {
 	files := append(r.console.GuestFiles(), r.archive)
 	inherit := func(f *os.File) string {
-		files = append(files, f)
-		return fmt.Sprintf("socket,fd=%d", 3+len(files)-1)
+		return fmt.Sprintf("socket,fd=%d", inheritor(&files)(f))
 	}
 	m := &r.Machine
 	m.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(files)-1)
@@ -472,6 +476,15 @@ func (r *run) start() error {
 		defer theirs.Close()
 		m.Monitor = inherit(theirs)
 	}
+	opened, err := r.openFiles(inheritor(&files))
+	defer func() {
+		for _, f := range opened {
+			f.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
 	m.Append = r.cmdline()
 	full := *m
 	for _, d := range r.doors {
@@ -479,7 +492,11 @@ func (r *run) start() error {
 			full.Forwards = append(slices.Clip(full.Forwards), d.spare)
 		}
 	}
-	p, err := r.Program.Start(full.Args(), files, full.Limits(r.Refused))
+	limits := full.Limits(r.Refused)
+	if r.confined() {
+		limits.Confined = full.Confined(r.named()...)
+	}
+	p, err := r.Program.Start(full.Args(), files, limits)
 	if err != nil {
 		return err
 	}
@@ -782,7 +799,7 @@ func (r *run) verdict() (Verdict, error) {
 			if tooMuch(said) {
 				return Verdict{}, &Host{r.Machine.Memory}
 			}
-			d.Reason = said
+			d.Reason, d.Help = said, r.notConfined()
 		} else if !r.console.Heard() && !r.hasStarted() {
 			d.Reason, d.Mute = "QEMU ended before the guest's kernel said anything", r.Machine.Memory
 		}

@@ -1,0 +1,35 @@
+package confine
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Lacks is what this machine does not give to a confined QEMU, each a sentence without its full stop; none is that it
+// gives everything.
+func Lacks() []string {
+	return lacks("/proc/sys/kernel", Landlock(), os.Geteuid() == 0, Own().ID != 0)
+}
+
+func lacks(kernel string, landlock int, root, own bool) []string {
+	read := func(name string) string {
+		b, _ := os.ReadFile(filepath.Join(kernel, name)) // what is not there is not set
+		return strings.TrimSpace(string(b))
+	}
+	var list []string
+	if landlock == 0 {
+		list = append(list, "the kernel has no Landlock, so QEMU may open all files of its user")
+	}
+	if root && !own {
+		list = append(list, "root may not become another user here, so QEMU's user is root without capabilities")
+	}
+	scope := read("yama/ptrace_scope")
+	switch {
+	case !strings.Contains(read("seccomp/actions_avail"), "user_notif"):
+		list = append(list, "the kernel does not ask about system calls, so guests without --allow-host reach no other machine")
+	case !root && (scope == "2" || scope == "3"):
+		list = append(list, "yama/ptrace_scope is "+scope+", so guests without --allow-host reach no other machine")
+	}
+	return list
+}

@@ -1,0 +1,103 @@
+package guest
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// confined tells whether QEMU gets only what its machine needs.
+func (o *Options) confined() bool { return !o.Unconfined && o.Program.Tree != "" }
+
+// inheritor adds a file to those that QEMU inherits, and returns its descriptor there.
+func inheritor(files *[]*os.File) func(*os.File) int {
+	return func(f *os.File) int {
+		*files = append(*files, f)
+		return 3 + len(*files) - 1
+	}
+}
+
+// store is where everybody may read.
+const store = "/nix/store/"
+
+// openFiles opens for a confined QEMU what it could not open itself. The caller closes what is opened, also after an
+// error.
+func (r *run) openFiles(inherit func(*os.File) int) (opened []*os.File, err error) {
+	if !r.confined() {
+		return nil, nil
+	}
+	m := &r.Machine
+	add := func(f *os.File, err error) (int, error) {
+		if err != nil {
+			return 0, err
+		}
+		opened = append(opened, f)
+		return inherit(f), nil
+	}
+	if !strings.HasPrefix(m.Kernel, store) {
+		fd, err := add(inMemory(m.Kernel))
+		if err != nil {
+			return opened, err
+		}
+		m.Kernel = fmt.Sprintf("/proc/self/fd/%d", fd)
+	}
+	m.Volumes = slices.Clone(m.Volumes)
+	for i, v := range m.Volumes {
+		if v.FileSystem == "" {
+			continue
+		}
+		mode := os.O_RDWR
+		if v.ReadOnly {
+			mode = os.O_RDONLY
+		}
+		if m.Volumes[i].Descriptor, err = add(os.OpenFile(v.Host, mode, 0)); err != nil {
+			return opened, err
+		}
+	}
+	if m.Network.Tap != "" {
+		m.Network.Descriptor, err = add(m.Network.Open())
+	}
+	return opened, err
+}
+
+// named are the files that a confined QEMU opens by name.
+func (r *run) named() []string {
+	if strings.HasPrefix(r.Machine.Kernel, store) {
+		return []string{r.Machine.Kernel}
+	}
+	return nil
+}
+
+// inMemory copies a file into memory: QEMU opens it anew, and may not be one who may read the original.
+func inMemory(name string) (*os.File, error) {
+	from, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	fd, err := unix.MemfdCreate("ukl-kernel", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	to := os.NewFile(uintptr(fd), name)
+	if _, err := io.Copy(to, from); err != nil {
+		to.Close()
+		return nil, err
+	}
+	return to, nil
+}
+
+// notConfined is the hint for a QEMU that could not do what arguments of the user ask for.
+func (o *Options) notConfined() string {
+	if !o.confined() || len(o.Machine.Extra) == 0 {
+		return ""
+	}
+	return "if QEMU may not do what --qemu-arg asks for: --" + Unconfined
+}
+
+// Unconfined is the option that lets QEMU do what ukl may.
+const Unconfined = "unconfined"
