@@ -64,7 +64,7 @@ func program(rules []Rule) []unix.SockFilter {
 	const (
 		load    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		equal   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		atLeast = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+		minimum = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
 		anyOf   = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 		end     = unix.BPF_RET | unix.BPF_K
 		// Offsets in struct seccomp_data; the low half of an argument is first.
@@ -76,7 +76,7 @@ func program(rules []Rule) []unix.SockFilter {
 		{Code: equal, K: unix.AUDIT_ARCH_X86_64, Jt: 1},
 		{Code: end, K: unix.SECCOMP_RET_KILL_PROCESS},
 		{Code: load, K: number},
-		{Code: atLeast, K: x32, Jf: 1},
+		{Code: minimum, K: x32, Jf: 1},
 		{Code: end, K: unix.SECCOMP_RET_KILL_PROCESS},
 	}
 	for _, r := range rules {
