@@ -150,11 +150,12 @@ func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) 
 }
 
 // hitByBreakpoint executes a breakpoint in place of the next instruction, then the instruction. The handler of #BP must
-// be reached: before it, the kernel looks whose stack that was. Code between __noinstr_text_start and _end is left out,
-// where the kernel permits no breakpoint: GS may be the process's.
+// be reached: before it, the kernel looks whose stack that was. The process's own code is left out, whose page may be
+// absent, and code between __noinstr_text_start and _end, where the kernel permits no breakpoint: GS may be the
+// process's.
 func hitByBreakpoint(s *swept) (bool, error) {
 	pc, handler := s.here.Get(gdbstub.RIP), s.symbols["exc_int3"]
-	if pc >= s.symbols["__noinstr_text_start"] && pc < s.symbols["__noinstr_text_end"] {
+	if pc>>63 == 0 || pc >= s.symbols["__noinstr_text_start"] && pc < s.symbols["__noinstr_text_end"] {
 		return false, s.g.Step()
 	}
 	instruction, err := s.g.Read(pc, 1)
@@ -199,8 +200,12 @@ const (
 // handler must be that of kernel code, which changes nothing but registers of its own: not even a signal may be
 // delivered there. The handler itself is left out; the guest must go on with the same registers.
 func hitByTrap(s *swept) (bool, error) {
-	code, err := s.g.Read(s.here.Get(gdbstub.RIP), 3)
-	if err != nil {
+	pc := s.here.Get(gdbstub.RIP)
+	code, err := s.g.Read(pc, 3)
+	switch {
+	case err != nil && pc>>63 == 0: // an absent page of the process
+		return false, s.g.Step()
+	case err != nil:
 		return false, err
 	}
 	for _, loadsFlags := range []string{"\x48\xcf", "\x48\x0f\x07", "\x0f\x05"} { // iretq, sysretq, syscall
