@@ -16,8 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"ukl/internal/host/scratch"
 )
 
 // Module is the name of a version's toolchain for `go mod download`.
@@ -135,11 +133,11 @@ func Proxy(dir string) string {
 // Modules fetches what the go.sum of dir names, and copies it to the new directory out as a module proxy. dir is only
 // read.
 func (c Command) Modules(ctx context.Context, dir, out string) error {
-	work, done, err := scratch.Dir("ukl-modules-")
+	work, err := os.MkdirTemp("", "ukl-modules-")
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer os.RemoveAll(work)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		if err := copyFile(filepath.Join(dir, name), filepath.Join(work, name), 0o644); err != nil {
 			return err
