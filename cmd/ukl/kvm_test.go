@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path"
@@ -22,9 +21,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/rogpeppe/go-internal/txtar"
-	"golang.org/x/sys/unix"
 
 	"ukl/internal/host/nix"
+	"ukl/internal/host/socketpair"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
@@ -283,7 +282,7 @@ func (b *kvmBench) boot(t *testing.T, scripts []string, tell func(outcome)) (str
 	if err := b.pack(initrd, scripts); err != nil {
 		t.Fatal(err)
 	}
-	ours, theirs, err := socketPair()
+	ours, theirs, err := socketpair.Open("bench")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,18 +323,6 @@ func kvmHostArgs(host, initrd, log string) []string {
 		"-append", "console=ttyS0 panic=-1 mitigations=off nokaslr tsc=reliable clocksource=tsc",
 		"-serial", "file:" + log, "-chardev", "socket,id=bench,fd=3", "-serial", "chardev:bench",
 	}
-}
-
-// socketPair makes a connection: one end for here, one for QEMU.
-func socketPair() (net.Conn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	here, there := os.NewFile(uintptr(fds[0]), "bench"), os.NewFile(uintptr(fds[1]), "bench")
-	defer here.Close()
-	conn, err := net.FileConn(here)
-	return conn, there, err
 }
 
 // pack writes the host's root file system: what Nix built, and the bench behind it.

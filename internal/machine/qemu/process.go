@@ -3,11 +3,9 @@ package qemu
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/host/lifeline"
+	"ukl/internal/host/socketpair"
 	"ukl/internal/machine/confine"
 	"ukl/internal/machine/egress"
 	"ukl/internal/machine/seccomp"
@@ -62,7 +62,7 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 			argv = append(argv, sandbox...)
 		}
 		if limits.Loopback {
-			ours, theirs, err := pair()
+			ours, theirs, err := socketpair.Open("line")
 			if err != nil {
 				return nil, err
 			}
@@ -118,43 +118,19 @@ func (p *Process) guard(line *net.UnixConn, refused func(string)) {
 	g.Close()
 }
 
-// pair is a line between ukl and a child.
-func pair() (ours *net.UnixConn, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
-	}
-	theirs = os.NewFile(uintptr(fds[1]), "line")
-	file := os.NewFile(uintptr(fds[0]), "line")
-	defer file.Close()
-	c, err := net.FileConn(file)
-	if err != nil {
-		theirs.Close()
-		return nil, nil, err
-	}
-	return c.(*net.UnixConn), theirs, nil
-}
-
 // StartProcess runs a command whose attributes have a death signal, and reads its stderr.
 func StartProcess(cmd *exec.Cmd) (*Process, error) {
 	proc := &Process{done: make(chan struct{}), stuck: make(chan struct{}), cmd: cmd}
 	proc.stderr.alarm = func() { close(proc.stuck) }
 	cmd.Stderr = &proc.stderr
-	started := make(chan error)
-	go func() {
-		// The death signal comes when the THREAD that forked ends, so that thread must live as long as the process.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		proc.err = cmd.Wait()
-		close(proc.done)
-	}()
-	if err := <-started; err != nil {
+	wait, err := lifeline.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
+	go func() {
+		proc.err = wait()
+		close(proc.done)
+	}()
 	return proc, nil
 }
 

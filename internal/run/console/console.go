@@ -8,8 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 
+	"ukl/internal/host/socketpair"
 	"ukl/internal/machine/qemu"
 )
 
@@ -38,20 +38,9 @@ func Open() (*Console, error) {
 	return c, nil
 }
 
-func (c *Console) pair(ch qemu.Channel) error {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("socketpair: %w", err)
-	}
-	c.guest[ch] = os.NewFile(uintptr(fds[1]), ch.Name())
-	host := os.NewFile(uintptr(fds[0]), ch.Name())
-	defer host.Close()
-	conn, err := net.FileConn(host)
-	if err != nil {
-		return err
-	}
-	c.host[ch] = conn.(*net.UnixConn)
-	return nil
+func (c *Console) pair(ch qemu.Channel) (err error) {
+	c.host[ch], c.guest[ch], err = socketpair.Open(ch.Name())
+	return err
 }
 
 // GuestFiles are the guest's ends in the order of the channels, to be inherited by QEMU as descriptors 3 and up.

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/host/socketpair"
 	"ukl/internal/report/crash"
 )
 
@@ -55,21 +56,7 @@ type End struct {
 const crashes = 200
 
 // Pair makes a channel: the host's end, and the guest's for QEMU to inherit.
-func Pair() (host *net.UnixConn, guest *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
-	}
-	guest = os.NewFile(uintptr(fds[1]), "control")
-	file := os.NewFile(uintptr(fds[0]), "control")
-	defer file.Close()
-	conn, err := net.FileConn(file)
-	if err != nil {
-		guest.Close()
-		return nil, nil, err
-	}
-	return conn.(*net.UnixConn), guest, nil
-}
+func Pair() (host *net.UnixConn, guest *os.File, err error) { return socketpair.Open("control") }
 
 // Serve answers the guest until its end or Close. listening is called, once for each port and not concurrently, when
 // somebody in the guest listens on a TCP port.
