@@ -402,17 +402,24 @@ func early(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// crowd ADDRESS:PORT N has N clients connect and speak at once, and demands that each gets back what it said, or with !
-// that not all do.
+// crowd ADDRESS:PORT N [BYTES] has N clients connect and speak at once, and demands that each gets back what it said,
+// or with ! that not all do. With BYTES each says so much and ends its half of the connection.
 func crowd(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: crowd ADDRESS:PORT N")
+	if len(args) != 2 && len(args) != 3 {
+		ts.Fatalf("usage: crowd ADDRESS:PORT N [BYTES]")
 	}
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
+	more := 0
+	if len(args) == 3 {
+		more, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
 	results := make(chan error, n)
 	for i := range n {
-		go func() { results <- echoed(args[0], fmt.Sprintf("client %d", i)) }()
+		said := fmt.Sprintf("client %d", i)
+		said += strings.Repeat(".", max(0, more-len(said)))
+		go func() { results <- echoed(args[0], said, more > 0) }()
 	}
 	failed := 0
 	for range n {
@@ -426,8 +433,8 @@ func crowd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// echoed connects, says something, and demands that it comes back.
-func echoed(address, said string) error {
+// echoed connects, says something, perhaps ends its half of the connection, and demands that it comes back.
+func echoed(address, said string, end bool) error {
 	c, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		return err
@@ -439,9 +446,14 @@ func echoed(address, said string) error {
 	if _, err := io.WriteString(c, said); err != nil {
 		return err
 	}
+	if end {
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			return err
+		}
+	}
 	b := make([]byte, len(said))
-	if _, err := io.ReadFull(c, b); err != nil || string(b) != said {
-		return fmt.Errorf("%q came back for %q: %w", b, said, err)
+	if n, err := io.ReadFull(c, b); err != nil || string(b) != said {
+		return fmt.Errorf("%d of %d bytes came back: %w", n, len(said), err)
 	}
 	return nil
 }

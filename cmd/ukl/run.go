@@ -510,7 +510,7 @@ func network(c *cli.Context, m *qemu.Machine) error {
 // volumes are the directories and disk images that the guest sees: those of the manifest, relative to its directory,
 // and of the command line.
 func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
-	var all []qemu.Volume
+	var all, named []qemu.Volume
 	for _, v := range a.Volumes {
 		if !filepath.IsAbs(v.Host) {
 			v.Host = filepath.Join(a.Dir, v.Host)
@@ -525,8 +525,11 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		if v.Host, err = filepath.Abs(v.Host); err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(named, func(w qemu.Volume) bool { return w.Guest == v.Guest }) {
+			return nil, exit.Errorf(exit.Usage, "--volume %s: there is another one for %s", v, v.Guest)
+		}
 		all = slices.DeleteFunc(all, func(w qemu.Volume) bool { return w.Guest == v.Guest })
-		all = append(all, v)
+		all, named = append(all, v), append(named, v)
 	}
 	if len(all) > qemu.MaxVolumes {
 		return nil, exit.Errorf(exit.Usage, "%d volumes are too many: a guest has room for %d", len(all), qemu.MaxVolumes)
@@ -555,7 +558,29 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 			return nil, err
 		}
 	}
+	for _, v := range all {
+		if err := nested(v, all); err != nil {
+			return nil, err
+		}
+	}
 	return all, nil
+}
+
+// nested looks whether there is a place for v if it lies in a directory of the host that is a volume, too. The guest
+// makes a missing one where it may.
+func nested(v qemu.Volume, all []qemu.Volume) error {
+	outer, place, ok := v.Within(all)
+	if !ok || outer.FileSystem != "" {
+		return nil
+	}
+	host := filepath.Join(outer.Host, filepath.FromSlash(place))
+	switch fi, err := os.Stat(host); {
+	case err == nil && !fi.IsDir():
+		return exit.Errorf(exit.Usage, "volume %s: %s, which the guest sees there, is not a directory", v, host)
+	case errors.Is(err, fs.ErrNotExist) && outer.ReadOnly:
+		return exit.Errorf(exit.Usage, "volume %s: there is no %s to mount it on, and volume %s is read-only", v, host, outer)
+	}
+	return nil
 }
 
 // fileSystem looks into the image of a disk. The guest's kernel has additions to its configuration, or else is one that

@@ -362,6 +362,10 @@ func (r *reader) volumes(m *Manifest, key string) {
 			r.fault(r.listed(key, i), "%v", err)
 			continue
 		}
+		if slices.ContainsFunc(m.Volumes, func(other qemu.Volume) bool { return other.Guest == v.Guest }) {
+			r.fault(r.listed(key, i), "volume %q: there is another one for %s", s, v.Guest)
+			continue
+		}
 		m.Volumes, m.volumes = append(m.Volumes, v), append(m.volumes, r.at(r.listed(key, i)))
 	}
 }

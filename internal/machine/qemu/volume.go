@@ -2,7 +2,9 @@ package qemu
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -160,9 +162,9 @@ func (v Volume) args(n int) []string {
 }
 
 // Mounts are the volumes as the guest's kernel reads them: type, source, mode, options, directory; one a line. ""
-// without volumes. That of "/" is the first: others may lie in it.
+// without volumes. One that lies in another comes after it, whatever their order in m.
 func (m Machine) Mounts() string {
-	var root, others string
+	lines := map[string]string{}
 	disk := 'a' // the kernel names disks in the order of QEMU's arguments
 	for n, v := range m.Volumes {
 		mode := "rw"
@@ -177,13 +179,25 @@ func (m Machine) Mounts() string {
 		case v.NineP:
 			line = fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
 		}
-		if v.Guest == "/" {
-			root += line
-		} else {
-			others += line
+		lines[v.Guest] = line
+	}
+	var all strings.Builder
+	for _, guest := range slices.Sorted(maps.Keys(lines)) {
+		all.WriteString(lines[guest])
+	}
+	return all.String()
+}
+
+// Within is the volume among others that v lies in, the innermost, and where in it; false if v is in the guest's own
+// root.
+func (v Volume) Within(others []Volume) (outer Volume, place string, ok bool) {
+	for _, o := range others {
+		at := strings.TrimSuffix(o.Guest, "/") + "/"
+		if v.Guest != o.Guest && strings.HasPrefix(v.Guest, at) && len(o.Guest) > len(outer.Guest) {
+			outer, place, ok = o, strings.TrimPrefix(v.Guest, at), true
 		}
 	}
-	return root + others
+	return outer, place, ok
 }
 
 // Locked finds the volume in QEMU's words about an image that another QEMU has open.

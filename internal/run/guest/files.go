@@ -7,6 +7,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"ukl/internal/cli/exit"
+	"ukl/internal/machine/qemu"
 )
 
 // File is a file or a directory of the host that is copied into the guest's root file system before the application
@@ -16,8 +19,27 @@ type File struct {
 	Host  string
 }
 
-// members are the names in an archive, and whether each is a directory.
-type members map[string]bool
+// members are the names in an archive, and what each is.
+type members map[string]kind
+
+type kind int
+
+const (
+	file kind = iota
+	directory
+	link
+)
+
+// kindOf is what the type in a mode of the archive says.
+func kindOf(mode int) kind {
+	switch mode &^ 0o7777 {
+	case 0o040000:
+		return directory
+	case 0o120000:
+		return link
+	}
+	return file
+}
 
 func (m members) has(name string) bool {
 	_, ok := m[name]
@@ -30,17 +52,42 @@ func (m members) room(name string) bool {
 		return false
 	}
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if is, there := m[dir]; there && !is {
+		if is, there := m[dir]; there && is != directory {
 			return false
 		}
 	}
 	return true
 }
 
+// bear looks whether volumes can be mounted: no file of the archive is in the way.
+func (m members) bear(volumes []qemu.Volume) error {
+	for _, v := range volumes {
+		for at := v.Guest; at != "/"; at = path.Dir(at) {
+			if is, there := m[at[1:]]; there && is == file {
+				return &Misplaced{v, at}
+			}
+		}
+	}
+	return nil
+}
+
+// Misplaced is a volume at or below a place where the guest has a file.
+type Misplaced struct {
+	Volume qemu.Volume
+	File   string // in the guest
+}
+
+func (e *Misplaced) Error() string {
+	return fmt.Sprintf("volume %s: the guest has a file %s, so nothing can be mounted there", e.Volume, e.File)
+}
+
+// ExitCode is that of a wrong argument: the place was named.
+func (e *Misplaced) ExitCode() exit.Code { return exit.Usage }
+
 // addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is
 // kept; owner is root, and times are 0, so that equal files give equal bytes. It returns the names of all members.
 func addFiles(b *bytes.Buffer, files []File) (members, error) {
-	made := members{".": true}
+	made := members{".": directory}
 	for _, f := range files {
 		err := filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -95,7 +142,6 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made members) error
 		return err
 	}
 	addParents(b, path.Dir(name), made)
-	defer func() { made[name] = fi.IsDir() }()
 	switch mode := fi.Mode(); {
 	case mode.IsDir():
 		addParents(b, name, made)
@@ -109,12 +155,14 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made members) error
 			perm = 0o100755
 		}
 		entry(b, name, perm, text)
+		made[name] = file
 	case mode&fs.ModeSymlink != 0:
 		target, err := os.Readlink(host)
 		if err != nil {
 			return err
 		}
 		entry(b, name, 0o120777, []byte(target))
+		made[name] = link
 	default:
 		return fmt.Errorf("%s is neither a file nor a directory nor a link", host)
 	}
@@ -126,6 +174,6 @@ func addParents(b *bytes.Buffer, dir string, made members) {
 		return
 	}
 	addParents(b, path.Dir(dir), made)
-	made[dir] = true
+	made[dir] = directory
 	entry(b, dir, 0o040755, nil)
 }

@@ -46,6 +46,11 @@ const pings = `sysctl.net.ipv4.ping_group_range="0 2147483647"`
 // place for it, QEMU tries again after 6, 12 and 24 seconds and then resets it.
 const backlog = "sysctl.net.ipv4.tcp_min_backlog=4096"
 
+// mssOnce is the part of the kernel's command line for a fault of QEMU's user network (libslirp's tcp_mss()): it
+// empties a connection's buffers when the guest, busy with others, sends its answer to a SYN once more with the option
+// of the maximum segment size. What the client has sent by then is lost.
+const mssOnce = "sysctl.net.ipv4.tcp_synack_mss_once=1"
+
 // etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody,
 // localhost has no address, no name is asked for anywhere, and neither http nor tcp has a number. Without host.conf
 // libc takes only the first address that hosts has of a name. By name in the archive.
@@ -106,14 +111,13 @@ type place struct {
 // addFurniture appends those files of /etc, and the directories that servers write to, for which the archive has room;
 // had are all its members. What lies behind a link to a volume is the volume's.
 func (o *Options) addFurniture(b *bytes.Buffer, had members) {
-	const kind, directory = 0o170000, 0o040000
 	add := func(name string, mode int, data string) {
 		if !had.room(name) {
 			return
 		}
 		addParents(b, path.Dir(name), had)
 		entry(b, name, mode, []byte(data))
-		had[name] = mode&kind == directory
+		had[name] = kindOf(mode)
 	}
 	files := o.etc()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -246,7 +246,7 @@ func (o *Options) cmdline() string {
 	}
 	words = append(words, o.naming(), pings)
 	if o.Machine.Network.Tap == "" {
-		words = append(words, backlog)
+		words = append(words, backlog, mssOnce)
 	}
 	words = append(words, "ukl.stdio=vport")
 	if o.Machine.Control != "" {

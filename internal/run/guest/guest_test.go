@@ -64,7 +64,8 @@ func TestEnviron(t *testing.T) {
 }
 
 func TestCmdline(t *testing.T) {
-	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " " + backlog + " ukl.stdio=vport"
+	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " " + backlog + " " +
+		mssOnce + " ukl.stdio=vport"
 	for _, c := range []struct {
 		o    Options
 		want string

@@ -26,6 +26,9 @@ func (o *Options) initrd() ([]byte, error) {
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(o.Argv))
 	entry(&b, "ukl/env", 0o100600, terminated(environ(defaultEnv(), o.Env)))
+	if err := had.bear(o.Machine.Volumes); err != nil {
+		return nil, err
+	}
 	if mounts := o.Machine.Mounts(); mounts != "" {
 		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
 	}

@@ -52,7 +52,7 @@ func addLinks(b *bytes.Buffer, volumes []qemu.Volume, had members) error {
 	for _, name := range names {
 		if !had.has(name) {
 			entry(b, name, 0o120777, []byte(path.Join(qemu.Root, name)))
-			had[name] = false
+			had[name] = link
 		}
 	}
 	return err

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -25,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LATER = 44 };
+enum { LATER = 44, NOT_EXECUTED = 200 };
 
 /* A copy of the app calls an address of the kernel from ring 3, if it is not an ordinary program anyway. */
 #define CHECK_NOT_RING_0(status)                                                                 \
@@ -212,6 +213,29 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 			n = call(SYS_write, n, (long)&value, 1, 0, 0, 0);
 		return n < 0 ? n : 0;
 	}
+	if (what == 'c') /* cut the path off */
+		return call(SYS_truncate, (long)path, 0, 0, 0, 0, 0);
+	if (what == 'd') { /* write a byte to the file descriptor that was inherited */
+		n = call(SYS_write, decimal(path), (long)&value, 1, 0, 0, 0);
+		return n == 1 ? 0 : n;
+	}
+	if (what == 's') { /* receive a file descriptor from the socket that was inherited, and write a byte to it */
+		struct {
+			struct cmsghdr header;
+			int fd;
+		} control;
+		struct iovec byte = { &value, 1 };
+		struct msghdr message = { .msg_iov = &byte, .msg_iovlen = 1 };
+
+		message.msg_control = &control;
+		message.msg_controllen = sizeof control;
+		n = call(SYS_recvmsg, decimal(path), (long)&message, 0, 0, 0, 0);
+		if (n == 1 && message.msg_controllen == 0)
+			return -ENOMSG;
+		if (n == 1)
+			n = call(SYS_write, control.fd, (long)&value, 1, 0, 0, 0);
+		return n == 1 ? 0 : n;
+	}
 	if (what == 'o') { /* open the path for writing, and read 1 byte at 0x71: a port of the clock */
 		n = call(SYS_open, (long)path, O_RDWR, 0, 0, 0, 0);
 		if (n >= 0)
@@ -271,7 +295,8 @@ static int wait_to_be_killed(void *unused)
 	return unused != NULL;
 }
 
-/* Lets a ring-3 program do WHAT to PATH or to a child of this process. What reap gives; *AFTER is the child's target then. */
+/* Lets a ring-3 program do WHAT to PATH or to a child of this process. What reap gives, NOT_EXECUTED if ETXTBSY was why; *AFTER
+ * is the child's target then. */
 static int attacked(char what, const char *path, int *after)
 {
 	struct program program = program_of(__start_ring3, (size_t)(__stop_ring3 - __start_ring3));
@@ -287,7 +312,7 @@ static int attacked(char what, const char *path, int *after)
 	if (attacker == 0) {
 		execl(write_program("attacker", &program, sizeof program), "attacker", kind, pid, address,
 		      path != NULL ? path : memory, (char *)NULL);
-		_exit(LATER + 1);
+		_exit(errno == ETXTBSY ? NOT_EXECUTED : NOT_EXECUTED + 1);
 	}
 	status = reap(attacker);
 	CHECK_EQ(MUST(process_vm_readv(victim, &here, 1, &there, 1, 0)), sizeof *after);
@@ -359,6 +384,22 @@ static int map_code(const char *file)
 	return error;
 }
 
+static void send_descriptor(int socket, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof fd)];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec byte = { "", 1 };
+	struct msghdr message = { .msg_iov = &byte,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof control };
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+	CHECK_EQ(sendmsg(socket, &message, 0), 1);
+}
+
 /* What ring 3 has written is never code of ring 0: no library for getpwnam(), no plugin. */
 TEST(attacks, code_from_ring_3)
 {
@@ -377,16 +418,52 @@ TEST(attacks, code_from_ring_3)
 /* What is code of ring 0 already, ring 3 cannot write: not by its name, and not by an open file. */
 TEST(attacks, code_of_ring_0)
 {
-	int after, fd = MUST(memfd_create("code", 0));
+	int after, fd = MUST(memfd_create("code", MFD_CLOEXEC));
 	char file[200], path[32];
 
 	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
 	CHECK_EQ(map_code(file), 0); /* it has written that itself */
 	CHECK_EQ(attacked('a', file, &after), ring() == 0 ? ETXTBSY : 0);
+	CHECK_EQ(attacked('c', file, &after), ring() == 0 ? ETXTBSY : 0);
 	CHECK_EQ(write(fd, "\xc3", 1), 1);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) != MAP_FAILED);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), fd);
 	CHECK_EQ(attacked('a', path, &after), ring() == 0 ? ETXTBSY : 0);
+}
+
+/* An open file is given away: at execve(), and through a socket. It is no code then, or not given away. */
+TEST(attacks, files_for_ring_3)
+{
+	char file[200], number[20], socket[20];
+	int after, fd, pair[2];
+
+	for (int code = 0; code < 2; code++) {
+		snprintf(file, sizeof file, "%s", write_program(code ? "code.so" : "data.so", "\xc3", 1));
+		if (code)
+			CHECK_EQ(map_code(file), 0);
+		fd = MUST(open(file, O_WRONLY));
+		snprintf(number, sizeof number, "%d", fd);
+		CHECK_EQ(attacked('d', number, &after), code && ring() == 0 ? NOT_EXECUTED : 0);
+		if (!code)
+			CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
+		MUST(close(fd));
+	}
+	for (int code = 0; code < 2; code++) {
+		snprintf(file, sizeof file, "%s", write_program(code ? "code2.so" : "data2.so", "\xc3", 1));
+		if (code)
+			CHECK_EQ(map_code(file), 0);
+		fd = MUST(open(file, O_WRONLY | O_CLOEXEC));
+		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		MUST(fcntl(pair[1], F_SETFD, FD_CLOEXEC));
+		send_descriptor(pair[1], fd);
+		MUST(close(fd));
+		snprintf(socket, sizeof socket, "%d", pair[0]);
+		CHECK_EQ(attacked('s', socket, &after), code && ring() == 0 ? ENOMSG : 0);
+		if (!code)
+			CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
+		MUST(close(pair[0]));
+		MUST(close(pair[1]));
+	}
 }
 
 /* A script names arguments of its interpreter: if that is the application, ring 3 must not have written it. */
