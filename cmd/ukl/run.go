@@ -23,6 +23,7 @@ import (
 	"ukl/internal/build/image"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
+	"ukl/internal/host/inuse"
 	"ukl/internal/host/machineid"
 	"ukl/internal/machine/accel"
 	"ukl/internal/machine/qemu"
@@ -194,6 +195,7 @@ func (t *tool) run(c *cli.Context) error {
 		}
 		return err
 	}
+	defer t.hold(c, o.Machine.Volumes)()
 	if t.own != nil {
 		o.StateDir = t.own.Dir()
 		ports := portsOf(o.Machine.Forwards)
@@ -564,6 +566,32 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		}
 	}
 	return all, nil
+}
+
+// hold notes that this run writes to directories, until done, and warns if another one does: memory that guests map of
+// them is not the same. It is best effort.
+func (t *tool) hold(c *cli.Context, volumes []qemu.Volume) (done func()) {
+	var dones []func()
+	notes := stateDir(".volumes") // the name of no application
+	for _, v := range volumes {
+		if notes == "" || v.ReadOnly || v.FileSystem != "" {
+			continue
+		}
+		others, release, err := inuse.Hold(v.Host, notes)
+		if err != nil {
+			continue
+		}
+		dones = append(dones, release)
+		if others && t.own == nil {
+			t.note(c, "another guest has volume %s, too: what a program writes to a shared mapping of a file there, as SQLite "+
+				"does in WAL mode, the other one does not see", v)
+		}
+	}
+	return func() {
+		for _, release := range dones {
+			release()
+		}
+	}
 }
 
 // nested looks whether there is a place for v if it lies in a directory of the host that is a volume, too. The guest
