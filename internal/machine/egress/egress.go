@@ -289,9 +289,9 @@ type addresses struct {
 // fresh is how long the interfaces' addresses are not asked for again.
 const fresh = time.Second
 
-// has tells whether what is sent to an address stays on this machine.
+// has tells whether what is sent to an address stays on this machine, or may: a group has members here, too.
 func (o *addresses) has(a netip.Addr) bool {
-	if a = a.Unmap().WithZone(""); a.IsLoopback() || a.IsUnspecified() {
+	if a = a.Unmap().WithZone(""); a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
 		return true
 	}
 	o.mu.Lock()

@@ -204,6 +204,7 @@ func TestAddresses(t *testing.T) {
 	var o addresses
 	for a, want := range map[string]bool{
 		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": true, "::": true, "::ffff:127.0.0.1": true,
+		"239.1.2.3": true, "ff02::fb": true,
 		"192.0.2.1": false, "2001:db8::1": false,
 	} {
 		if got := o.has(netip.MustParseAddr(a)); got != want {
