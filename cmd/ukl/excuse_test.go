@@ -89,6 +89,7 @@ func unrun() map[string]excuse {
 		"docs/release.md .ci/lint":                    why(release),
 		"docs/release.md .ci/run":                     why(release),
 		"docs/kernel-tests.md UKL_TEST_KVM=short":     why("the KVM bench, which is a test itself"),
+		"docs/kernel-tests.md UKL_TEST_KERNEL=on":     why("a script of the tests, of a kernel of its own"),
 		"docs/release.md UKL_TEST_KERNEL=on":          why(release),
 		"docs/release.md ./ukl build":                 why(release),
 		"docs/release.md git tag":                     why(release),

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LATER = 44, NOT_EXECUTED = 200 };
+enum { LATER = 44, NOT_EXECUTED = 200, SHARED_PAGE = 0x20000000 };
 
 /* A copy of the app calls an address of the kernel from ring 3, if it is not an ordinary program anyway. */
 #define CHECK_NOT_RING_0(status)                                                                 \
@@ -215,6 +215,21 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 	}
 	if (what == 'c') /* cut the path off */
 		return call(SYS_truncate, (long)path, 0, 0, 0, 0, 0);
+	if (what == 'C') { /* cut it off by open() */
+		n = call(SYS_open, (long)path, O_RDONLY | O_TRUNC, 0, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	if (what == 'h') { /* hold a shared page of memory with a RET in it */
+		n = call(SYS_mmap, SHARED_PAGE, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		if (n == SHARED_PAGE)
+			*(volatile unsigned char *)n = 0xc3;
+		for (;;)
+			call(SYS_pause, 0, 0, 0, 0, 0, 0);
+	}
+	if (what == 'i') { /* read a port of the clock by the file descriptor that was inherited */
+		n = call(SYS_pread64, decimal(path), (long)&value, 1, 0x71, 0, 0);
+		return n == 1 ? 0 : n;
+	}
 	if (what == 'd') { /* write a byte to the file descriptor that was inherited */
 		n = call(SYS_write, decimal(path), (long)&value, 1, 0, 0, 0);
 		return n == 1 ? 0 : n;
@@ -273,6 +288,11 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 	}
 	if (what == 'p')
 		return call(SYS_ptrace, PTRACE_POKEDATA, pid, address, LATER, 0, 0);
+	if (what == 'b') { /* unblock its signals */
+		unsigned long none = 0;
+
+		return call(SYS_ptrace, PTRACE_SETSIGMASK, pid, sizeof none, (long)&none, 0, 0);
+	}
 	if (what == 'u')
 		return call(SYS_ptrace, PTRACE_POKEUSER, pid, offsetof(struct user, regs.rbx), LATER, 0, 0);
 	n = call(SYS_ptrace, PTRACE_GETREGS, pid, 0, (long)&registers, 0, 0);
@@ -339,6 +359,7 @@ TEST(attacks, registers_from_ring_3)
 
 	CHECK_EQ(attacked('u', NULL, &after), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(attacked('r', NULL, &after), ring() == 0 ? EPERM : 0);
+	CHECK_EQ(attacked('b', NULL, &after), ring() == 0 ? EPERM : 0);
 }
 
 TEST(attacks, exec_from_ring_3)
@@ -424,6 +445,7 @@ TEST(attacks, code_of_ring_0)
 	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
 	CHECK_EQ(map_code(file), 0); /* it has written that itself */
 	CHECK_EQ(attacked('a', file, &after), ring() == 0 ? ETXTBSY : 0);
+	CHECK_EQ(attacked('C', file, &after), ring() == 0 ? ETXTBSY : 0);
 	CHECK_EQ(attacked('c', file, &after), ring() == 0 ? ETXTBSY : 0);
 	CHECK_EQ(write(fd, "\xc3", 1), 1);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) != MAP_FAILED);
@@ -466,6 +488,35 @@ TEST(attacks, files_for_ring_3)
 	}
 }
 
+/* Shared memory has a name for others, in /proc/PID/map_files: what ring 3 has there is no code, and what is there of ring 0 it
+ * does not get. */
+TEST(attacks, shared_memory)
+{
+	struct program program = program_of(__start_ring3, (size_t)(__stop_ring3 - __start_ring3));
+	const char *path = write_program("holder", &program, sizeof program);
+	char file[80];
+	struct stat st;
+	pid_t holder = MUST(fork());
+	int after;
+	char *page;
+
+	if (holder == 0) {
+		execl(path, "holder", "h", "0", "0", "", (char *)NULL);
+		_exit(NOT_EXECUTED);
+	}
+	snprintf(file, sizeof file, "/proc/%d/map_files/%x-%x", holder, SHARED_PAGE, SHARED_PAGE + 4096);
+	while (stat(file, &st) < 0)
+		usleep(10000);
+	CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
+	MUST(kill(holder, SIGKILL));
+	CHECK_EQ(reap(holder), -SIGKILL);
+
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(page != MAP_FAILED);
+	snprintf(file, sizeof file, "/proc/%d/map_files/%lx-%lx", getpid(), (unsigned long)page, (unsigned long)page + 4096);
+	CHECK_EQ(attacked('a', file, &after), ring() == 0 ? EPERM : 0);
+}
+
 /* A script names arguments of its interpreter: if that is the application, ring 3 must not have written it. */
 TEST(attacks, script_from_ring_3)
 {
@@ -479,16 +530,31 @@ TEST(attacks, script_from_ring_3)
 		FAILS(execl(script, script, (char *)NULL), EPERM);
 	else
 		CHECK_EQ(run_program(script), REPORTED_RING + 3);
+
+	/* it may name one of ours that names the application */
+	snprintf(line, sizeof line, "#!%s --ring\n", own_path());
+	snprintf(script, sizeof script, "%s", write_program("ours", line, strlen(line)));
+	snprintf(line, sizeof line, "#!%s\n", script);
+	snprintf(script, sizeof script, "%s", write_program("theirs", line, strlen(line)));
+	CHECK_EQ(attacked('a', script, &after), 0);
+	if (ring() == 0)
+		FAILS(execl(script, script, (char *)NULL), EPERM);
+	else
+		CHECK_EQ(run_program(script), REPORTED_RING + 3);
 }
 
 /* The ports of the machine are ring 0. */
 TEST(attacks, ports_from_ring_3)
 {
-	int after;
+	char number[20];
+	int after, fd;
 
 	if (access("/dev/port", F_OK) < 0)
 		tap_skip("no /dev/port here");
 	CHECK_EQ(attacked('o', "/dev/port", &after), ring() == 0 ? EPERM : 0);
+	fd = MUST(open("/dev/port", O_RDWR));
+	snprintf(number, sizeof number, "%d", fd);
+	CHECK_EQ(attacked('i', number, &after), ring() == 0 ? EPERM : 0);
 }
 
 /* The thread behind an io_uring works on the memory of who made it, for whoever writes to its queue. */
