@@ -100,7 +100,7 @@ func TestVirtioFS(t *testing.T) {
 			t.Errorf("%s is not in\n%s", want, strings.Join(args, "\n"))
 		}
 	}
-	want := "9p volume0 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /y\nvirtiofs volume1 ro - /d\n"
+	want := "virtiofs volume1 ro - /d\n9p volume0 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /y\n"
 	if got := m.Mounts(); got != want {
 		t.Errorf("Mounts = %q", got)
 	}
@@ -126,7 +126,7 @@ func TestDiskImages(t *testing.T) {
 			t.Errorf("%s is not in\n%s", want, strings.Join(args, "\n"))
 		}
 	}
-	want := "ext2 /dev/vda ro - /d\n9p volume1 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /x\next4 /dev/vdb rw - /e f\n"
+	want := "ext2 /dev/vda ro - /d\next4 /dev/vdb rw - /e f\n9p volume1 rw trans=virtio,version=9p2000.L,msize=524288,cache=mmap /x\n"
 	if got := m.Mounts(); got != want {
 		t.Errorf("Mounts = %q", got)
 	}
@@ -165,4 +165,19 @@ func FuzzParseVolume(f *testing.F) {
 			t.Errorf("%q makes %d lines for the kernel", s, n)
 		}
 	})
+}
+
+func TestWithin(t *testing.T) {
+	all := []Volume{{Guest: "/a/b/c"}, {Guest: "/"}, {Guest: "/a"}, {Guest: "/ab"}}
+	for _, c := range []struct {
+		v, outer int
+		place    string
+	}{{0, 2, "b/c"}, {2, 1, "a"}, {3, 1, "ab"}} {
+		if outer, place, ok := all[c.v].Within(all); !ok || outer != all[c.outer] || place != c.place {
+			t.Errorf("%s lies in %s at %q, %v; want %s, %q", all[c.v].Guest, outer.Guest, place, ok, all[c.outer].Guest, c.place)
+		}
+	}
+	if outer, _, ok := all[1].Within(all); ok {
+		t.Errorf("/ lies in %s", outer.Guest)
+	}
 }
