@@ -62,7 +62,7 @@ static const char *const signatures[] = {
 	[SYS_adjtimex] = "a", [SYS_setrlimit] = "ca", [SYS_chroot] = "s", [SYS_sync] = "", [SYS_acct] = "s",
 	[SYS_settimeofday] = "ta", [SYS_mount] = "ssSxa", [SYS_umount2] = "sx", [SYS_swapon] = "sx",
 	[SYS_swapoff] = "s", [SYS_sethostname] = "an", [SYS_setdomainname] = "an", [SYS_iopl] = "c",
-	[SYS_ioperm] = "wnc", [SYS_init_module] = "ans", [SYS_delete_module] = "sx", [SYS_quotactl] = "Cspa",
+	[SYS_ioperm] = "wnc", [SYS_init_module] = "aas", [SYS_delete_module] = "sx", [SYS_quotactl] = "Cspa",
 	[SYS_gettid] = "", [SYS_readahead] = "fon", [SYS_setxattr] = "saanx", [SYS_lsetxattr] = "saanx",
 	[SYS_fsetxattr] = "faanx", [SYS_getxattr] = "saan", [SYS_lgetxattr] = "saan", [SYS_fgetxattr] = "faan",
 	[SYS_listxattr] = "san", [SYS_flistxattr] = "fan", [SYS_removexattr] = "sa", [SYS_fremovexattr] = "fa",
