@@ -102,8 +102,11 @@ func (g *Guard) serve() {
 				g.listener.Answer(q, n, 0)
 			}
 		default:
-			g.learn(q)
-			g.listener.Continue(q)
+			if errno := g.learn(q); errno != 0 {
+				g.listener.Answer(q, 0, errno)
+			} else {
+				g.listener.Continue(q)
+			}
 		}
 	}
 }
@@ -226,25 +229,34 @@ func (g *Guard) send(q seccomp.Question) (int, error) {
 	return int(n), nil
 }
 
-// learn looks who has sent the datagram that the process is about to receive: it may answer.
-func (g *Guard) learn(q seccomp.Question) {
+// learn looks who has sent the datagram that the process is about to receive: it may answer. Where there is none, a
+// socket that does not wait gets that answer from here, and so does a pending error, which the look has taken: a
+// datagram that came between the look and the process's own call would be received and its sender not known.
+func (g *Guard) learn(q seccomp.Question) unix.Errno {
 	fd, err := g.socket(q)
 	if err != nil {
-		return
+		return 0
 	}
 	defer unix.Close(fd)
 	_, from, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	if err != nil {
-		return
+		flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		waits := flags&unix.O_NONBLOCK == 0 && q.Args[3]&unix.MSG_DONTWAIT == 0
+		var errno unix.Errno
+		if err == unix.EAGAIN && waits || !errors.As(err, &errno) {
+			return 0
+		}
+		return errno
 	}
 	p := peer{name(fd), portOf(from)}
 	if !p.from.IsValid() || g.peers[p] || !g.own.has(p.from.Addr()) {
-		return
+		return 0
 	}
 	if len(g.peers) >= mostPeers {
 		clear(g.peers)
 	}
 	g.peers[p] = true
+	return 0
 }
 
 // may tells whether the process may reach an address: it is not this machine's, or is where this machine's own
