@@ -215,13 +215,15 @@ static struct profile profile(bool of_kernel, void (*work)(void))
 		.exclude_kernel = !of_kernel,
 		.exclude_user = of_kernel,
 	};
-	const size_t size = 64 * PAGE;
+	const size_t size = 64 * PAGE, enough = 2 * PAGE; /* dozens of samples, however slow the kernel is */
 	int fd = perf_open(&attributes);
 	struct perf_event_mmap_page *control = MUST(mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	const char *records = (const char *)control + PAGE;
 	struct profile seen = { 0 };
 
-	work();
+	do
+		work();
+	while (__atomic_load_n(&control->data_head, __ATOMIC_ACQUIRE) < enough);
 	MUST(ioctl(fd, PERF_EVENT_IOC_DISABLE, 0));
 	CHECK(control->data_head <= size); /* so nothing wrapped */
 	for (uint64_t at = 0; at < control->data_head;) {
@@ -246,14 +248,14 @@ static struct profile profile(bool of_kernel, void (*work)(void))
 	return seen;
 }
 
-static void spin(void) { CHECK(spin_outer(now() + 200000000) > 0); }
+static void spin(void) { CHECK(spin_outer(now() + 20000000) > 0); }
 
 static void call(void)
 {
 	char buffer[PAGE];
 	int fd = MUST(open("/dev/zero", O_RDONLY));
 
-	for (int64_t end = now() + 200000000; now() < end;)
+	for (int64_t end = now() + 20000000; now() < end;)
 		CHECK_EQ(read(fd, buffer, sizeof buffer), sizeof buffer);
 	close(fd);
 }
