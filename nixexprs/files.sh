@@ -2,7 +2,6 @@
 # env  data  their tree, unpacked and not installed
 # out  certificates: /etc/ssl/certs/ca-certificates.crt, and it under the names by which OpenSSL looks for it
 #      timezones: /usr/share/zoneinfo
-#      locales: /usr/lib/locale, with C.UTF-8, of the libc-bin that is among the tools
 
 # As update-ca-certificates does it: all that the package trusts, one after the other, each with a line break at its
 # end.
@@ -20,7 +19,5 @@ ln -s /etc/ssl/certs/ca-certificates.crt "$out/certificates/usr/lib/ssl/cert.pem
 cp -R --no-preserve=mode "$data/usr/share/zoneinfo" "$out/timezones/usr/share/"
 rm -rf "$out/timezones/usr/share/zoneinfo/posix" "$out/timezones/usr/share/zoneinfo/right"
 grep -q '^TZif' "$out/timezones/usr/share/zoneinfo/Europe/Berlin"
-mkdir -p "$out/locales/usr/lib/locale"
-cp -R --no-preserve=mode /usr/lib/locale/C.utf8 "$out/locales/usr/lib/locale/"
 
 find "$out" -exec touch -h -d @1 {} +

@@ -693,13 +693,17 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	return err
 }
 
-// usual are the files of ukl's own pins that an application asks for.
+// usual are the files of ukl's own pins: those that every guest has, and those that an application asks for.
 func usual(ctx context.Context, b *image.Builder, a apps.App) ([]guest.File, error) {
-	var wanted []guest.File
+	tools, err := b.Tools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wanted := []guest.File{{Guest: image.Locale, Host: filepath.Join(tools, image.Locale)}}
 	for _, part := range []struct {
 		name  string
 		asked bool
-	}{{image.Certificates, a.Certificates}, {image.TimeZones, a.TimeZones}, {image.Locales, a.Locales}} {
+	}{{image.Certificates, a.Certificates}, {image.TimeZones, a.TimeZones}} {
 		if !part.asked {
 			continue
 		}

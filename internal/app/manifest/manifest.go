@@ -54,8 +54,8 @@ type Manifest struct {
 	Volumes []qemu.Volume
 	// Files are copied into the guest's root file system, sorted by their place there.
 	Files []Copied
-	// Certificates, TimeZones and Locales ask for files of ukl's own pins in the guest's root file system.
-	Certificates, TimeZones, Locales bool
+	// Certificates and TimeZones ask for files of ukl's own pins in the guest's root file system.
+	Certificates, TimeZones bool
 	// Host asks for this machine's own services, by the user network.
 	Host   bool
 	Memory int // MiB; without one in the file the least that the guest has
@@ -229,7 +229,6 @@ func (r *reader) manifest(p Place) *Manifest {
 		Ports:        r.ports("ports"),
 		Certificates: r.boolean("certificates"),
 		TimeZones:    r.boolean("timezones"),
-		Locales:      r.boolean("locales"),
 		Memory:       r.memory("memory"),
 		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}

@@ -87,12 +87,12 @@ func TestDefaults(t *testing.T) {
 	if m.Name != "base" || m.Memory != qemu.DefaultMemory || m.CPUs != 1 || m.Calls != Gate || len(m.Sources) != 4 {
 		t.Errorf("defaults: %+v", m)
 	}
-	if m.Certificates || m.TimeZones || m.Locales {
+	if m.Certificates || m.TimeZones {
 		t.Errorf("nobody has asked for files: %+v", m)
 	}
-	m, err = Parse([]byte("certificates = true\ntimezones = false\nlocales = true"), place("main.c"))
-	if err != nil || !m.Certificates || m.TimeZones || !m.Locales {
-		t.Errorf("certificates and locales: %+v, %v", m, err)
+	m, err = Parse([]byte("certificates = true\ntimezones = false"), place("main.c"))
+	if err != nil || !m.Certificates || m.TimeZones {
+		t.Errorf("certificates: %+v, %v", m, err)
 	}
 }
 

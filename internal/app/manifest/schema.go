@@ -37,7 +37,6 @@ func Schema() ([]byte, error) {
 			"everything in it"),
 		"certificates": yes("the certificates of Debian's ca-certificates, as /etc/ssl/certs/ca-certificates.crt"),
 		"timezones":    yes("the time zones of Debian's tzdata, in /usr/share/zoneinfo"),
-		"locales":      yes("the locale C.UTF-8 of Debian's libc-bin, in /usr/lib/locale"),
 		"ports": list("[ADDR:]HOST:GUEST[/udp], or a number for the same port on both sides",
 			object{"type": []string{"string", "integer"}}),
 		"volumes": strings("directories and disk images of the host: HOST:GUEST[:OPTIONS]; OPTIONS are ro, 9p and trusted, with commas between"),

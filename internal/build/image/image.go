@@ -130,8 +130,8 @@ func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "boot.bin", attrBoot)
 }
 
-// Files returns the directory with the files of guests that ask for some: Certificates, TimeZones and Locales, each a
-// part of a root file system.
+// Files returns the directory with the files of guests that ask for some: Certificates and TimeZones, each a part of a
+// root file system.
 func (b *Builder) Files(ctx context.Context) (string, error) {
 	root, key := filepath.Join(b.Cache, stages, attrFiles), nixexprs.Hash()
 	path := recall(root+memoSuffix, key)
@@ -149,7 +149,6 @@ func (b *Builder) Files(ctx context.Context) (string, error) {
 const (
 	Certificates = "certificates"
 	TimeZones    = "timezones"
-	Locales      = "locales"
 )
 
 // Linked returns the application as it is linked into the image, with its symbols.
@@ -189,6 +188,7 @@ const (
 	attrLink  = "link"  // vmlinux only
 	attrApp   = "app"   // the application's objects, or its program
 	attrQEMU  = "qemu"
+	attrTools = "tools"
 
 	attrUpstream = "upstream" // third-party source, unpacked
 
@@ -209,7 +209,7 @@ func exists(path string) bool {
 // kept are the stages that every application's build and run needs. What they are made from is not: it can be had
 // again.
 func kept() []string {
-	return []string{"stage0", "tools", attrQEMU, "linux-source", attrObjects, "glibc"}
+	return []string{"stage0", attrTools, attrQEMU, "linux-source", attrObjects, "glibc"}
 }
 
 // keep makes roots for the shared stages, and for the kernel of an application that has one of its own: no image refers
@@ -300,7 +300,7 @@ func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, e
 	for _, a := range list {
 		// An application's kernel may be one of its own.
 		attrs := []string{attrObjects, "app", attrLink, attrImage}
-		if a.Certificates || a.TimeZones || a.Locales {
+		if a.Certificates || a.TimeZones {
 			attrs = append(attrs, attrFiles)
 		}
 		if len(a.Packages) > 0 {
@@ -316,16 +316,25 @@ func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, e
 }
 
 // QEMU returns the tree that holds the pinned QEMU.
-func (b *Builder) QEMU(ctx context.Context) (string, error) {
+func (b *Builder) QEMU(ctx context.Context) (string, error) { return b.tree(ctx, attrQEMU) }
+
+// Tools returns the tree that holds the pinned tools, which has Locale.
+func (b *Builder) Tools(ctx context.Context) (string, error) { return b.tree(ctx, attrTools) }
+
+// Locale is the directory of C.UTF-8, in the tools and in each guest.
+const Locale = "/usr/lib/locale/C.utf8"
+
+// tree returns a tree of pinned packages.
+func (b *Builder) tree(ctx context.Context, attr string) (string, error) {
 	lock, err := pins.Load(nixexprs.FS)
 	if err != nil {
 		return "", err
 	}
-	path := lock.TreePath(attrQEMU)
+	path := lock.TreePath(attr)
 	if exists(nix.Physical(path)) {
 		return nix.Physical(path), nil
 	}
-	if path, err = b.realise(ctx, apps.App{}, attrQEMU, filepath.Join(b.Cache, stages, attrQEMU)); err != nil {
+	if path, err = b.realise(ctx, apps.App{}, attr, filepath.Join(b.Cache, stages, attr)); err != nil {
 		return "", err
 	}
 	return nix.Physical(path), nil

@@ -288,7 +288,7 @@ func (m *materials) role(c *sbom.Component, p pins.Pin, f facts.Facts) (skip boo
 	case slices.Contains(p.Groups, "linux"):
 		c.Role = sbom.Source
 		c.Patches, err = m.patches(nixexprs.FS, "nixexprs/", "GPL-2.0-only", []string{"linux/patches/*.patch"})
-	case slices.Contains(p.Groups, pins.Data), p.Name == pins.Locales && m.app.Locales:
+	case slices.Contains(p.Groups, pins.Data), p.Name == pins.Locale:
 		c.Role = sbom.Data
 	case slices.Contains(p.Groups, libc):
 		c.Role, c.InProgram = sbom.Source, true

@@ -138,7 +138,7 @@ func TestMaterials(t *testing.T) {
 	}
 }
 
-// Certificates and time zones are listed, with their sources, if the application asks for them.
+// Certificates and time zones are listed, with their sources, if the application asks for them, the locale always.
 func TestMaterialsData(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		a := compiled()
@@ -155,13 +155,8 @@ func TestMaterialsData(t *testing.T) {
 			}
 		}
 	}
-	for asked, want := range map[bool]sbom.Role{false: sbom.Tool, true: sbom.Data} {
-		a := compiled()
-		a.Locales = asked
-		m := inventory(t, recorded, a)
-		if c := m.component(t, pins.Locales); c.Role != want {
-			t.Errorf("locales %v: the role of %s is %s, want %s", asked, pins.Locales, c.Role, want)
-		}
+	if c := inventory(t, recorded, compiled()).component(t, pins.Locale); c.Role != sbom.Data {
+		t.Errorf("the role of %s is %s", pins.Locale, c.Role)
 	}
 }
 
@@ -216,7 +211,7 @@ func TestMaterialsUnknown(t *testing.T) {
 	}
 }
 
-// A finished program was made on another machine: no package of the tools can be in it.
+// A finished program was made on another machine: no package of the tools can be in it. The locale is a file beside it.
 func TestMaterialsFinished(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -224,7 +219,7 @@ func TestMaterialsFinished(t *testing.T) {
 	}
 	m := inventory(t, "", apps.App{Manifest: &manifest.Manifest{Name: "x"}, Program: self, Files: fstest.MapFS{}})
 	for _, c := range m.components {
-		if c.Role != sbom.Tool && c.Role != sbom.Program && c.Name != "linux-source-6.1" {
+		if c.Role != sbom.Tool && c.Role != sbom.Program && c.Name != "linux-source-6.1" && c.Name != pins.Locale {
 			t.Errorf("%s: %s", c.Name, c.Role)
 		}
 	}

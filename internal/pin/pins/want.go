@@ -63,8 +63,8 @@ const (
 	timezones    = "tzdata"
 )
 
-// Locales is the package with the locale C.UTF-8. It is one of the tools.
-const Locales = "libc-bin"
+// Locale is the package with the locale C.UTF-8, which every guest has. It is one of the tools.
+const Locale = "libc-bin"
 
 // Asked are the pins of Data that a ukl.toml asks for.
 func (l *Lock) Asked(withCertificates, withTimezones bool) []Pin {
