@@ -22,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"ukl/internal/build/image"
 	"ukl/internal/host/nix"
 	"ukl/internal/host/socketpair"
 	"ukl/internal/machine/qemu"
@@ -115,6 +116,7 @@ type kvmBench struct {
 	scripts []string // names
 	host    string   // the output of nixexprs/kvmhost
 	program qemu.Program
+	locale  string // the directory that each guest gets
 }
 
 // build makes all that a boot needs. The host builds nothing: it has ukl's memory of images, and the images.
@@ -132,6 +134,7 @@ func (b *kvmBench) build(t *testing.T) {
 	lock, err := pins.Load(nixexprs.FS)
 	if err == nil {
 		b.program, err = qemu.Find(nix.Physical(lock.TreePath("qemu")), "")
+		b.locale = nix.Physical(lock.TreePath("tools")) + image.Locale
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -348,6 +351,7 @@ func (b *kvmBench) pack(to string, scripts []string) error {
 	w.copy("bench/cmd/ukl/inside", filepath.Join(b.dir, "inside"))
 	w.data("bench/run", 0o644, []byte(b.commands()))
 	w.tree(filepath.Join(b.dir, "own"))
+	w.tree(b.locale)
 	b.images(w)
 	w.end()
 	return errors.Join(w.err, f.Close())
