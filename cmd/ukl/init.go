@@ -18,8 +18,9 @@ func (t *tool) initCommand() *cli.Command {
 		Name:      "init",
 		Usage:     "make a new application: ukl.toml, a source, tests",
 		UsageText: "ukl init [--lang LANGUAGE] [DIR]",
-		Description: `Prints the names of the new files and never overwrites one. Next, in DIR: ukl run, ukl test. If the directory has sources,
-a configure script, a Makefile or a CMakeLists.txt, it gets only a ukl.toml for them, unless you give --lang.
+		Description: `Prints the names of the new files and never overwrites one. Next, in DIR: ukl run, ukl test. If the directory has C or C++
+sources, or a build by make, configure, autoconf, cmake, meson, cargo or Go, it gets only a ukl.toml for them, unless you
+give --lang. Files of which no application can be made are refused.
 
 examples:
   ukl init

@@ -22,8 +22,14 @@ type way struct {
 	next  string
 }
 
+// programLine is the line of a way that says what it builds.
+const programLine = "program = \"PROGRAM\""
+
+// pinsAdd is what the packages of a new ukl.toml need.
+const pinsAdd = "ukl pins add"
+
 // ways come in the order in which they are looked for: a directory with a configure script has sources, too, and of a
-// configure script and cmake the first needs no more packages.
+// configure script and cmake the first needs no more packages. Makefiles of other languages' projects call their tools.
 var ways = []way{
 	{[]string{"configure"}, `build = ["./configure", "make"]
 program = "PROGRAM"
@@ -31,18 +37,35 @@ program = "PROGRAM"
 	{[]string{"CMakeLists.txt"}, `packages = ["cmake"]
 build = ["cmake -B out -DCMAKE_BUILD_TYPE=Release .", "cmake --build out"]
 program = "PROGRAM"
-`, "out/NAME", cmakeLists, "ukl pins add"},
+`, "out/NAME", cmakeLists, pinsAdd},
+	{[]string{"meson.build"}, `packages = ["meson", "ninja-build"]
+build = ["meson setup out --buildtype=release", "ninja -C out"]
+program = "PROGRAM"
+`, "out/NAME", mesonBuild, pinsAdd},
+	{[]string{"configure.ac", "configure.in"}, `packages = ["autoconf", "automake", "libtool"]
+build = ["autoreconf -fi", "./configure", "make"]
+program = "PROGRAM"
+`, "NAME", automake, pinsAdd},
+	{[]string{"Cargo.toml"}, `# Crates that it needs must be in the directory: cargo vendor
+packages = ["cargo"]
+build = ["CARGO_HOME=/tmp RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --frozen"]
+program = "PROGRAM"
+`, "target/release/NAME", cargoToml, pinsAdd},
+	{[]string{"go.mod"}, `# Your own Go compiles it: CGO_ENABLED=0 go build -o NAME PACKAGE
+prebuilt = "NAME"
+`, "NAME", recipe{}, "CGO_ENABLED=0 go build -o NAME PACKAGE"},
 	{[]string{"Makefile", "makefile", "GNUmakefile"}, `build = ["make"]
 program = "PROGRAM"
-`, "NAME", recipe{}, ""},
+`, "NAME", makefile, ""},
 	{manifest.DefaultSources(), "", "", recipe{}, ""},
 }
 
 // version is what the directory of a release has behind its name.
 var version = regexp.MustCompile(`-v?[0-9]+(\.[0-9]+)+.*$`)
 
-// Adopt writes a ukl.toml for what is in dir already: sources, or a build by cmake, configure and make. It returns its
-// path, and what must be done before the application can run. "" is no path: there is nothing that it knows.
+// Adopt writes a ukl.toml for what is in dir already: sources, or a build by one of the usual tools. It returns its
+// path, and what must be done before the application can run. "" is no path: there is nothing. Files of which Adopt
+// can make no application are an Unknown error.
 func Adopt(dir string) (file, next string, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -55,26 +78,38 @@ func Adopt(dir string) (file, next string, err error) {
 	here := regular.Dir(dir)
 	name := manifest.NameOf(version.ReplaceAllString(filepath.Base(abs), ""))
 	for _, w := range ways {
-		var found []string
-		for _, m := range w.marks {
-			if names, _ := fs.Glob(here, m); len(names) > 0 { // the patterns are right
-				found = append(found, m)
-			}
+		if found := matches(here, w.marks); len(found) > 0 {
+			next, text := w.describe(here, name, found)
+			return file, next, create(file, text)
 		}
-		if len(found) == 0 {
-			continue
-		}
-		text := "# What these keys mean, and which others there are: docs/ukl-toml.md of ukl.\nname = \"NAME\"\n" + w.lines
-		if w.lines == "" {
-			text += fmt.Sprintf("sources = [\"%s\"]\n", strings.Join(found, `", "`))
-		}
-		program := strings.ReplaceAll(w.usual, "NAME", name)
-		if w.names.file != "" {
-			if guess := w.names.program(here, name); guess != "" {
-				program = guess
-			}
-		}
-		return file, w.next, create(file, strings.NewReplacer("NAME", name, "PROGRAM", program).Replace(text))
 	}
-	return "", "", nil
+	return "", "", foreign(dir, here)
+}
+
+// describe returns the ukl.toml of an application with this name, and what must be done before it can run. Found are
+// the marks.
+func (w way) describe(here fs.FS, name string, found []string) (next, text string) {
+	text = "# What these keys mean, and which others there are: docs/ukl-toml.md of ukl.\nname = \"NAME\"\n" + w.lines
+	if w.lines == "" {
+		text += fmt.Sprintf("sources = [\"%s\"]\n", strings.Join(found, `", "`))
+	}
+	program := w.names.program(here, name)
+	if program == "" {
+		program = w.usual
+		text = strings.Replace(text, programLine, "# a guess: write here what the build makes\n"+programLine, 1)
+	}
+	program = strings.ReplaceAll(program, "NAME", name)
+	fill := strings.NewReplacer("PROGRAM", program, "NAME", name, "PACKAGE", mainPackage(here))
+	return fill.Replace(w.next), fill.Replace(text)
+}
+
+// matches are those of the patterns that a file has.
+func matches(here fs.FS, patterns []string) []string {
+	var found []string
+	for _, p := range patterns {
+		if names, _ := fs.Glob(here, p); len(names) > 0 { // the patterns are right
+			found = append(found, p)
+		}
+	}
+	return found
 }

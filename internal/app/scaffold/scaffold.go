@@ -49,7 +49,12 @@ func (e *There) Error() string { return e.File + " exists already" }
 func (*There) ExitCode() exit.Code { return exit.No }
 
 // Hint is the line that helps.
-func (e *There) Hint() string { return "nothing was written; name another directory" }
+func (e *There) Hint() string {
+	if filepath.Base(e.File) == manifest.File {
+		return "nothing was written; name another directory"
+	}
+	return "nothing was written; without --lang, `ukl init` writes a ukl.toml for what is there"
+}
 
 // Write makes an application in dir, which need not exist, and returns the files.
 func Write(dir, language string) ([]string, error) {
