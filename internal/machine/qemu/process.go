@@ -3,10 +3,13 @@ package qemu
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -132,6 +135,25 @@ func StartProcess(cmd *exec.Cmd) (*Process, error) {
 		close(proc.done)
 	}()
 	return proc, nil
+}
+
+// Starved is how long that thread of QEMU has waited for a processor of the host which has waited longest: the second
+// number of /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst), in nanoseconds. It is 0 where the
+// host's kernel does not tell.
+func (p *Process) Starved() time.Duration { return starved(fmt.Sprintf("/proc/%d/task", p.PID())) }
+
+func starved(tasks string) time.Duration {
+	var longest time.Duration
+	files, _ := filepath.Glob(filepath.Join(tasks, "*", "schedstat")) // the pattern is right
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if words := strings.Fields(string(text)); err == nil && len(words) > 1 {
+			if ns, err := strconv.ParseInt(words[1], 10, 64); err == nil {
+				longest = max(longest, time.Duration(ns))
+			}
+		}
+	}
+	return longest
 }
 
 // Done is closed when QEMU has ended and was waited for.

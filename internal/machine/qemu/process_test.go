@@ -342,3 +342,22 @@ func TestAdoptChild(t *testing.T) {
 		}
 	}
 }
+
+// Of all threads the one that waited longest counts; a host that tells nothing has none.
+func TestStarved(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"1": "5 200 3\n", "2": "7 3000 1\n", "3": "x\n"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "schedstat"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := starved(dir); got != 3000 {
+		t.Errorf("starved = %d", got)
+	}
+	if got := starved(filepath.Join(dir, "none")); got != 0 {
+		t.Errorf("starved = %d without threads", got)
+	}
+}

@@ -24,6 +24,7 @@ type door struct {
 }
 
 // Times after which doors open for a guest that says nothing of its ports: they then lead where they lead without ukl.
+// What the guest waited for a processor does not count.
 const (
 	// silence is how long a guest may take to speak on the control channel after its kernel has opened stdin. A kernel
 	// that knows the channel does both at once.
@@ -99,13 +100,13 @@ func (r *run) listens(port int) {
 
 // attend waits for the guest's start, and opens the doors of a guest that does not say when.
 func (r *run) attend() {
-	heard, ready, mute := r.control.Heard(), r.monitor.Ready(), time.After(unheard)
+	heard, ready, mute := r.control.Heard(), r.monitor.Ready(), r.spent(unheard)
 	for {
 		select {
 		case <-heard:
 			heard, ready, mute = nil, nil, nil
 		case <-ready:
-			ready, mute = nil, time.After(silence)
+			ready, mute = nil, r.spent(silence)
 		case <-mute:
 			r.progress(func() {
 				r.running = true
@@ -118,7 +119,7 @@ func (r *run) attend() {
 		case <-r.control.Started():
 			r.progress(func() { r.running = true })
 			select {
-			case <-time.After(stubborn):
+			case <-r.spent(stubborn):
 				r.openAll()
 			case <-r.qemu.Done():
 			}
@@ -128,6 +129,9 @@ func (r *run) attend() {
 		}
 	}
 }
+
+// spent is closed when the machine has had some time.
+func (r *run) spent(d time.Duration) <-chan struct{} { return spent(d, r.qemu.Starved, r.qemu.Done()) }
 
 func (r *run) openAll() {
 	for _, d := range r.doors {
