@@ -549,6 +549,8 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 			err = fmt.Errorf("volume %s: %s is neither a directory nor a file", v, v.Host)
 		case v.NineP:
 			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and 9P lends directories", v, v.Host)
+		case v.Trusted:
+			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and trusted is about owners in a directory", v, v.Host)
 		default:
 			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel"))
 		}

@@ -4,6 +4,7 @@ package superblock
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,12 +25,15 @@ type FileSystem struct {
 }
 
 // Unknown says that an image holds nothing that can be mounted.
-type Unknown struct{ What string }
+type Unknown struct {
+	What string
+	Do   string // what helps; "" is a new image
+}
 
 func (e *Unknown) Error() string { return e.What }
 
 // Hint is the line that helps.
-func (e *Unknown) Hint() string { return "make an image with: mke2fs -t ext2 FILE 64M" }
+func (e *Unknown) Hint() string { return cmp.Or(e.Do, "make an image with: mke2fs -t ext2 FILE 64M") }
 
 // Look reads the superblock of an image that is to be written to, or only read.
 func Look(image io.ReaderAt, readOnly bool) (FileSystem, error) {
@@ -61,13 +65,18 @@ func Look(image io.ReaderAt, readOnly bool) (FileSystem, error) {
 			"CONFIG_VFAT_FS=y",
 		}}, nil
 	case at(0, "QFI\xfb"):
-		return FileSystem{}, &Unknown{"it is a qcow2 image, and ukl needs a raw one"}
+		return FileSystem{}, &Unknown{
+			"it is a qcow2 image, and ukl needs a raw one", "qemu-img convert -O raw IMAGE NEW, if NEW then has no partitions",
+		}
 	case at(512, "EFI PART"), at(510, "\x55\xaa"):
-		return FileSystem{}, &Unknown{"it has partitions, and ukl needs a file system without partitions"}
+		return FileSystem{}, &Unknown{
+			"it has partitions, and ukl needs a file system without partitions",
+			"copy one to a file of its own: dd skip=START count=SECTORS, as fdisk -l shows them",
+		}
 	case len(bytes.Trim(head, "\x00")) == 0:
-		return FileSystem{}, &Unknown{"it is empty: it has no file system"}
+		return FileSystem{}, &Unknown{What: "it is empty: it has no file system"}
 	}
-	return FileSystem{}, &Unknown{"it holds no file system that ukl knows"}
+	return FileSystem{}, &Unknown{What: "it holds no file system that ukl knows"}
 }
 
 // Place, size and magic number of the superblock of ext2, ext3 and ext4: Documentation/filesystems/ext4/super.rst of
@@ -132,7 +141,7 @@ const (
 func ext(sb []byte, readOnly bool) (FileSystem, error) {
 	word := func(offset int) uint32 { return binary.LittleEndian.Uint32(sb[offset:]) }
 	if size := word(24); size > largestBlock {
-		return FileSystem{}, &Unknown{fmt.Sprintf("its blocks are larger than the 4096 bytes of a page (2^%d)",
+		return FileSystem{}, &Unknown{What: fmt.Sprintf("its blocks are larger than the 4096 bytes of a page (2^%d)",
 			10+uint64(size))}
 	}
 	var why []string

@@ -167,13 +167,15 @@ func TestCommand(t *testing.T) {
 }
 
 func TestParseMemory(t *testing.T) {
-	for s, want := range map[string]int{"64": 64, "64M": 64, "64MiB": 64, "64 mb": 64, "2G": 2048, "2gib": 2048} {
+	for s, want := range map[string]int{
+		"64": 64, "64M": 64, "64MiB": 64, "64 mb": 64, "2G": 2048, "2gib": 2048, "1T": 1 << 20,
+	} {
 		if got, err := ParseMemory(s); err != nil || got != want {
 			t.Errorf("ParseMemory(%q) = %d, %v; want %d", s, got, err, want)
 		}
 	}
 	for _, s := range []string{
-		"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "9999999999999999999999",
+		"", "G", "-1", "1.5G", "64K", "64MM", "15", "9999999999G", "2T", "9999999999999999999999",
 		"64 k",
 	} {
 		if got, err := ParseMemory(s); err == nil {

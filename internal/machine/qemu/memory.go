@@ -15,9 +15,9 @@ const smallest = 31
 // maxMemory keeps typing errors from becoming an allocation: 1 TiB.
 const maxMemory = 1 << 20
 
-// ParseMemory reads a size in MiB: 64, 64M, 64MiB, 2G. A number alone is MiB.
+// ParseMemory reads a size in MiB: 64, 64M, 64MiB, 2G, 1T. A number alone is MiB.
 func ParseMemory(s string) (int, error) {
-	digits := strings.TrimRight(s, "aAbBgGiImM ")
+	digits := strings.TrimRight(s, "aAbBgGiImMtT ")
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 0 {
 		return 0, fmt.Errorf("%q is not a size; want 64, 64M or 2G", s)
@@ -29,6 +29,11 @@ func ParseMemory(s string) (int, error) {
 			return 0, fmt.Errorf("%q is more than any machine has", s)
 		}
 		n *= 1024
+	case "t", "tb", "tib":
+		if n > maxMemory>>20 {
+			return 0, fmt.Errorf("%q is more than any machine has", s)
+		}
+		n <<= 20
 	default:
 		return 0, fmt.Errorf("%q is not a size; want 64, 64M or 2G", s)
 	}

@@ -41,8 +41,8 @@ func ParseVolume(s string) (Volume, error) {
 	rest := s
 	if colon := strings.LastIndexByte(s, ':'); colon >= 0 && !strings.Contains(s[colon:], "/") &&
 		strings.Contains(s[:colon], ":/") {
-		if !v.options(s[colon+1:]) {
-			return bad(fmt.Sprintf("unknown options %q", s[colon+1:]))
+		if why := v.options(s[colon+1:]); why != "" {
+			return bad(why)
 		}
 		rest = s[:colon]
 	}
@@ -67,29 +67,27 @@ func ParseVolume(s string) (Volume, error) {
 	return v, nil
 }
 
-// options sets what a list of options says, and tells whether it is one: ro and rw exclude each other.
-func (v *Volume) options(list string) bool {
-	set := *v
+// options sets what a list of options says, or tells why it is none: ro and rw exclude each other.
+func (v *Volume) options(list string) string {
 	writes := false
 	for word := range strings.SplitSeq(list, ",") {
 		switch word {
 		case "ro":
-			set.ReadOnly = true
+			v.ReadOnly = true
 		case "rw":
 			writes = true
 		case "9p":
-			set.NineP = true
+			v.NineP = true
 		case "trusted":
-			set.Trusted = true
+			v.Trusted = true
 		default:
-			return false
+			return fmt.Sprintf("unknown options %q", list)
 		}
 	}
-	if set.ReadOnly && writes {
-		return false
+	if v.ReadOnly && writes {
+		return "ro and rw exclude each other"
 	}
-	*v = set
-	return true
+	return ""
 }
 
 // String is v as ParseVolume reads it.
