@@ -12,6 +12,7 @@ import (
 	"ukl/internal/host/nix"
 	"ukl/internal/host/printable"
 	"ukl/internal/host/userns"
+	"ukl/internal/run/guest"
 )
 
 // report is the one printer of errors, and returns the exit code.
@@ -37,7 +38,7 @@ func (t *tool) report(err error) int {
 func ending(err error) *exit.Error {
 	if stop := (interrupted{}); errors.As(err, &stop) {
 		e := &exit.Error{Code: exit.Signalled(int(stop.signal)), Err: err}
-		if stop.signal == syscall.SIGINT {
+		if unheeded := (*guest.Unheeded)(nil); stop.signal == syscall.SIGINT && !errors.As(err, &unheeded) {
 			e.Err = nil // whoever pressed Ctrl-C knows
 		}
 		return e

@@ -219,11 +219,8 @@ func (t *tool) run(c *cli.Context) error {
 	v, err := guest.Run(c.Context, o)
 	t.decided = true
 	var unheeded *guest.Unheeded
-	if errors.As(err, &unheeded) {
-		t.note(c, "%v, so ukl ended it", unheeded)
-		if err = unheeded.Request; t.own != nil {
-			t.own.Forced()
-		}
+	if errors.As(err, &unheeded) && t.own != nil {
+		t.own.Forced()
 	}
 	var died *guest.Died
 	if errors.As(err, &died) {

@@ -288,7 +288,7 @@ func signals(boots *atomic.Int64) verb {
 		var list []syscall.Signal
 		for name := range strings.SplitSeq(args[0], "+") {
 			sig, ok := map[string]syscall.Signal{
-				"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP,
+				"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
 				"KILL": syscall.SIGKILL,
 			}[name]
 			if !ok {

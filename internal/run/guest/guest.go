@@ -92,7 +92,8 @@ type Unheeded struct {
 }
 
 func (e *Unheeded) Error() string {
-	return fmt.Sprintf("the application did not end within %s of %s", e.Grace, unix.SignalName(e.Request.Signal()))
+	return fmt.Sprintf("the application did not end within %s of %s, so ukl ended it", e.Grace,
+		unix.SignalName(e.Request.Signal()))
 }
 
 func (e *Unheeded) Unwrap() error { return e.Request }
