@@ -25,6 +25,7 @@ import (
 	"ukl/internal/host/folders"
 	"ukl/internal/host/inuse"
 	"ukl/internal/host/machineid"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/accel"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/gdb"
@@ -397,8 +398,9 @@ func debugKernel() cli.Flag {
 func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	o := guest.Options{
 		Name: a.Name, MachineID: machineID(a),
-		Argv:  append([]string{a.Name}, a.Args...),
-		Env:   a.Env,
+		Argv: append([]string{a.Name}, a.Args...),
+		Env:  a.Env, Sysctl: a.Sysctl,
+		Unset: func(what string) { t.note(c, "the kernel says: %s", printable.Text(what)) },
 		Stdin: t.stdin, Stdout: t.stdout, Stderr: t.stderr,
 		Verbose:  c.Bool("verbose"),
 		StateDir: stateDir(a.Name),

@@ -47,9 +47,11 @@ type Manifest struct {
 	// linker.
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
-	Args  []string // of the application, unless the command line gives some
-	Env   []string // NAME=VALUE, sorted by name
-	Ports []qemu.Forward
+	Args []string // of the application, unless the command line gives some
+	Env  []string // NAME=VALUE, sorted by name
+	// Sysctl are what the guest's kernel is told of its parameters: NAME=VALUE, sorted by name, which has points.
+	Sysctl []string
+	Ports  []qemu.Forward
 	// Volumes are directories of the host, by paths that may be relative to the manifest's directory.
 	Volumes []qemu.Volume
 	// Files are copied into the guest's root file system, sorted by their place there.
@@ -226,6 +228,7 @@ func (r *reader) manifest(p Place) *Manifest {
 
 		Args:         r.list("args"),
 		Env:          r.env("env"),
+		Sysctl:       r.table("sysctl").sysctl(""),
 		Ports:        r.ports("ports"),
 		Certificates: r.boolean("certificates"),
 		TimeZones:    r.boolean("timezones"),
@@ -329,6 +332,38 @@ func (r *reader) env(key string) []string {
 		env = append(env, name+"="+value)
 	}
 	return env
+}
+
+// parameter is the name of a kernel parameter, as sysctl(8) has it.
+var parameter = regexp.MustCompile(`^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+$`)
+
+// sysctl reads parameters of the kernel: "net.core.somaxconn" = 1024. Without quotes, TOML makes tables of such a name.
+func (r *reader) sysctl(within string) []string {
+	var list []string
+	for _, key := range r.keys() {
+		name, value := strings.ReplaceAll(within+key, "/", "."), ""
+		switch v := r.get(key).(type) {
+		case map[string]any:
+			list = append(list, r.table(key).sysctl(within+key+".")...)
+			continue
+		case int64:
+			value = strconv.FormatInt(v, 10)
+		case string:
+			value = v
+		default:
+			r.fault(key, "%s: want a number or a string, not %s", name, kind(v))
+			continue
+		}
+		switch {
+		case !parameter.MatchString(name):
+			r.fault(key, "%q is not a parameter of the kernel: want a name as net.core.somaxconn", name)
+		case value == "" || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' || c == '"' }):
+			r.fault(key, "%s: a value is printable ASCII without quotes, and not empty", name)
+		default:
+			list = append(list, name+"="+value)
+		}
+	}
+	return list
 }
 
 func (r *reader) ports(key string) []qemu.Forward {

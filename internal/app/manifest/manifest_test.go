@@ -90,6 +90,9 @@ func TestDefaults(t *testing.T) {
 	if m.Certificates || m.TimeZones {
 		t.Errorf("nobody has asked for files: %+v", m)
 	}
+	if len(m.Sysctl) != 0 {
+		t.Errorf("nobody has asked for parameters: %q", m.Sysctl)
+	}
 	m, err = Parse([]byte("certificates = true\ntimezones = false"), place("main.c"))
 	if err != nil || !m.Certificates || m.TimeZones {
 		t.Errorf("certificates: %+v, %v", m, err)
@@ -313,6 +316,26 @@ func TestAsks(t *testing.T) {
 	for _, text := range []string{"", "[network]", "[network]\nhost = false"} {
 		if m, err := Parse([]byte(text), place("main.c")); err != nil || len(m.Asks("")) > 0 {
 			t.Errorf("%q: %+v, %v", text, m, err)
+		}
+	}
+}
+
+// Parameters of the kernel are numbers or strings, with points or slashes, in quotes or as TOML's own tables.
+func TestSysctl(t *testing.T) {
+	m, err := Parse([]byte("[sysctl]\n\"vm/swappiness\" = 1\nnet.ipv4.ip_local_port_range = \"5000 6000\"\n"+
+		"net.core.somaxconn = 7\n"), place("main.c"))
+	want := []string{"net.core.somaxconn=7", "net.ipv4.ip_local_port_range=5000 6000", "vm.swappiness=1"}
+	if err != nil || !slices.Equal(m.Sysctl, want) {
+		t.Errorf("%q, %v", m.Sysctl, err)
+	}
+	for text, want := range map[string]string{
+		`"a" = 1`: `"a" is not a parameter`, `"a.b c" = 1`: "is not a parameter", `"a.b" = true`: "want a number or a string",
+		`"a.b" = ""`: "printable ASCII", `"a.b" = "x\"y"`: "printable ASCII", `"a.b" = "x\ny"`: "printable ASCII",
+		`a.b = [1]`: "want a number or a string", `"a.b=c" = 1`: "is not a parameter",
+	} {
+		_, err := Parse([]byte("[sysctl]\n"+text), place("main.c"))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ":2:") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

@@ -33,6 +33,9 @@ func Schema() ([]byte, error) {
 		"libs":     strings("libraries: \"m\" is -lm"),
 		"args":     strings("arguments, unless -- on the command line gives some"),
 		"env":      words("variables of the environment"),
+		"sysctl": object{
+			"type": "object", "description": "parameters of the guest's kernel: \"net.core.somaxconn\" = 1024",
+		},
 		"files": words("files to copy into the guest's root: \"/etc/x\" = \"local/path\"; a directory comes with " +
 			"everything in it"),
 		"certificates": yes("the certificates of Debian's ca-certificates, as /etc/ssl/certs/ca-certificates.crt"),

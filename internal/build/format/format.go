@@ -127,7 +127,7 @@ func (f Format) Memory(in Inputs) (int, error) {
 func (in Inputs) alone() (cmdline string, archive []byte, err error) {
 	return guest.Alone(guest.Options{
 		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env,
-		Files: in.Files, Usual: in.Usual,
+		Sysctl: in.App.Sysctl, Files: in.Files, Usual: in.Usual,
 	}, in.Append)
 }
 

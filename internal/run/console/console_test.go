@@ -228,7 +228,7 @@ func TestJournal(t *testing.T) {
 		{strings.Repeat("x", 3*longest) + "\nukl: app exited with status 4\n", Verdict{Known: true, Status: 4}},
 	} {
 		for _, size := range []int{1, 7, 1 << 20} {
-			j := NewJournal()
+			j := NewJournal(nil)
 			for b := []byte(c.log); len(b) > 0; {
 				n := min(size, len(b))
 				if m, err := j.Write(b[:n]); m != n || err != nil {
@@ -251,7 +251,7 @@ func TestJournal(t *testing.T) {
 			}
 		}
 	}
-	j := NewJournal()
+	j := NewJournal(nil)
 	for i := range 100 {
 		io.WriteString(j, strings.Repeat("a", i)+"\n")
 	}
@@ -265,7 +265,7 @@ func TestJournal(t *testing.T) {
 func FuzzJournal(f *testing.F) {
 	f.Add("Kernel panic - not syncing: x\nukl: app exited with status 3\n", 3)
 	f.Fuzz(func(t *testing.T, log string, cut int) {
-		whole, parts := NewJournal(), NewJournal()
+		whole, parts := NewJournal(nil), NewJournal(nil)
 		io.WriteString(whole, log)
 		if cut = cut % (len(log) + 1); cut < 0 {
 			cut = -cut

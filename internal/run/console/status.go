@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,10 +143,21 @@ type Journal struct {
 	tail    []string
 	crash   []string
 	verdict Verdict
+	refused func(string)
+	told    int // to refused
 }
 
-// NewJournal returns an empty journal.
-func NewJournal() *Journal { return &Journal{dying: make(chan struct{})} }
+// NewJournal returns an empty journal. refused is told what the kernel says of a parameter of its command line that it
+// does not set; it may be nil.
+func NewJournal(refused func(string)) *Journal {
+	return &Journal{dying: make(chan struct{}), refused: refused}
+}
+
+// unset finds what the kernel says of a parameter that it does not set (process_sysctl_arg() in fs/proc/proc_sysctl.c).
+var unset = regexp.MustCompile(`(?:Failed to|Error \S+ .* to) set sysctl parameter '.*`)
+
+// mostUnset is how many such lines are told: a process of the guest can write them, too.
+const mostUnset = 20
 
 // Dying is closed when the kernel has said that it dies.
 func (j *Journal) Dying() <-chan struct{} { return j.dying }
@@ -186,6 +198,10 @@ func (j *Journal) line(s string) {
 			j.tail = slices.Delete(j.tail, 0, 1)
 		}
 		j.tail = append(j.tail, s)
+	}
+	if said := unset.FindString(s); said != "" && j.refused != nil && j.told < mostUnset {
+		j.told++
+		j.refused(said)
 	}
 	if strings.Contains(s, crash.Mark) && len(j.crash) < crashLines {
 		j.crash = append(j.crash, s)

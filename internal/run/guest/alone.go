@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"fmt"
 	"strings"
 
 	"ukl/internal/machine/qemu"
@@ -14,7 +13,8 @@ import (
 // timer is later than the kernel believes a timer can be.
 func Alone(run Options, words string) (cmdline string, archive []byte, err error) {
 	run.Machine, run.MachineID = qemu.Machine{}, ""
-	cmdline = fmt.Sprintf("console=ttyS0 panic=-1 reboot=t no_timer_check %s %s quiet %s", run.naming(), pings, words)
+	own := append([]string{"console=ttyS0 panic=-1 reboot=t no_timer_check", run.naming(), pings, "quiet"}, run.sysctl()...)
+	cmdline = strings.Join(append(own, words), " ")
 	archive, err = run.initrd()
 	return strings.TrimSpace(cmdline), archive, err
 }

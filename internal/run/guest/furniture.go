@@ -51,6 +51,20 @@ const backlog = "sysctl.net.ipv4.tcp_min_backlog=4096"
 // of the maximum segment size. What the client has sent by then is lost.
 const mssOnce = "sysctl.net.ipv4.tcp_synack_mss_once=1"
 
+// sysctl are the parts of the kernel's command line that set parameters (fs/proc/proc_sysctl.c). A value with spaces is
+// quoted.
+func (o *Options) sysctl() []string {
+	var words []string
+	for _, s := range o.Sysctl {
+		name, value, _ := strings.Cut(s, "=")
+		if strings.Contains(value, " ") {
+			value = `"` + value + `"`
+		}
+		words = append(words, "sysctl."+name+"="+value)
+	}
+	return words
+}
+
 // etc are the files of /etc that programs of an ordinary Linux count on: without them nobody is called root or nobody,
 // localhost has no address, no name is asked for anywhere, and neither http nor tcp has a number. Without host.conf
 // libc takes only the first address that hosts has of a name. By name in the archive.

@@ -35,6 +35,7 @@ type Options struct {
 	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Argv    []string // the application's, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
+	Sysctl  []string // K=V; parameters of the kernel, set before the application starts
 	Name    string   // the application's, of which the guest's host name is made
 	// MachineID is the content of /etc/machine-id, 32 hexadecimal digits; "" leaves the file out.
 	MachineID string
@@ -51,6 +52,8 @@ type Options struct {
 	// ever.
 	Patience time.Duration
 	Late     func(Late)
+	// Unset is told, from another goroutine, what the kernel says of a parameter that it does not set. It may be nil.
+	Unset func(string)
 	// Grace says how long the application may take to end when a Request has ended the context; nil is no time at all.
 	Grace func() time.Duration
 	// Stopping is called, once, if the application takes longer than a moment of its grace; may be nil.
@@ -236,6 +239,10 @@ func environ(sets ...[]string) []string {
 	return env
 }
 
+// longestCmdline is what the kernel reads of its command line, and cuts without a word (COMMAND_LINE_SIZE of
+// arch/x86/include/asm/setup.h, with a zero at its end).
+const longestCmdline = 2047
+
 // cmdline is the kernel's command line.
 func (o *Options) cmdline() string {
 	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
@@ -250,6 +257,7 @@ func (o *Options) cmdline() string {
 		words = append(words, backlog, mssOnce)
 	}
 	words = append(words, "ukl.stdio=vport")
+	words = append(words, o.sysctl()...)
 	if o.Machine.Control != "" {
 		words = append(words, "ukl.control=vport")
 	}
@@ -355,7 +363,7 @@ func (o *Options) servers(m *qemu.Machine) (string, error) {
 // Run boots the guest and stays until it has ended. ctx interrupts it: the error is then ctx's cause, unless that is a
 // Request and the guest ended by itself.
 func Run(ctx context.Context, o Options) (Verdict, error) {
-	r := &run{Options: o, journal: console.NewJournal()}
+	r := &run{Options: o, journal: console.NewJournal(o.Unset)}
 	defer r.undo()
 	for _, step := range []struct {
 		name string
@@ -486,7 +494,10 @@ func (r *run) start() error {
 	if err != nil {
 		return err
 	}
-	m.Append = r.cmdline()
+	if m.Append = r.cmdline(); len(m.Append) > longestCmdline {
+		return exit.Errorf(exit.Input, "the kernel's command line would have %d bytes, and the limit is %d", len(m.Append),
+			longestCmdline).WithHint("give it fewer words: [sysctl] of ukl.toml, UKL_APPEND")
+	}
 	full := *m
 	for _, d := range r.doors {
 		if d.spare != (qemu.Forward{}) {
