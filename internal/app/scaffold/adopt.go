@@ -73,7 +73,7 @@ func Adopt(dir string) (file, next string, err error) {
 	}
 	file = filepath.Join(dir, manifest.File)
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
-		return "", "", &There{file}
+		return "", "", &There{File: file}
 	}
 	here := regular.Dir(dir)
 	name := manifest.NameOf(version.ReplaceAllString(filepath.Base(abs), ""))

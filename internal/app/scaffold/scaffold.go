@@ -41,7 +41,10 @@ func Next(language, name string) string {
 }
 
 // There is a file that would have been written over.
-type There struct{ File string }
+type There struct {
+	File   string
+	sample bool // it is one of a sample's
+}
 
 func (e *There) Error() string { return e.File + " exists already" }
 
@@ -50,10 +53,10 @@ func (*There) ExitCode() exit.Code { return exit.No }
 
 // Hint is the line that helps.
 func (e *There) Hint() string {
-	if filepath.Base(e.File) == manifest.File {
-		return "nothing was written; name another directory"
+	if e.sample && filepath.Base(e.File) != manifest.File {
+		return "nothing was written; without --lang, `ukl init` writes a ukl.toml for what is there"
 	}
-	return "nothing was written; without --lang, `ukl init` writes a ukl.toml for what is there"
+	return "nothing was written; name another directory"
 }
 
 // Write makes an application in dir, which need not exist, and returns the files.
@@ -80,7 +83,7 @@ func Write(dir, language string) ([]string, error) {
 		// the go command would take the names without it for its own
 		to := filepath.Join(dir, strings.TrimSuffix(e.Name(), ".txt"))
 		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
-			return nil, &There{to}
+			return nil, &There{File: to, sample: true}
 		}
 		texts[to] = strings.ReplaceAll(string(b), "NAME", name)
 	}
@@ -105,7 +108,7 @@ func Write(dir, language string) ([]string, error) {
 func create(file, text string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return &There{file}
+		return &There{File: file, sample: true}
 	}
 	if err != nil {
 		return err
