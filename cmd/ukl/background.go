@@ -181,7 +181,7 @@ func (t *tool) stopCommand() *cli.Command {
 		Usage:     "end guests in the background",
 		UsageText: "ukl stop [--grace TIME] NAME...",
 		Description: `Sends SIGTERM to the applications and waits until the guests have ended. Another ukl stop of a guest ends
-it at once. Also removes a guest that has ended from the list of ukl ps.`,
+it at once. Also removes a guest that has ended from the list of ukl ps. What it wrote stays for ukl logs.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "end all guests"},
 			&cli.DurationFlag{

@@ -561,12 +561,33 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 			return nil, err
 		}
 	}
+	if err := doubled(all); err != nil {
+		return nil, err
+	}
 	for _, v := range all {
 		if err := nested(v, all); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// doubled refuses an image that is there twice, once to be written.
+func doubled(all []qemu.Volume) error {
+	for i, v := range all {
+		for _, w := range all[:i] {
+			if v.FileSystem == "" || w.FileSystem == "" || v.ReadOnly && w.ReadOnly {
+				continue
+			}
+			a, aerr := os.Stat(v.Host)
+			b, berr := os.Stat(w.Host)
+			if aerr == nil && berr == nil && os.SameFile(a, b) {
+				return exit.Errorf(exit.Usage, "volume %s: it is the disk of volume %s, too, and two file systems may not "+
+					"write to one", v, w).WithHint("name it once, or make both :ro")
+			}
+		}
+	}
+	return nil
 }
 
 // hold notes that this run writes to directories, until done, and warns if another one does: memory that guests map of

@@ -176,18 +176,36 @@ func (s Store) claim(name string) (*os.File, error) {
 	if l == nil || err != nil {
 		return nil, err
 	}
-	for _, f := range []string{infoFile, outputFile, statusFile, graceFile, forcedFile} {
-		if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			l.Close()
-			return nil, err
-		}
+	if err := remove(dir, infoFile, outputFile, statusFile, graceFile, forcedFile); err != nil {
+		l.Close()
+		return nil, err
 	}
 	return l, nil
 }
 
+// remove removes files of a directory that may not be there.
+func remove(dir string, files ...string) error {
+	for _, f := range files {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // forget removes an instance that has no owner; of one that got a new one in the meantime nothing is removed. l is its
 // lock, if the caller has it.
-func (s Store) forget(name string, l *os.File) error {
+func (s Store) forget(name string, l *os.File) error { return s.unowned(name, l, os.RemoveAll) }
+
+// retire is forget, but that what the instance wrote can be read until its name is used again.
+func (s Store) retire(name string) error {
+	return s.unowned(name, nil, func(dir string) error {
+		return remove(dir, infoFile, statusFile, graceFile, forcedFile)
+	})
+}
+
+// unowned does something to the directory of an instance that has no owner.
+func (s Store) unowned(name string, l *os.File, do func(dir string) error) error {
 	all, err := s.alone()
 	if err != nil {
 		return err
@@ -204,7 +222,7 @@ func (s Store) forget(name string, l *os.File) error {
 		}
 		defer l.Close()
 	}
-	return os.RemoveAll(dir)
+	return do(dir)
 }
 
 // Launch is how an instance is started.
@@ -453,11 +471,18 @@ func (s Store) Get(name string) (Info, error) {
 	return i, nil
 }
 
-// Output is the file that has what an instance wrote, and where it may have left others.
+// Output is the file that has what an instance wrote, and where it may have left others. The instance may have been
+// stopped, if its name was not used again.
 func (s Store) Output(name string) (file, dir string, err error) {
 	_, err = s.Get(name)
 	dir = filepath.Join(s.Dir, name)
-	return filepath.Join(dir, outputFile), dir, err
+	file = filepath.Join(dir, outputFile)
+	if unknown := (*Unknown)(nil); errors.As(err, &unknown) && name != "" && name == filepath.Base(name) {
+		if _, serr := os.Stat(file); serr == nil {
+			err = nil
+		}
+	}
+	return file, dir, err
 }
 
 // Times of Stop.
@@ -476,8 +501,8 @@ func grace(dir string, missing time.Duration) time.Duration {
 	return d
 }
 
-// Stop ends an instance and forgets it. Its application may take its own grace to end, or that of the caller if it is
-// not nil. forced is set if it took longer, so that the guest was stopped, or even its ukl killed.
+// Stop ends an instance and forgets it but for what it wrote. Its application may take its own grace to end, or that of
+// the caller if it is not nil. forced is set if it took longer, so that the guest was stopped, or even its ukl killed.
 func (s Store) Stop(ctx context.Context, name string, other *time.Duration) (forced bool, err error) {
 	i, err := s.Get(name)
 	if err != nil {
@@ -501,7 +526,7 @@ func (s Store) Stop(ctx context.Context, name string, other *time.Duration) (for
 	if _, err := os.Stat(filepath.Join(s.Dir, name, forcedFile)); err == nil {
 		forced = true
 	}
-	return forced, s.forget(name, nil)
+	return forced, s.retire(name)
 }
 
 // end sends a signal to a running instance and waits for its end. It returns what is then known of it.
