@@ -161,6 +161,9 @@ func (g *Guard) socket(q seccomp.Question) (int, error) {
 }
 
 // connect does a connect() for the process, if it may. The address is a copy, which the process cannot change any more.
+// It never answers ECONNREFUSED at once, which no host does for a socket that does not wait: libslirp 4.7.0 then sends
+// the guest's own packet back and frees it, too. If the guest's address is not known yet, the packet waits and is used
+// after it was freed (tcp_input(), tcp_respond(), if_encap()).
 func (g *Guard) connect(q seccomp.Question) error {
 	addr, err := g.address(q.Args[1], q.Args[2]&0xffffffff)
 	if err != nil {
@@ -176,11 +179,11 @@ func (g *Guard) connect(q seccomp.Question) error {
 	case kind == unix.AF_INET || kind == unix.AF_INET6:
 		if !g.may(to) {
 			g.tell(to.String())
-			return unix.ECONNREFUSED
+			return unix.EHOSTUNREACH
 		}
 	case kind == unix.AF_UNIX:
 		g.tell("its Unix sockets")
-		return unix.ECONNREFUSED
+		return unix.EHOSTUNREACH
 	case kind != unix.AF_UNSPEC && kind != unix.AF_NETLINK:
 		return unix.EAFNOSUPPORT
 	}
@@ -188,10 +191,13 @@ func (g *Guard) connect(q seccomp.Question) error {
 		return unix.EINVAL
 	}
 	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&addr[0])), uintptr(len(addr)))
-	if errno != 0 {
-		return errno
+	switch errno {
+	case 0:
+		return nil
+	case unix.ECONNREFUSED:
+		return unix.EHOSTUNREACH
 	}
-	return nil
+	return errno
 }
 
 // send does a sendto() for the process, if it may.

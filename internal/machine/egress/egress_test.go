@@ -73,7 +73,7 @@ func try(what []string) int {
 
 func tell(err error) {
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ECONNREFUSED):
 		fmt.Println("refused")
 	case err != nil:
 		fmt.Println(err)
