@@ -162,14 +162,18 @@ func TestJournal(t *testing.T) {
 		{"ukl: app exited with status 3 not\n", Verdict{}},
 		{
 			"[ 1.0] reboot: Restarting system\r\n",
-			Verdict{Panic: "the application restarted it by reboot()", Runs: true},
+			Verdict{Panic: "a process restarted it by reboot()", Runs: true},
 		},
 		{
 			"[ 1.0] reboot: System halted\r\nreboot: Power down\n",
-			Verdict{Panic: "the application halted it by reboot()", Runs: true},
+			Verdict{Panic: "a process halted it by reboot()", Runs: true},
 		},
-		{"reboot: Power down\n", Verdict{Panic: "the application ended it by reboot()", Runs: true}},
+		{"reboot: Power down\n", Verdict{Panic: "a process ended it by reboot()", Runs: true}},
 		{"ukl: app exited with status 3\nreboot: Restarting system\n", Verdict{Known: true, Status: 3}},
+		{
+			"ukl: app exited with status 0\n[ 2.0] reboot: System halted\n",
+			Verdict{Known: true, Panic: "a process halted it by reboot()", Runs: true},
+		},
 		{"x reboot: Power down\n", Verdict{}},
 		{
 			"ukl: app exited with status 0\nKernel panic - not syncing: x\n",

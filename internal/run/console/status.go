@@ -54,19 +54,22 @@ func short(s string) bool {
 	return noMemory(s) && (strings.Contains(s, "ring0: cannot ") || strings.Contains(s, "Starting init: "))
 }
 
-// unplugged is what a line says of a machine that its application has ended by reboot(), in kernel/reboot.c; "" if it
-// says nothing of that. A machine without ACPI does not switch itself off.
+// unplugged is what a line says of a machine that a process has ended by reboot(), in kernel/reboot.c; "" if it says
+// nothing of that. A machine without ACPI does not switch itself off: it halts.
 func unplugged(s string) string {
 	text := untimed(s)
 	for said, did := range map[string]string{
 		"Restarting system": "restarted", "System halted": "halted", "Power down": "ended",
 	} {
 		if strings.HasPrefix(text, "reboot: "+said) {
-			return "the application " + did + " it by reboot()"
+			return "a process " + did + " it by reboot()"
 		}
 	}
 	return ""
 }
+
+// halted is what unplugged says of a machine that stands still, and would for ever.
+const halted = "a process halted it by reboot()"
 
 // untimed is a line without its time stamp.
 func untimed(s string) string {
@@ -235,7 +238,8 @@ func (j *Journal) line(s string) {
 		// The kernel goes on, and would start the application without some of its files and without its arguments.
 		v.Panic, v.Runs, v.Early = s[at:], true, true
 		v.Memory = v.Memory || strings.HasSuffix(v.Panic, "write error")
-	} else if did := unplugged(s); did != "" && !v.Known { // the kernel's own restart is after the status
+	} else if did := unplugged(s); did != "" && (!v.Known || did == halted) {
+		// The kernel's own restart is after the status. It never halts: a process has written the status, then.
 		v.Panic, v.Runs = did, true
 	} else if at := strings.Index(s, panicky); at >= 0 {
 		v.Panic = s[at:]
