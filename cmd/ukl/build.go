@@ -168,6 +168,11 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 	if fi, err := os.Stat(file); file == "" || strings.HasSuffix(file, "/") || err == nil && fi.IsDir() {
 		file = filepath.Join(file, kind.File(a.Name))
 	}
+	memory, err := kind.Memory(in)
+	if err != nil {
+		return "", 0, err
+	}
+	in.Memory = memory
 	text, err := kind.Make(in)
 	if err != nil {
 		return "", 0, err
@@ -177,10 +182,6 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 	}
 	if kind != format.BzImage && kind != format.Vmlinux && len(a.Volumes) > 0 {
 		t.note(c, "%s has none of ukl.toml's volumes, which belong to this host", file)
-	}
-	memory, err := kind.Memory(in)
-	if err != nil {
-		return "", 0, err
 	}
 	if memory > 0 {
 		t.note(c, "a machine needs %d MiB of memory to boot %s", memory, file)

@@ -43,6 +43,14 @@ start:
 	je	1f
 	movb	$2, shift
 1:
+	/* The memory above 16 MB in blocks of 64 KB, if the BIOS tells: a kernel that has too little ends without a word. */
+	movw	$0xe801, %ax
+	int	$0x15
+	jc	1f
+	movw	$no_memory, %si
+	cmpw	needs, %dx
+	jb	fail
+1:
 	movw	$table, %bx
 	movw	$ENTRIES, %bp
 entry:
@@ -124,9 +132,9 @@ fail:
 1:
 	int	$0x18
 
-no_read:	.asciz	"ukl: cannot read the disk\r\n"
+no_read:	.asciz	"ukl: cannot read\r\n"
 no_memory:	.asciz	"ukl: too little memory\r\n"
-no_kernel:	.asciz	"ukl: no kernel here\r\n"
+no_kernel:	.asciz	"ukl: no kernel\r\n"
 drive:		.byte	0
 shift:		.byte	0
 
@@ -141,6 +149,10 @@ source:		.word	0xffff, (BUFFER << 4) & 0xffff
 		.byte	BUFFER >> 12, 0x93, 0, 0
 target:		.word	0xffff, 0
 		.byte	0, 0x93, 0, 0
+
+	/* blocks of 64 KB above 16 MB, of which there must be so many */
+	.org	TABLE - 2
+needs:		.word	0
 
 	/* first block, number of blocks, address */
 	.org	TABLE

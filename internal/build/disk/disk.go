@@ -16,6 +16,7 @@ type Contents struct {
 	Initrd []byte
 	Append string // the kernel's command line
 	Label  string // the volume's name
+	Memory int    // MiB that the machine must have; 0 is not checked
 }
 
 const (
@@ -40,6 +41,7 @@ const (
 
 // Offsets in the boot sector.
 const (
+	needsAt     = 390 // as in boot.S
 	tableAt     = 392 // as in boot.S
 	tableSize   = 48
 	signatureAt = 440
@@ -89,10 +91,17 @@ func Image(c Contents) ([]byte, error) {
 			binary.LittleEndian.PutUint32(boot[tableAt+12*i+4*j:], v)
 		}
 	}
+	binary.LittleEndian.PutUint16(boot[needsAt:], needs(c.Memory))
 	copy(d[blockSector*block:], boot)
 	copy(d[blockSystem*block:], boot)
 	partition(d)
 	return d, nil
+}
+
+// needs is a size in MiB as the boot sector compares it: units of 64 KiB above 16 MiB. Half a MiB may be the BIOS's own.
+func needs(memory int) uint16 {
+	const unitsOfMiB, begin, spare = 16, 16, 8
+	return uint16(min(max(0, (memory-begin)*unitsOfMiB-spare), 1<<16-1))
 }
 
 // partition adds the partition table: BIOSes that look for one want an active partition.

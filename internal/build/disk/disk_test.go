@@ -41,7 +41,7 @@ func TestImage(t *testing.T) {
 	if err != nil || !bytes.Equal(d, again) {
 		t.Errorf("equal contents give other bytes: %v", err)
 	}
-	if len(d)%unit != 0 || !bytes.Equal(c.Boot[:tableAt], d[:tableAt]) {
+	if len(d)%unit != 0 || !bytes.Equal(c.Boot[:needsAt], d[:needsAt]) {
 		t.Error("no boot sector, or no whole size")
 	}
 	le := binary.LittleEndian
@@ -224,6 +224,21 @@ func TestQCOW2(t *testing.T) {
 			if !bytes.Equal(read(t, qcow2(d, bits)), d) {
 				t.Errorf("a full disk of %d bytes in clusters of %d bits is another one", size, bits)
 			}
+		}
+	}
+}
+
+// The boot sector gets the machine's least memory in its own units, with half a MiB to spare.
+func TestNeeds(t *testing.T) {
+	for memory, want := range map[int]uint16{0: 0, 16: 0, 34: 18*16 - 8, 1 << 20: 1<<16 - 1} {
+		c := contents()
+		c.Memory = memory
+		d, err := Image(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := binary.LittleEndian.Uint16(d[needsAt:]); got != want {
+			t.Errorf("%d MiB: %d, want %d", memory, got, want)
 		}
 	}
 }

@@ -80,6 +80,7 @@ type Inputs struct {
 	Usual  []guest.File // likewise, where Files has nothing
 	Boot   string       // file with the boot sector; of formats that boot
 	Append string       // words for the kernel's command line; of formats that boot
+	Memory int          // MiB that the boot sector asks of the machine, as Memory returns them; 0 is nothing
 }
 
 // Make returns the file.
@@ -140,7 +141,7 @@ func (in Inputs) disk() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := disk.Contents{Boot: boot, Kernel: kernel, Label: in.App.Name}
+	c := disk.Contents{Boot: boot, Kernel: kernel, Label: in.App.Name, Memory: in.Memory}
 	if c.Append, c.Initrd, err = in.alone(); err != nil {
 		return nil, err
 	}
