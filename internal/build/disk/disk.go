@@ -98,7 +98,8 @@ func Image(c Contents) ([]byte, error) {
 	return d, nil
 }
 
-// needs is a size in MiB as the boot sector compares it: units of 64 KiB above 16 MiB. Half a MiB may be the BIOS's own.
+// needs is a size in MiB as the boot sector compares it: units of 64 KiB above 16 MiB. Half a MiB may be the BIOS's
+// own.
 func needs(memory int) uint16 {
 	const unitsOfMiB, begin, spare = 16, 16, 8
 	return uint16(min(max(0, (memory-begin)*unitsOfMiB-spare), 1<<16-1))
