@@ -151,11 +151,14 @@ func (s *swept) over(gdb, qmp string, entry uint64, count int, hit func(*swept) 
 
 // hitByBreakpoint executes a breakpoint in place of the next instruction, then the instruction. The handler of #BP must
 // be reached: before it, the kernel looks whose stack that was. The process's own code is left out, whose page may be
-// absent, and code between __noinstr_text_start and _end, where the kernel permits no breakpoint: GS may be the
-// process's.
+// absent, and code between __noinstr_text_start and _end and that of the entries, where the kernel permits no
+// breakpoint: GS may be the process's. An exception may lead there.
 func hitByBreakpoint(s *swept) (bool, error) {
 	pc, handler := s.here.Get(gdbstub.RIP), s.symbols["exc_int3"]
-	if pc>>63 == 0 || pc >= s.symbols["__noinstr_text_start"] && pc < s.symbols["__noinstr_text_end"] {
+	within := func(section string) bool {
+		return pc >= s.symbols["__"+section+"_text_start"] && pc < s.symbols["__"+section+"_text_end"]
+	}
+	if pc>>63 == 0 || within("noinstr") || within("entry") {
 		return false, s.g.Step()
 	}
 	instruction, err := s.g.Read(pc, 1)
