@@ -59,10 +59,11 @@ func short(s string) bool {
 func unplugged(s string) string {
 	text := untimed(s)
 	for said, did := range map[string]string{
-		"Restarting system": "restarted", "System halted": "halted", "Power down": "ended",
+		"Restarting system": "a process restarted it by reboot()", "System halted": halted,
+		"Power down": "a process ended it by reboot()",
 	} {
 		if strings.HasPrefix(text, "reboot: "+said) {
-			return "a process " + did + " it by reboot()"
+			return did
 		}
 	}
 	return ""
