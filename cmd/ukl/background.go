@@ -8,12 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
@@ -230,4 +233,42 @@ func (t *tool) stop(c *cli.Context) error {
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+func (t *tool) signalCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "signal",
+		Usage:        "send a signal to the application of a guest in the background",
+		UsageText:    "ukl signal NAME SIGNAL",
+		Description:  "SIGNAL is a name, with or without SIG, such as HUP or SIGUSR1, or a number.",
+		BashComplete: t.completes(background, signalName),
+		Action:       t.signal,
+	}
+}
+
+func (t *tool) signal(c *cli.Context) error {
+	words, err := t.words(c, 2)
+	if err != nil {
+		return err
+	}
+	if words[1] == "" {
+		return exit.Errorf(exit.Usage, "which guest, and which signal?").WithHint("ukl signal NAME HUP")
+	}
+	n, ok := signalOf(words[1])
+	if !ok {
+		return exit.Errorf(exit.Usage, "%q is no signal", words[1]).WithHint("a name such as HUP or SIGUSR1, or a number")
+	}
+	return instances().Signal(c.Context, words[0], n)
+}
+
+// lastSignal is the highest number (_NSIG of the kernel's arch/x86/include/asm/signal.h).
+const lastSignal = 64
+
+// signalOf is the signal of a name or a number.
+func signalOf(word string) (syscall.Signal, bool) {
+	if n, err := strconv.Atoi(word); err == nil {
+		return syscall.Signal(n), n >= 1 && n <= lastSignal
+	}
+	n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(word), "SIG"))
+	return n, n != 0
 }

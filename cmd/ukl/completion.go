@@ -197,6 +197,15 @@ func background(line) []offer {
 	return all
 }
 
+// signalName is a signal that applications have a use for.
+func signalName(line) []offer {
+	var all []offer
+	for _, name := range []string{"HUP", "INT", "QUIT", "USR1", "USR2", "WINCH", "STOP", "CONT", "TERM", "KILL"} {
+		all = append(all, offer{word: name})
+	}
+	return all
+}
+
 // testName is a test of the application that the command line names.
 func testName(l line) []offer {
 	a, err := findApp(append(l.words, "")[0])

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,6 +207,9 @@ func (t *tool) run(c *cli.Context) error {
 		}
 		grace := c.Duration("grace")
 		o.Grace = func() time.Duration { return t.own.Grace(grace) }
+		if err := t.own.Serve(o.Signals.Send); err != nil {
+			return err
+		}
 	} else if c.Bool("detach") {
 		return t.detach(c, a, o)
 	}
@@ -213,8 +217,13 @@ func (t *tool) run(c *cli.Context) error {
 		o.Patience = 0
 	}
 	if t.own == nil {
-		o.Stopping = func(grace time.Duration) {
-			t.note(c, "the application has up to %s to end; another Ctrl-C ends it at once", grace)
+		defer t.relay(c, o.Signals)()
+		o.Stopping = func(asked guest.Request, grace time.Duration) {
+			again := "Ctrl-C"
+			if s := asked.Signal(); s != syscall.SIGINT {
+				again = unix.SignalName(s)
+			}
+			t.note(c, "the application has up to %s to end; another %s ends it at once", grace, again)
 		}
 	}
 	v, err := guest.Run(c.Context, o)
@@ -383,6 +392,20 @@ func flavoured(c *cli.Context, a apps.App) apps.App {
 	return a
 }
 
+// relay passes signals on that say nothing to ukl, until what it returns is called.
+func (t *tool) relay(c *cli.Context, to guest.Signals) func() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		for s := range signals {
+			if err := to.Send(s.(syscall.Signal)); err != nil {
+				t.note(c, "%s is lost: %v", unix.SignalName(s.(syscall.Signal)), err)
+			}
+		}
+	}()
+	return func() { signal.Stop(signals) }
+}
+
 // debugMemory is what KASAN's shadow, its quarantine and a kernel of 30 MB need beside a small application, in MiB.
 const debugMemory = 512
 
@@ -400,8 +423,9 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 		Name: a.Name, MachineID: machineID(a),
 		Argv: append([]string{a.Name}, a.Args...),
 		Env:  a.Env, Sysctl: a.Sysctl,
-		Unset: func(what string) { t.note(c, "the kernel says: %s", printable.Text(what)) },
-		Stdin: t.stdin, Stdout: t.stdout, Stderr: t.stderr,
+		Signals: make(guest.Signals),
+		Unset:   func(what string) { t.note(c, "the kernel says: %s", printable.Text(what)) },
+		Stdin:   t.stdin, Stdout: t.stdout, Stderr: t.stderr,
 		Verbose:  c.Bool("verbose"),
 		StateDir: stateDir(a.Name),
 		Timeout:  c.Duration("timeout"),

@@ -57,7 +57,9 @@ type Options struct {
 	// Grace says how long the application may take to end when a Request has ended the context; nil is no time at all.
 	Grace func() time.Duration
 	// Stopping is called, once, if the application takes longer than a moment of its grace; may be nil.
-	Stopping func(grace time.Duration)
+	Stopping func(asked Request, grace time.Duration)
+	// Signals are sent to the application as they come; nil are none.
+	Signals Signals
 	// called once when the machine has started and its ports of the host are taken, from another goroutine; may be nil
 	Started func()
 	// Unconfined lets QEMU do on this machine what ukl may. A QEMU that is not the pinned one always may.
@@ -243,8 +245,34 @@ func environ(sets ...[]string) []string {
 // arch/x86/include/asm/setup.h, with a zero at its end).
 const longestCmdline = 2047
 
-// cmdline is the kernel's command line.
-func (o *Options) cmdline() string {
+// stdio says how the application gets its streams. Where both of ukl's outputs are one file, the application's are, too:
+// what it writes to them keeps its order.
+func (o *Options) stdio() string {
+	if sameFile(o.Stdout, o.Stderr) {
+		return joined
+	}
+	return apart
+}
+
+func sameFile(a, b any) bool {
+	f, isFile := a.(*os.File)
+	g, isToo := b.(*os.File)
+	if !isFile || !isToo {
+		return false
+	}
+	one, err := f.Stat()
+	other, err2 := g.Stat()
+	return err == nil && err2 == nil && os.SameFile(one, other)
+}
+
+// Values of the kernel's parameter for the streams.
+const (
+	apart  = "vport"
+	joined = "vport,joined"
+)
+
+// cmdline is the kernel's command line with the streams as stdio says.
+func (o *Options) cmdline(stdio string) string {
 	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
 	switch {
 	case o.Machine.Counts():
@@ -256,7 +284,7 @@ func (o *Options) cmdline() string {
 	if o.Machine.Network.Tap == "" {
 		words = append(words, backlog, mssOnce)
 	}
-	words = append(words, "ukl.stdio=vport")
+	words = append(words, "ukl.stdio="+stdio)
 	words = append(words, o.sysctl()...)
 	if o.Machine.Control != "" {
 		words = append(words, "ukl.control=vport")
@@ -307,7 +335,7 @@ func Shell(o Options) (string, error) {
 		return "", err
 	}
 	m := o.Machine
-	m.Append, m.Initrd = o.cmdline(), path
+	m.Append, m.Initrd = o.cmdline(apart), path
 	m.Backends = [qemu.Channels]string{
 		qemu.Stdin:  "stdio,signal=on",
 		qemu.Stdout: "file,path=/dev/stdout,append=on",
@@ -494,7 +522,7 @@ func (r *run) start() error {
 	if err != nil {
 		return err
 	}
-	if m.Append = r.cmdline(); len(m.Append) > longestCmdline {
+	if m.Append = r.cmdline(r.stdio()); len(m.Append) > longestCmdline {
 		return exit.Errorf(exit.Input, "the kernel's command line would have %d bytes, and the limit is %d", len(m.Append),
 			longestCmdline).WithHint("give it fewer words: [sysctl] of ukl.toml, UKL_APPEND")
 	}
@@ -701,7 +729,7 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 			slow, overdue = time.After(moment), time.After(unheeded.Grace)
 		case <-slow:
 			if slow = nil; r.Stopping != nil {
-				r.Stopping(unheeded.Grace)
+				r.Stopping(unheeded.Request, unheeded.Grace)
 			}
 		case <-overdue:
 			return stop(&unheeded)
@@ -709,6 +737,8 @@ func (r *run) wait(ctx context.Context) (Verdict, error) {
 			return stop(unheeded.Request)
 		case err := <-r.lost: // what waits for the volume waits for ever
 			return stop(err)
+		case d := <-r.Signals:
+			d.result <- r.deliver(d.signal)
 		case <-limit:
 			return stop(ErrTimeout)
 		case err := <-r.console.Broken():

@@ -3,7 +3,10 @@ package guest
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +66,37 @@ func TestEnviron(t *testing.T) {
 	}
 }
 
+func TestStdio(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	open := func(name string) *os.File {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	one, same, other := open(name), open(name), open(name+"2")
+	closed := open(name)
+	closed.Close()
+	for _, c := range []struct {
+		out, err io.Writer
+		want     string
+	}{
+		{one, one, joined},
+		{one, same, joined},
+		{one, other, apart},
+		{one, io.Discard, apart},
+		{io.Discard, io.Discard, apart},
+		{closed, closed, apart},
+		{nil, nil, apart},
+	} {
+		if got := (&Options{Stdout: c.out, Stderr: c.err}).stdio(); got != c.want {
+			t.Errorf("stdio of %v and %v = %s; want %s", c.out, c.err, got, c.want)
+		}
+	}
+}
+
 func TestCmdline(t *testing.T) {
 	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " " + backlog + " " +
 		mssOnce + " ukl.stdio=vport"
@@ -86,7 +120,7 @@ func TestCmdline(t *testing.T) {
 			"tsc=reliable tsc_early_khz=5 " + fixed + " ukl.control=vport quiet",
 		},
 	} {
-		if got, want := c.o.cmdline(), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
+		if got, want := c.o.cmdline(apart), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
 			t.Errorf("cmdline of %+v =\n%s\nwant\n%s", c.o, got, want)
 		}
 	}
