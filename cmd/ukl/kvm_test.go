@@ -126,6 +126,7 @@ func (b *kvmBench) build(t *testing.T) {
 	for _, app := range []string{
 		"hello", "ring0", "multithreaded", "conformance",
 		filepath.Join(b.dir, "own/bypass"), filepath.Join(b.dir, "own/crash"), filepath.Join(b.dir, "own/hypervisor"),
+		filepath.Join(b.dir, "own/clock"),
 	} {
 		b.command(t, "ukl", "run", "-q", "--dry-run", "--accel", "tcg", "-p", "0:5555", app)
 	}
@@ -154,7 +155,9 @@ func (b *kvmBench) ownApps(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, from := range []struct{ script, dir, name string }{
-		{"boot_crash", "own", "crash"}, {"kvm_hello", "hypervisor", "hypervisor"},
+		{"boot_crash", "own", "crash"},
+		{"kvm_hello", "hypervisor", "hypervisor"},
+		{"boot_clock", "clock", "clock"},
 	} {
 		if err := unpack(from.script, from.dir, filepath.Join(own, from.name)); err != nil {
 			t.Fatal(err)

@@ -204,6 +204,7 @@ func verbs(boots *atomic.Int64) map[string]verb {
 		"block":     block,
 		"interrupt": interrupt,
 		"conforms":  conforms,
+		"clock":     clock,
 	}
 }
 

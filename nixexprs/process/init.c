@@ -179,11 +179,24 @@ static int open_port(int nr, int flags)
 	return fd;
 }
 
+/* asked tells whether a parameter is on the kernel's command line. */
+static int asked(const char *parameter)
+{
+	char line[4096] = "";
+	int fd = open("/proc/cmdline", O_RDONLY);
+	ssize_t size = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+
+	close(fd);
+	return size > 0 && strstr(line, parameter);
+}
+
 /* A standard stream of the application: a pipe to a port of the console, or from one. */
 static struct stream {
 	int from, to, app; /* app is the application's end of the pipe */
 	pthread_t thread;
 } streams[3];
+
+static int streams_open; /* 2 if standard error is standard output */
 
 /* carry copies bytes until either end is closed, and then closes the pipe. */
 static void *carry(void *data)
@@ -210,7 +223,8 @@ static void open_streams(void)
 			die("/dev/null");
 	if (i > 2)
 		close(i); /* the application inherits what is open */
-	for (i = 0; i < 3; i++) {
+	streams_open = asked("ukl.stdio=vport,joined") ? 2 : 3;
+	for (i = 0; i < streams_open; i++) {
 		struct stream *s = &streams[i];
 
 		port = open_port(i + 1, i ? O_WRONLY : O_RDONLY);
@@ -351,7 +365,7 @@ static void set_clock(void)
 			high = host - asked;
 		}
 		i++;
-	} while (high - low > (i < 8 ? 200000 : 1000000) && answered - begun < SECOND);
+	} while (high - low > (i < 8 ? 200000 : 1000000) && answered - begun < 4 * SECOND);
 	offset = real_offset();
 	if (high - low < known || offset < low || offset > high) {
 		known = high - low;
@@ -366,13 +380,7 @@ static void set_clock(void)
 
 static void open_control(void)
 {
-	size_t size;
-	char line[4096] = "";
-	int fd = open("/proc/cmdline", O_RDONLY);
-
-	size = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
-	close(fd);
-	if (size >= sizeof(line) || !strstr(line, "ukl.control=vport"))
+	if (!asked("ukl.control=vport"))
 		return;
 	control = open_port(4, O_RDWR);
 	set_clock();
@@ -666,7 +674,7 @@ int main(int argc, char **args)
 	if (!pid) {
 		setsid();
 		for (i = 0; i < 3; i++)
-			dup2(streams[i].app, i);
+			dup2(streams[i < streams_open ? i : 1].app, i);
 		receive_crashes();
 		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 1024, 1 << 20 });
 		execve("/app", argv && argv[0] ? argv : only, env ? env : none);
@@ -674,7 +682,7 @@ int main(int argc, char **args)
 	}
 	app = pid;
 	/* init holds no end of the streams: the application's closing one must be seen. */
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < streams_open; i++)
 		close(streams[i].app);
 	close(executed[1]);
 	if (control >= 0 && pthread_create(&host, NULL, serve_host, &executed[0]))
@@ -684,7 +692,7 @@ int main(int argc, char **args)
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0)
 		;
-	for (i = 1; i < 3; i++) { /* the host has all that was written */
+	for (i = 1; i < streams_open; i++) { /* the host has all that was written */
 		pthread_join(streams[i].thread, NULL);
 		fsync(streams[i].to);
 	}

@@ -439,14 +439,20 @@ TEST(attacks, code_from_ring_3)
 /* What is code of ring 0 already, ring 3 cannot write: not by its name, and not by an open file. */
 TEST(attacks, code_of_ring_0)
 {
-	int after, fd = MUST(memfd_create("code", MFD_CLOEXEC));
+	int after, mapped, fd = MUST(memfd_create("code", MFD_CLOEXEC));
 	char file[200], path[32];
+	struct stat status;
 
 	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
 	CHECK_EQ(map_code(file), 0); /* it has written that itself */
+	mapped = MUST(open(file, O_RDONLY | O_CLOEXEC)); /* a volume's file is code as long as it is mapped */
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, mapped, 0) != MAP_FAILED);
+	MUST(close(mapped));
 	CHECK_EQ(attacked('a', file, &after), ring() == 0 ? ETXTBSY : 0);
 	CHECK_EQ(attacked('C', file, &after), ring() == 0 ? ETXTBSY : 0);
 	CHECK_EQ(attacked('c', file, &after), ring() == 0 ? ETXTBSY : 0);
+	CHECK_EQ(MUST(stat(file, &status)), 0);
+	CHECK_EQ(status.st_size, ring() == 0 ? 1 : 0);
 	CHECK_EQ(write(fd, "\xc3", 1), 1);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) != MAP_FAILED);
 	snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), fd);
