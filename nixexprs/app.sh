@@ -1,6 +1,7 @@
 # app.sh: compiles an app's sources, each on its own, into $out/objects.
 #
-# in   /build/src  the app's directory          sources          file names or patterns, one a line, relative to it
+# in   /build/src  the app's directory          sources          file names or patterns, one a line, relative to it;
+#                                               behind a "!" those that are taken away again
 #      glibc       include/ of the libc         include cflags cxxflags   one word a line
 # out  $out/objects/<source with / as @>.o
 #
@@ -16,16 +17,20 @@ common="-O2 -g -pipe -fno-pie -ffile-prefix-map=/build/src=. -ffile-prefix-map=$
 
 # A line is a word, blanks and quotes included. A name without a pattern must exist.
 IFS=$newline
+wanted='' unwanted=''
 for name in $sources; do
   case $name in
+    !*) unwanted=$unwanted${name#!}$newline; continue ;;
     *[*?[]*) ;;
     *) [ -f "$name" ] || { printf 'error: source %s does not exist\n' "$name" >&2; exit 1; } ;;
   esac
+  wanted=$wanted$name$newline
 done
 set +f
-files=$(for file in $sources; do
+for file in $unwanted; do printf '%s\n' "$file"; done >/tmp/unwanted
+files=$(for file in $wanted; do
   [ ! -f "$file" ] || printf '%s\n' "$file"
-done | sort -u)
+done | sort -u | grep -vxFf /tmp/unwanted || :)
 set -f
 [ "$files" ] || { printf 'error: no source file matches: %s\n' "$(printf '%s ' $sources)" >&2; exit 1; }
 

@@ -75,12 +75,22 @@ parts() {
 
 if [ -z "$result" ]; then
     mkdir -p "$out/objects"
-    printf '%s\n' "$results" | while IFS= read -r pattern; do
+    # Behind a "!" stands what is taken away again.
+    printf '%s\n' "$results" | sed -n 's/^!//p' | while IFS= read -r pattern; do
+        IFS=
+        # shellcheck disable=SC2086 # it is a pattern
+        for file in $pattern; do
+            [ -f "$file" ] || { printf 'error: the commands made no file %s\n' "$pattern" >&2; exit 1; }
+            printf '%s\n' "$file"
+        done
+    done >/tmp/unwanted
+    printf '%s\n' "$results" | grep -v '^!' | while IFS= read -r pattern; do
         found=
         IFS=
         # shellcheck disable=SC2086 # it is a pattern
         for file in $pattern; do
             [ -f "$file" ] || continue
+            if printf '%s\n' "$file" | grep -qxFf /tmp/unwanted; then continue; fi
             relocatable "$file" || { printf 'error: %s is no relocatable file of x86-64\n' "$file" >&2; exit 1; }
             cp "$file" "$out/objects/$(printf '%s' "$file" | tr / @)"
             parts "$file" >>"$out/linked"

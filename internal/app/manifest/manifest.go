@@ -469,6 +469,20 @@ func anyFile(dir fs.FS, patterns []string) bool {
 	})
 }
 
+// wanted tells whether a pattern names what is used, not, behind a "!", what is taken away again.
+func wanted(pattern string) bool { return !strings.HasPrefix(pattern, "!") }
+
+func wants(patterns []string) bool { return slices.ContainsFunc(patterns, wanted) }
+
+// plain are the patterns without the "!".
+func plain(patterns []string) []string {
+	var all []string
+	for _, p := range patterns {
+		all = append(all, strings.TrimPrefix(p, "!"))
+	}
+	return all
+}
+
 // inside checks that paths stay in the application's directory, which is all that a build sees.
 func (r *reader) inside(key string, paths []string) {
 	for i, p := range paths {
@@ -498,14 +512,14 @@ func (r *reader) commands(m *Manifest) {
 	}
 	switch {
 	case r.has("objects"):
-		r.inside("objects", m.Objects)
+		r.inside("objects", plain(m.Objects))
 		for i, o := range m.Objects {
 			if filepath.Ext(o) != ".o" {
 				r.fault(r.listed("objects", i), "%q does not name relocatable files, which end in .o; ld -r --whole-archive makes one from "+
 					"an archive", o)
 			}
 		}
-		if len(m.Objects) == 0 {
+		if !wants(m.Objects) {
 			r.fault("objects", "objects: want at least one file or pattern")
 		}
 		r.without("ukl links the objects itself: remove program", "program")
@@ -617,8 +631,9 @@ func (r *reader) archive(m *Manifest, dir fs.FS) {
 
 // files checks that every pattern fits a file.
 func (r *reader) files(key string, patterns []string, dir fs.FS) {
-	r.inside(key, patterns)
-	for i, p := range patterns {
+	all := plain(patterns)
+	r.inside(key, all)
+	for i, p := range all {
 		if dir == nil || !filepath.IsLocal(p) {
 			continue
 		}
@@ -631,7 +646,7 @@ func (r *reader) files(key string, patterns []string, dir fs.FS) {
 			r.fault(key, "no file matches %q", p)
 		}
 	}
-	if len(patterns) == 0 {
+	if !wants(patterns) {
 		r.fault(key, "an application needs at least one source file")
 	}
 }

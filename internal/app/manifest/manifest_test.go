@@ -116,6 +116,7 @@ func TestErrors(t *testing.T) {
 		{"name = 'a/b'", `ukl.toml:1:8: "a/b" cannot be a name: it takes letters, digits and +._-, and begins with a letter or digit`, ""},
 		{"sources = []", "ukl.toml:1:11: an application needs at least one source file", ""},
 		{"sources = ['../x.c']", `ukl.toml:1:12: "../x.c" leaves the application's directory`, ""},
+		{"sources = ['!a.c']", `ukl.toml:1:11: an application needs at least one source file`, ""},
 		{"include = ['/usr/include']", `ukl.toml:1:12: "/usr/include" leaves the application's directory`, ""},
 		{
 			"cflags = [\n  '-O2',\n  \"\"\"-D\nX\"\"\"]\nname = 3", "ukl.toml:3:3: cflags: an item cannot hold a line break",
