@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,40 +15,57 @@ import (
 // the port beside ukl's own: the kernel lets sockets of one user share a port (SO_REUSEPORT) and a filter choose among
 // them. There is no moment without a listener.
 
-// Spare is a forward to a guest's port for Adopt. It is on a loopback address of its own, by which QEMU's socket is
-// found, and on any port, since the kernel lets go of a port only if nobody asked for that one. n counts the spares of
-// a machine.
-func Spare(n, guest int) Forward {
-	return Forward{Addr: fmt.Sprintf("127.85.%d.%d", n/250, 1+n%250), Guest: guest}
+// spares is how many of QEMU's sockets listen on one port. In each turn of its loop, which looks at every connection,
+// QEMU accepts one client of each socket: with one, 10,000 clients at once take as many turns. With 64 they come so fast
+// that the guest's kernel gives some up before it has got to their packets.
+const spares = 8
+
+// Spares are forwards to a guest's port for Adopt. Each is on a loopback address of its own, by which QEMU's socket is
+// found, and on any port, since the kernel lets go of a port only if nobody asked for that one. n counts the ports of a
+// machine that have spares.
+func Spares(n, guest int) []Forward {
+	var all []Forward
+	for i := n * spares; i < (n+1)*spares; i++ {
+		all = append(all, Forward{Addr: fmt.Sprintf("127.85.%d.%d", i/250, 1+i%250), Guest: guest})
+	}
+	return all
 }
 
-// Adopt makes QEMU's socket of a spare forward listen where l does, and all new connections go to QEMU. What is in l's
-// queue is still the caller's to accept, before it closes l. After an error l is as it was.
-func (p *Process) Adopt(spare Forward, l *net.TCPListener) error {
+// Adopt makes QEMU's sockets of spare forwards listen where l does, and all new connections go to QEMU. What is in l's
+// queue is still the caller's to accept, before it closes l. After an error l goes on as it was, perhaps beside some of
+// QEMU's.
+func (p *Process) Adopt(spares []Forward, l *net.TCPListener) error {
 	at, ok := l.Addr().(*net.TCPAddr)
 	if !ok || at.IP.To4() == nil {
 		return fmt.Errorf("%s is no IPv4 address", l.Addr())
 	}
+	to := &unix.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}
 	pidfd, err := unix.PidfdOpen(p.PID(), 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(pidfd)
-	failed := errors.New("QEMU does not listen on " + spare.Addr)
+	moved := 0
+	var failed error
 	err = borrow(pidfd, p.PID(), func(fd int) bool {
 		addr, port := listening(fd)
-		if addr != spare.Addr {
+		if !slices.ContainsFunc(spares, func(f Forward) bool { return f.Addr == addr }) {
 			return false
 		}
-		failed = onListener(l, func(own int) error {
-			return move(fd, own, &unix.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())})
-		})
-		if failed != nil {
+		if failed = onListener(l, func(own int) error { return move(fd, own, to) }); failed != nil {
 			failed = fmt.Errorf("%s:%d: %w", addr, port, failed)
+			return true
 		}
-		return true
+		moved++
+		return moved == len(spares)
 	})
-	return errors.Join(err, failed)
+	switch {
+	case errors.Join(err, failed) != nil:
+		return errors.Join(err, failed)
+	case moved == 0:
+		return errors.New("QEMU does not listen on its spare ports")
+	}
+	return onListener(l, func(own int) error { return others(own, moved) })
 }
 
 func onListener(l *net.TCPListener, f func(fd int) error) error {
@@ -84,8 +102,20 @@ func move(fd, own int, to unix.Sockaddr) error {
 	if err := unix.Listen(fd, backlog); berr != nil || err != nil { // without an address the kernel finds it a port
 		return fmt.Errorf("bind or listen: %w", errors.Join(berr, err))
 	}
-	// Without the filter half of the new connections would go to own, and those that come while it is closed be lost.
-	all := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 1}} // the second socket of the port
+	return nil
+}
+
+// others has all new connections go to the n sockets that share own's port, each to any of them. Without this filter some
+// would go to own, and those that come while it is closed be lost. When own, the first of the port, has been closed, what
+// the filter gives may be one too many: the kernel then chooses itself.
+func others(own, n int) error {
+	const random = 1<<32 - 0x1000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: random},
+		{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(n)},
+		{Code: unix.BPF_ALU | unix.BPF_ADD | unix.BPF_K, K: 1},
+		{Code: unix.BPF_RET | unix.BPF_A},
+	}
 	return unix.SetsockoptSockFprog(own, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
-		&unix.SockFprog{Len: uint16(len(all)), Filter: &all[0]})
+		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }

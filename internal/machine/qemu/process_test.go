@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,7 +188,7 @@ func TestListenChild(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
-// adoption is a child with two sockets, Spare(0, 1) and Spare(1, 1), a listener of ours, and the address of the child's
+// adoption is a child with the sockets Spares(0, 1) and Spares(1, 1), a listener of ours, and the address of the child's
 // first socket.
 func adoption(t *testing.T) (*Process, *net.TCPListener, string) {
 	t.Helper()
@@ -203,9 +204,15 @@ func adoption(t *testing.T) (*Process, *net.TCPListener, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Kill)
-	f := Spare(0, 1)
-	if _, err := fmt.Fscan(r, &f.Host, new(int)); err != nil {
-		t.Fatal(err)
+	f := Spares(0, 1)[0]
+	for i := range 2 * spares { // all are there then
+		var port int
+		if _, err := fmt.Fscan(r, &port); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			f.Host = port
+		}
 	}
 	l, err := Listen(Forward{Addr: "127.0.0.1", Guest: 1})
 	if err != nil {
@@ -252,25 +259,33 @@ func TestAdopt(t *testing.T) {
 			}
 		})
 	}
-	if err := p.Adopt(Spare(251, 1), l); err == nil {
+	if err := p.Adopt(Spares(251, 1), l); err == nil {
 		t.Error("a socket that is not there was adopted")
 	}
 	if got := who(); got != "own" {
 		t.Errorf("after an error %q answers", got)
 	}
-	if err := p.Adopt(Spare(1, 1), l); err != nil {
+	if err := p.Adopt(Spares(1, 1), l); err != nil {
 		t.Error(err)
 	}
-	for range 100 {
-		if got := who(); got != "child" {
-			t.Errorf("%q answers", got)
+	children := func() int {
+		seen := map[string]bool{}
+		for range 200 {
+			got := who()
+			if seen[got] = true; !strings.HasPrefix(got, "child") {
+				t.Errorf("%q answers", got)
+			}
 		}
+		return len(seen)
+	}
+	if n := children(); n != spares {
+		t.Errorf("%d sockets answer; want %d", n, spares)
 	}
 	close(done)
 	clients.Wait()
 	l.Close()
-	if got := who(); got != "child" {
-		t.Errorf("at last %q answers", got)
+	if n := children(); n != spares {
+		t.Errorf("at last %d sockets answer; want %d", n, spares)
 	}
 	if _, err := Listen(Forward{Addr: "127.0.0.1", Host: l.Addr().(*net.TCPAddr).Port}); err == nil {
 		t.Error("the port is free")
@@ -280,7 +295,7 @@ func TestAdopt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer six.Close()
-	if err := p.Adopt(Spare(0, 1), six.(*net.TCPListener)); err == nil {
+	if err := p.Adopt(Spares(0, 1), six.(*net.TCPListener)); err == nil {
 		t.Error("a port of IPv6 was given away")
 	}
 }
@@ -289,7 +304,7 @@ func TestAdopt(t *testing.T) {
 func TestAdoptDoesNotBlock(t *testing.T) {
 	for range 20 {
 		p, l, other := adoption(t)
-		if err := p.Adopt(Spare(1, 1), l); err != nil {
+		if err := p.Adopt(Spares(1, 1), l); err != nil {
 			t.Fatal(err)
 		}
 		c, err := net.Dial("tcp", other)
@@ -298,7 +313,7 @@ func TestAdoptDoesNotBlock(t *testing.T) {
 		}
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(10 * time.Second))
-		if b, err := io.ReadAll(c); err != nil || string(b) != "child" {
+		if b, err := io.ReadAll(c); err != nil || string(b) != "child 0" {
 			t.Fatalf("%q, %v", b, err)
 		}
 	}
@@ -311,8 +326,8 @@ func TestAdoptChild(t *testing.T) {
 		return
 	}
 	var sockets []unix.PollFd
-	for n := range 2 {
-		l, err := Listen(Spare(n, 1))
+	for _, f := range slices.Concat(Spares(0, 1), Spares(1, 1)) {
+		l, err := Listen(f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,12 +346,12 @@ func TestAdoptChild(t *testing.T) {
 		if _, err := unix.Poll(sockets, -1); err != nil {
 			continue
 		}
-		for _, s := range sockets {
+		for i, s := range sockets {
 			if s.Revents == 0 {
 				continue
 			}
 			if fd, _, err := unix.Accept(int(s.Fd)); err == nil {
-				unix.Write(fd, []byte("child"))
+				unix.Write(fd, fmt.Appendf(nil, "child %d", i))
 				unix.Close(fd)
 			}
 		}

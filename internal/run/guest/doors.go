@@ -18,8 +18,8 @@ type door struct {
 	forward  qemu.Forward
 	listener *net.TCPListener
 	relay    *tcprelay.Relay
-	spare    qemu.Forward // which QEMU takes the port over with; zero where it cannot
-	silent   bool         // nobody in the guest listens yet
+	spares   []qemu.Forward // which QEMU takes the port over with; none where it cannot
+	silent   bool           // nobody in the guest listens yet
 	opening  sync.Once
 }
 
@@ -63,7 +63,7 @@ func (r *run) openDoors() error {
 		case r.Machine.Counts():
 			d.relay.Open()
 		case !d.forward.V6():
-			d.spare = qemu.Spare(n, d.forward.Guest)
+			d.spares = qemu.Spares(n, d.forward.Guest)
 		}
 	}
 	r.Machine.Forwards = rest
@@ -74,10 +74,10 @@ func (r *run) openDoors() error {
 func (r *run) open(d *door) {
 	d.opening.Do(func() {
 		d.relay.Open()
-		if d.spare == (qemu.Forward{}) {
+		if len(d.spares) == 0 {
 			return
 		}
-		if err := r.qemu.Adopt(d.spare, d.listener); err == nil {
+		if err := r.qemu.Adopt(d.spares, d.listener); err == nil {
 			d.relay.Retire()
 		} else if r.Verbose {
 			fmt.Fprintf(r.Stderr, "ukl: QEMU cannot take port %s over, so ukl carries its connections: %v\n",

@@ -44,7 +44,7 @@ const pings = `sysctl.net.ipv4.ping_group_range="0 2147483647"`
 // backlog is the part of the kernel's command line that lets a listener hold as many clients as a large server asks for
 // (SOMAXCONN of Linux). QEMU's user network has accepted a client before the guest hears of it. Where the guest has no
 // place for it, QEMU tries again after 6, 12 and 24 seconds and then resets it.
-const backlog = "sysctl.net.ipv4.tcp_min_backlog=4096"
+const backlog = "sysctl.net.ipv4.tcp_min_backlog=16384"
 
 // mssOnce is the part of the kernel's command line for a fault of QEMU's user network (libslirp's tcp_mss()): it
 // empties a connection's buffers when the guest, busy with others, sends its answer to a SYN once more with the option

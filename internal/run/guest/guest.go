@@ -528,9 +528,7 @@ func (r *run) start() error {
 	}
 	full := *m
 	for _, d := range r.doors {
-		if d.spare != (qemu.Forward{}) {
-			full.Forwards = append(slices.Clip(full.Forwards), d.spare)
-		}
+		full.Forwards = append(slices.Clip(full.Forwards), d.spares...)
 	}
 	limits := full.Limits(r.Refused)
 	if r.confined() {
