@@ -2,6 +2,7 @@
 #   nix-build nixexprs -A linux-objects --argstr checkout "$PWD"        (or, in the checkout: nix build .#linux)
 #
 # in   app       directory with a ukl.toml, as a string or path; only app, link and image look at it
+#      only      the name of the one file in that directory that is the app
 #      fields    what a build reads of its ukl.toml, as a JSON file (manifest.nix); without it, the ukl.toml is read
 #      program   instead of it a static ELF file, with its name
 #      calls     gate or bypass, instead of what the ukl.toml says
@@ -12,6 +13,7 @@
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,
+  only ? null,
   fields ? null,
   program ? null,
   name ? null,
@@ -108,7 +110,7 @@ let
     fields: dir:
     let
       manifest = import ./manifest.nix { inherit dir fields; } // (if calls == null then { } else { inherit calls; });
-      own = import ./app-source.nix dir;
+      own = import ./app-source.nix { inherit dir only; };
       upstream = import ./upstream.nix {
         run = within tools;
         inherit script manifest;

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
 	"ukl/internal/app/program"
 	"ukl/internal/cli/exit"
 	"ukl/internal/pin/pins"
@@ -162,8 +163,8 @@ func application(line) []offer {
 	return all
 }
 
-// executable is an ELF file.
-func executable(l line) []offer {
+// whole is a file that is an application by itself: an ELF file, or a source.
+func whole(l line) []offer {
 	dir, _ := filepath.Split(l.word)
 	from := dir
 	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
@@ -176,16 +177,16 @@ func executable(l line) []offer {
 		if !strings.HasPrefix(dir+e.Name(), l.word) {
 			continue
 		}
-		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && program.Is(path) {
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && (program.Is(path) || manifest.IsSource(path)) {
 			all = append(all, offer{":program", dir + e.Name()})
 		}
 	}
 	return all
 }
 
-// project is an application that comes along, or a directory with one; target may be a finished program as well.
+// project is an application that comes along, or a directory with one; target may be a file as well.
 func project(l line) []offer { return append(application(l), directory(l)...) }
-func target(l line) []offer  { return append(project(l), executable(l)...) }
+func target(l line) []offer  { return append(project(l), whole(l)...) }
 
 // background is a guest in the background.
 func background(line) []offer {

@@ -45,6 +45,7 @@ examples:
   ukl run multithreaded
   ukl run multithreaded -p 8080:5555 -m 64
   ukl run ./server -p 8080            # any static x86-64 program
+  ukl run server.c -p 8080            # or a source file
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),
@@ -499,10 +500,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 
 // machineID is what /etc/machine-id of an application's guest holds; "" where this machine cannot have one.
 func machineID(a apps.App) string {
-	guest := cmp.Or(a.Program, a.Dir)
-	if guest == "" {
-		guest = a.Short // a bundled application, or a kernel's
-	}
+	guest := cmp.Or(a.Program, a.Place(), a.Short) // without a place it is a bundled application, or a kernel's
 	id, err := machineid.Local().Guest(guest)
 	if err != nil {
 		return ""

@@ -3,6 +3,7 @@
 package apps
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,11 +26,13 @@ type App struct {
 	// Short is the name that people type: for a bundled application its directory's.
 	Short string
 	// Dir is an absolute path; "" for a bundled application, which Arguments completes.
-	// It is "" too for a program without a manifest.
+	// It is "" too for a file without a manifest.
 	Dir     string
 	Bundled bool
-	// Files is the directory's content; nil for a program without a manifest.
+	// Files is the directory's content; nil for a file without a manifest.
 	Files fs.FS
+	// Source is the absolute path of the one source file that is the application; "" for another one.
+	Source string
 	// Program is the absolute path of a finished program; "" for one that is compiled.
 	Program string
 	// Entry is used instead of the manifest's Calls; "" is none.
@@ -110,8 +113,8 @@ func (e *Unknown) Hint() string {
 }
 
 // Find returns the application that a word of the command line means. A word with a slash, "." and ".." are
-// directories, or finished programs; another is a bundled application's name, alias, or else a directory that has a
-// manifest, or a program. "" is the current directory.
+// directories, or files: finished programs, and sources that are an application by themselves. Another is a bundled
+// application's name, alias, or else a directory that has a manifest, or a file. "" is the current directory.
 func (c Catalogue) Find(word string) (App, error) {
 	if word == "" {
 		word = "."
@@ -134,7 +137,7 @@ func (c Catalogue) Find(word string) (App, error) {
 		return own(word)
 	}
 	if fi, err := os.Stat(word); err == nil && !fi.IsDir() {
-		return App{}, program.Check(word) // a source, most likely, and no name
+		return own(word)
 	}
 	for _, a := range list {
 		names = append(append(names, a.Name), a.Aliases...)
@@ -154,6 +157,8 @@ func own(place string) (App, error) {
 	case fi.IsDir():
 	case filepath.Base(place) == manifest.File:
 		place, abs = filepath.Dir(place), filepath.Dir(abs)
+	case manifest.IsSource(place) && !program.Is(place):
+		return source(place)
 	default:
 		m := manifest.OfProgram(abs)
 		return App{Manifest: m, Short: m.Name, Program: abs}, program.Check(place)
@@ -170,12 +175,35 @@ func own(place string) (App, error) {
 	return a, err
 }
 
+// source is the application that a source file is by itself.
+func source(place string) (App, error) {
+	f, err := regular.Open(place)
+	if err != nil {
+		return App{}, err
+	}
+	defer f.Close()
+	abs, err := filepath.Abs(place)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs) // Nix would copy the link
+	}
+	if err != nil {
+		return App{}, err
+	}
+	m := manifest.OfSource(abs)
+	return App{Manifest: m, Short: m.Name, Source: abs}, nil
+}
+
+// Place is the directory or the file that the application is; "" for a bundled one.
+func (a App) Place() string { return cmp.Or(a.Dir, a.Program, a.Source) }
+
 // Arguments are what the expressions, extracted to nixexprs, get for the application.
 func (a App) Arguments(nixexprs string) map[string]string {
 	args := map[string]string{"app": a.Dir}
 	switch {
 	case a.Bundled:
 		args["app"] = filepath.Join(nixexprs, folder, a.Short)
+	case a.Source != "":
+		args = map[string]string{"app": filepath.Dir(a.Source), "only": filepath.Base(a.Source)}
 	case a.Dir == "":
 		args = map[string]string{"program": a.Program, "name": a.Name}
 	}

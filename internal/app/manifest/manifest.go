@@ -563,6 +563,25 @@ func OfProgram(file string) *Manifest {
 	return &Manifest{Name: NameOf(base), Prebuilt: base, Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate}
 }
 
+// kinds are the extensions of sources that nixexprs/app.sh compiles.
+var kinds = []string{".c", ".cc", ".cpp", ".cxx", ".C", ".S", ".s"}
+
+// IsSource tells whether a file's name is that of a source that ukl compiles.
+func IsSource(file string) bool { return slices.Contains(kinds, filepath.Ext(file)) }
+
+// OfSource is the manifest of one source file without one: a program that uses no more than libc and libm.
+func OfSource(file string) *Manifest {
+	base := filepath.Base(file)
+	source := base
+	if !wanted(source) {
+		source = "./" + source
+	}
+	return &Manifest{
+		Name: NameOf(strings.TrimSuffix(base, filepath.Ext(base))), Sources: []string{source}, Libs: []string{"m"},
+		Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate,
+	}
+}
+
 // IsPackage tells whether Debian could have a package of that name.
 func IsPackage(name string) bool {
 	const begin = "abcdefghijklmnopqrstuvwxyz0123456789"

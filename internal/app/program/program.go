@@ -45,8 +45,8 @@ func Is(file string) bool {
 }
 
 // elsewhere is the hint for what is no ELF file.
-const elsewhere = "name a static x86-64 ELF program, or a directory with sources and a ukl.toml, which " +
-	"`ukl init` writes"
+const elsewhere = "name a static x86-64 ELF program, a source in C or C++, or a directory with sources and a ukl.toml, " +
+	"which `ukl init` writes"
 
 // Check returns an *Unfit for a file that is no static x86-64 program.
 func Check(file string) error {

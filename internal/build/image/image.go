@@ -488,7 +488,7 @@ const fieldsFile = "fields.json"
 // fields writes what a build reads of an application's ukl.toml, for Nix, and looks whether Nix can read the rest of
 // its directory. It returns the file, "" for a program without a ukl.toml.
 func (b *Builder) fields(a apps.App) (string, error) {
-	if !a.Bundled && a.Dir == "" {
+	if !a.Bundled && a.Dir+a.Source == "" {
 		return "", nil
 	}
 	if a.Dir != "" {
@@ -507,12 +507,28 @@ func (b *Builder) fields(a apps.App) (string, error) {
 	return file, atomicfile.File(file, text, 0o644)
 }
 
+// alone is the failed build of an application that is one source file.
+type alone struct {
+	*nix.BuildError
+	source string
+}
+
+// Hint says what is missing most often.
+func (e *alone) Hint() string {
+	return "only " + e.source + " was there to compile; for a program of several files, `ukl init` writes a ukl.toml"
+}
+
+func (e *alone) Unwrap() error { return e.BuildError }
+
 // inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel],
 // and what the archive of [source] unpacks to. Other errors stay as they are.
 func inManifest(a apps.App, err error) error {
 	failed := (*nix.BuildError)(nil)
 	if a.Manifest == nil || !errors.As(err, &failed) {
 		return err
+	}
+	if a.Source != "" {
+		return &alone{failed, filepath.Base(a.Source)}
 	}
 	s, _ := stage.Of(failed.Stage)
 	switch {

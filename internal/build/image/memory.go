@@ -1,7 +1,6 @@
 package image
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,12 +27,9 @@ type memo struct{ Key, Path string }
 
 // folder is what belongs to one application, named after its place.
 func (b *Builder) folder(a apps.App) string {
-	place := a.Dir
-	switch {
-	case a.Bundled:
+	place := a.Place()
+	if a.Bundled {
 		place = "bundled:" + a.Short
-	case a.Dir == "":
-		place = a.Program
 	}
 	if a.Entry != "" {
 		place += " " + string(a.Entry)
@@ -74,12 +70,12 @@ func remember(file, key, path string) {
 // remember keeps the path of an application's attribute, and where the application is.
 func (b *Builder) remember(a apps.App, attr, key, path string) {
 	remember(b.memo(a, attr), key, path)
-	if a.Dir+a.Program != "" && !exists(b.root(a, placeFile)) {
-		_ = os.WriteFile(b.root(a, placeFile), []byte(cmp.Or(a.Dir, a.Program)), 0o644)
+	if place := a.Place(); place != "" && !exists(b.root(a, placeFile)) {
+		_ = os.WriteFile(b.root(a, placeFile), []byte(place), 0o644)
 	}
 }
 
-// placeFile is the file with the path of an application that did not come along.
+// placeFile is the file with the place of an application that did not come along.
 const placeFile = "place"
 
 // Forget drops what is remembered of applications that are not there any more, and returns their names; of all, and the
@@ -130,14 +126,18 @@ func (b *Builder) key(a apps.App) (string, error) {
 	switch {
 	case a.Bundled:
 		fmt.Fprintf(h, "bundled %s\n", a.Short) // part of the expressions
-	case a.Dir == "":
+	case a.Program != "" && a.Dir == "":
 		fmt.Fprintf(h, "program %s\n", a.Name)
 		err = hashFile(h, a.Program)
 	default:
 		var fields []byte
 		if fields, err = a.Fields(); err == nil {
 			fmt.Fprintf(h, "manifest %d %s\n", len(fields), fields)
-			err = hashDir(h, a.Dir)
+			if a.Source != "" {
+				err = hashFile(h, a.Source)
+			} else {
+				err = hashDir(h, a.Dir)
+			}
 		}
 	}
 	if err != nil {
