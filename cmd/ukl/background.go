@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -240,7 +241,7 @@ func (t *tool) signalCommand() *cli.Command {
 		Name:         "signal",
 		Usage:        "send a signal to the application of a guest in the background",
 		UsageText:    "ukl signal NAME SIGNAL",
-		Description:  "SIGNAL is a name, with or without SIG, such as HUP or SIGUSR1, or a number.",
+		Description:  "SIGNAL is a name, with or without SIG, such as HUP, SIGUSR1 or RTMIN+3, or a number.",
 		BashComplete: t.completes(background, signalName),
 		Action:       t.signal,
 	}
@@ -251,7 +252,7 @@ func (t *tool) signal(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if words[1] == "" {
+	if c.NArg() < 2 {
 		return exit.Errorf(exit.Usage, "which guest, and which signal?").WithHint("ukl signal NAME HUP")
 	}
 	n, ok := signalOf(words[1])
@@ -261,14 +262,26 @@ func (t *tool) signal(c *cli.Context) error {
 	return instances().Signal(c.Context, words[0], n)
 }
 
-// lastSignal is the highest number (_NSIG of the kernel's arch/x86/include/asm/signal.h).
-const lastSignal = 64
+// Numbers of signals: the first and the last real-time signal of programs, and so the last of all (_NSIG of the kernel's
+// arch/x86/include/asm/signal.h; glibc keeps 32 and 33 for itself).
+const (
+	firstRealTime = 34
+	lastSignal    = 64
+)
 
 // signalOf is the signal of a name or a number.
 func signalOf(word string) (syscall.Signal, bool) {
 	if n, err := strconv.Atoi(word); err == nil {
 		return syscall.Signal(n), n >= 1 && n <= lastSignal
 	}
-	n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(word), "SIG"))
+	name := strings.TrimPrefix(strings.ToUpper(word), "SIG")
+	for from, base := range map[string]int{"RTMIN": firstRealTime, "RTMAX": lastSignal} {
+		if offset, ok := strings.CutPrefix(name, from); ok {
+			n, err := strconv.Atoi(cmp.Or(offset, "+0"))
+			signed := offset == "" || strings.ContainsAny(offset[:1], "+-")
+			return syscall.Signal(base + n), err == nil && signed && base+n >= firstRealTime && base+n <= lastSignal
+		}
+	}
+	n := unix.SignalNum("SIG" + name)
 	return n, n != 0
 }

@@ -52,7 +52,7 @@ func Table() []Row {
 	row := func(code Code, meaning string) Row { return Row{fmt.Sprint(code), meaning} }
 	return []Row{
 		{"0..255", "run: the application's own exit code"},
-		{fmt.Sprintf("%d+N", signalled), "run: signal N killed the application; 141 also if the reader of stdout went away"},
+		{fmt.Sprintf("%d+N", signalled), "run: signal N killed the application; 141 also if the reader of stdout or stderr went away"},
 		row(No, "client: a wrong answer; test, kernel check: one failed; init, source, kernel mail: it exists; "+
 			"build --check: it differs; pins outdated: one is old"),
 		row(Usage, "the command line is wrong"),

@@ -4,10 +4,12 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"ukl/internal/host/socketpair"
 	"ukl/internal/machine/qemu"
@@ -22,7 +24,7 @@ type Console struct {
 	host  [qemu.Channels]*net.UnixConn
 	guest [qemu.Channels]*os.File
 	pumps []*pump
-	// broken gets the error of the first stream that its reader abandoned.
+	// broken gets the errors of streams that ended before the guest did.
 	broken chan error
 }
 
@@ -66,8 +68,12 @@ func (c *Console) Started() {
 // not nil, gets it as well and may.
 func (c *Console) Pump(stdin *os.File, stdout, stderr, log, echo io.Writer) {
 	c.pumps = []*pump{
-		newPump(c.host[qemu.Stdout], stdout, c.broken),
-		newPump(c.host[qemu.Stderr], stderr, nil), // a lost stderr ends nothing
+		newPump(c.host[qemu.Stdout], stdout, func(err error) { c.broken <- err }),
+		newPump(c.host[qemu.Stderr], stderr, func(err error) {
+			if errors.Is(err, syscall.EPIPE) { // programs seldom end because their stderr is full
+				c.broken <- err
+			}
+		}),
 	}
 	if echo == nil {
 		echo = io.Discard
@@ -86,7 +92,7 @@ func (c *Console) Heard() bool {
 	return false
 }
 
-// Broken gets the error when nobody reads stdout any more.
+// Broken gets the error when nobody reads stdout or stderr any more, or stdout cannot be written.
 func (c *Console) Broken() <-chan error { return c.broken }
 
 // Drained is closed when everything that the guest said has been written.

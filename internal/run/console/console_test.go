@@ -80,7 +80,7 @@ func (b broken) Write([]byte) (int, error) { return 0, b.err }
 func TestPumpGoesOnReadingForABrokenWriter(t *testing.T) {
 	r, w := io.Pipe()
 	errs := make(chan error, 1)
-	p := newPump(r, broken{syscall.EPIPE}, errs)
+	p := newPump(r, broken{syscall.EPIPE}, func(err error) { errs <- err })
 	for range 100 {
 		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
 			t.Fatal(err)

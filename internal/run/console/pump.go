@@ -19,11 +19,12 @@ type pump struct {
 	dead   bool // the writer failed
 }
 
-func newPump(from io.Reader, to io.Writer, broken chan<- error) *pump {
+// newPump starts to carry bytes. failed, if it is not nil, gets the error of the first write that fails.
+func newPump(from io.Reader, to io.Writer, failed func(error)) *pump {
 	p := &pump{done: make(chan struct{})}
 	p.change.L = &p.mu
 	go p.read(from)
-	go p.write(to, broken)
+	go p.write(to, failed)
 	return p
 }
 
@@ -50,7 +51,7 @@ func (p *pump) read(from io.Reader) {
 	}
 }
 
-func (p *pump) write(to io.Writer, broken chan<- error) {
+func (p *pump) write(to io.Writer, failed func(error)) {
 	defer close(p.done)
 	var spare []byte
 	for {
@@ -70,8 +71,8 @@ func (p *pump) write(to io.Writer, broken chan<- error) {
 			p.dead, p.queue = true, nil
 			p.change.Broadcast()
 			p.mu.Unlock()
-			if broken != nil {
-				broken <- err
+			if failed != nil {
+				failed(err)
 			}
 			return
 		}

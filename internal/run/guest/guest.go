@@ -79,7 +79,7 @@ type Verdict = console.Verdict
 // Ends of a run that are not the application's.
 var (
 	ErrTimeout    = errors.New("the guest was still running")
-	ErrReaderGone = fmt.Errorf("the reader of stdout has gone away: %w", syscall.EPIPE)
+	ErrReaderGone = fmt.Errorf("the reader of stdout or stderr has gone away: %w", syscall.EPIPE)
 )
 
 // Request is a cause of the end of Run's context that the application may follow by itself: it gets the signal, and the
@@ -757,7 +757,7 @@ func (r *run) tellLate(registers string) {
 	r.Late(Late{Silent: !r.console.Heard(), Address: at, Log: r.logName()})
 }
 
-// readerGone gives a failed write to stdout its meaning.
+// readerGone gives a failed write its meaning.
 func readerGone(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return ErrReaderGone

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -73,7 +72,10 @@ func serve(c *net.UnixConn, deliver func(syscall.Signal) error) {
 		return
 	}
 	var said answer
-	if err := deliver(asked.Signal); err != nil {
+	switch err := deliver(asked.Signal); {
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
+		return // the guest is at its end, and this process with it
+	case err != nil:
 		said.Error = err.Error()
 	}
 	_ = json.NewEncoder(c).Encode(said) // who asked may be gone
@@ -97,11 +99,8 @@ func (s Store) Signal(ctx context.Context, name string, sig syscall.Signal) erro
 	defer cancel()
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", address(dir).Name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s belongs to an older ukl, which takes no signals", name)
-	case err != nil:
-		return fmt.Errorf("%s: %w", name, err)
+	if err != nil {
+		return s.unheard(name, err)
 	}
 	defer c.Close()
 	deadline, _ := ctx.Deadline()
@@ -111,12 +110,24 @@ func (s Store) Signal(ctx context.Context, name string, sig syscall.Signal) erro
 		err = json.NewDecoder(c).Decode(&said)
 	}
 	switch {
-	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%s has ended", name)
 	case err != nil:
-		return fmt.Errorf("%s: %w", name, err)
+		return s.unheard(name, err)
 	case said.Error != "":
 		return fmt.Errorf("%s: %s", name, said.Error)
 	}
 	return nil
+}
+
+// unheard says why an instance does not answer. It may have ended in the meantime: its ukl closes the socket and then
+// lets go of the lock, all within a moment.
+func (s Store) unheard(name string, err error) error {
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(look) {
+		if i, gerr := s.Get(name); gerr != nil || !i.Running {
+			return fmt.Errorf("%s has ended", name)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s belongs to an older ukl, which takes no signals", name)
+	}
+	return fmt.Errorf("%s does not answer: %w", name, err)
 }
