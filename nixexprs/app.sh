@@ -20,7 +20,7 @@ IFS=$newline
 wanted='' unwanted=''
 for name in $sources; do
   case $name in
-    !*) unwanted=$unwanted${name#!}$newline; continue ;;
+    !*) name=${name#!}; unwanted=$unwanted${name#./}$newline; continue ;;
     *[*?[]*) ;;
     *) [ -f "$name" ] || { printf 'error: source %s does not exist\n' "$name" >&2; exit 1; } ;;
   esac
@@ -29,7 +29,7 @@ done
 set +f
 for file in $unwanted; do printf '%s\n' "$file"; done >/tmp/unwanted
 files=$(for file in $wanted; do
-  [ ! -f "$file" ] || printf '%s\n' "$file"
+  [ ! -f "$file" ] || printf '%s\n' "${file#./}"
 done | sort -u | grep -vxFf /tmp/unwanted || :)
 set -f
 [ "$files" ] || { printf 'error: no source file matches: %s\n' "$(printf '%s ' $sources)" >&2; exit 1; }

@@ -76,7 +76,7 @@ parts() {
 if [ -z "$result" ]; then
     mkdir -p "$out/objects"
     # Behind a "!" stands what is taken away again.
-    printf '%s\n' "$results" | sed -n 's/^!//p' | while IFS= read -r pattern; do
+    printf '%s\n' "$results" | sed -n 's/^!//; T; s|^\./||; p' | while IFS= read -r pattern; do
         IFS=
         # shellcheck disable=SC2086 # it is a pattern
         for file in $pattern; do
@@ -90,6 +90,7 @@ if [ -z "$result" ]; then
         # shellcheck disable=SC2086 # it is a pattern
         for file in $pattern; do
             [ -f "$file" ] || continue
+            file=${file#./}
             if printf '%s\n' "$file" | grep -qxFf /tmp/unwanted; then continue; fi
             relocatable "$file" || { printf 'error: %s is no relocatable file of x86-64\n' "$file" >&2; exit 1; }
             cp "$file" "$out/objects/$(printf '%s' "$file" | tr / @)"

@@ -262,24 +262,20 @@ func (t *tool) signal(c *cli.Context) error {
 	return instances().Signal(c.Context, words[0], n)
 }
 
-// Numbers of signals: the first and the last real-time signal of programs, and so the last of all (_NSIG of the kernel's
-// arch/x86/include/asm/signal.h; glibc keeps 32 and 33 for itself).
-const (
-	firstRealTime = 34
-	lastSignal    = 64
-)
+// firstRealTime is SIGRTMIN: glibc keeps 32 and 33 for itself.
+const firstRealTime = 34
 
 // signalOf is the signal of a name or a number.
 func signalOf(word string) (syscall.Signal, bool) {
 	if n, err := strconv.Atoi(word); err == nil {
-		return syscall.Signal(n), n >= 1 && n <= lastSignal
+		return syscall.Signal(n), n >= 1 && n <= instance.LastSignal
 	}
 	name := strings.TrimPrefix(strings.ToUpper(word), "SIG")
-	for from, base := range map[string]int{"RTMIN": firstRealTime, "RTMAX": lastSignal} {
+	for from, base := range map[string]int{"RTMIN": firstRealTime, "RTMAX": instance.LastSignal} {
 		if offset, ok := strings.CutPrefix(name, from); ok {
 			n, err := strconv.Atoi(cmp.Or(offset, "+0"))
 			signed := offset == "" || strings.ContainsAny(offset[:1], "+-")
-			return syscall.Signal(base + n), err == nil && signed && base+n >= firstRealTime && base+n <= lastSignal
+			return syscall.Signal(base + n), err == nil && signed && base+n >= firstRealTime && base+n <= instance.LastSignal
 		}
 	}
 	n := unix.SignalNum("SIG" + name)

@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,8 +87,12 @@ func (r *run) open(d *door) {
 	})
 }
 
-// listens is called when the guest listens on a port.
+// listens is called when the guest listens on a port. The guest decides how often, so a port that concerns nobody costs
+// nothing.
 func (r *run) listens(port int) {
+	if !slices.ContainsFunc(r.doors, func(d *door) bool { return d.forward.Guest == port }) {
+		return
+	}
 	r.progress(func() {
 		for _, d := range r.doors {
 			if d.forward.Guest == port {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -26,8 +27,15 @@ type answer struct {
 	Error string `json:"error,omitempty"`
 }
 
-// longest is how long a request may take.
-const longest = 10 * time.Second
+// Limits of requests, whoever sends them.
+const (
+	longest = 10 * time.Second // that one may take
+	largest = 1 << 10          // bytes that one may have
+	atOnce  = 16               // that are served at once
+)
+
+// LastSignal is the highest number of a signal (_NSIG of the kernel's arch/x86/include/asm/signal.h).
+const LastSignal = 64
 
 // address is the socket's in a form that fits into 108 bytes (unix(7)), whatever the directory; it is good while dir is
 // open.
@@ -54,12 +62,22 @@ func (o *Own) Serve(deliver func(syscall.Signal) error) error {
 		return err
 	}
 	go func() {
+		places := make(chan struct{}, atOnce)
 		for {
+			places <- struct{}{}
 			c, err := l.AcceptUnix()
-			if err != nil {
+			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			go serve(c, deliver)
+			if err != nil { // there are too many open files: some will be closed
+				time.Sleep(look)
+				<-places
+				continue
+			}
+			go func() {
+				serve(c, deliver)
+				<-places
+			}()
 		}
 	}()
 	return nil
@@ -68,7 +86,8 @@ func (o *Own) Serve(deliver func(syscall.Signal) error) error {
 func serve(c *net.UnixConn, deliver func(syscall.Signal) error) {
 	defer c.Close()
 	var asked request
-	if c.SetDeadline(time.Now().Add(longest)) != nil || json.NewDecoder(c).Decode(&asked) != nil {
+	if c.SetDeadline(time.Now().Add(longest)) != nil ||
+		json.NewDecoder(io.LimitReader(c, largest)).Decode(&asked) != nil || asked.Signal < 1 || asked.Signal > LastSignal {
 		return
 	}
 	var said answer
