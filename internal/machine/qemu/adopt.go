@@ -16,8 +16,8 @@ import (
 // them. There is no moment without a listener.
 
 // spares is how many of QEMU's sockets listen on one port. In each turn of its loop, which looks at every connection,
-// QEMU accepts one client of each socket: with one, 10,000 clients at once take as many turns. With 64 they come so fast
-// that the guest's kernel gives some up before it has got to their packets.
+// QEMU accepts one client of each socket: with one, 10,000 clients at once take as many turns. With 64 they come so
+// fast that the guest's kernel gives some up before it has got to their packets.
 const spares = 8
 
 // Spares are forwards to a guest's port for Adopt. Each is on a loopback address of its own, by which QEMU's socket is
@@ -105,9 +105,9 @@ func move(fd, own int, to unix.Sockaddr) error {
 	return nil
 }
 
-// others has all new connections go to the n sockets that share own's port, each to any of them. Without this filter some
-// would go to own, and those that come while it is closed be lost. When own, the first of the port, has been closed, what
-// the filter gives may be one too many: the kernel then chooses itself.
+// others has all new connections go to the n sockets that share own's port, each to any of them. Without this filter
+// some would go to own, and those that come while it is closed be lost. When own, the first of the port, has been
+// closed, what the filter gives may be one too many: the kernel then chooses itself.
 func others(own, n int) error {
 	const random = 1<<32 - 0x1000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h
 	filter := []unix.SockFilter{

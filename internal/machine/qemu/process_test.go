@@ -188,8 +188,8 @@ func TestListenChild(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
-// adoption is a child with the sockets Spares(0, 1) and Spares(1, 1), a listener of ours, and the address of the child's
-// first socket.
+// adoption is a child with the sockets Spares(0, 1) and Spares(1, 1), a listener of ours, and the address of the
+// child's first socket.
 func adoption(t *testing.T) (*Process, *net.TCPListener, string) {
 	t.Helper()
 	r, w, err := os.Pipe()

@@ -245,8 +245,8 @@ func environ(sets ...[]string) []string {
 // arch/x86/include/asm/setup.h, with a zero at its end).
 const longestCmdline = 2047
 
-// stdio says how the application gets its streams. Where both of ukl's outputs are one file, the application's are, too,
-// and keep the order of what is written to them.
+// stdio says how the application gets its streams. Where both of ukl's outputs are one file, the application's are,
+// too, and keep the order of what is written to them.
 func (o *Options) stdio() string {
 	if sameFile(o.Stdout, o.Stderr) {
 		return joined
