@@ -131,10 +131,7 @@ func (t *tool) inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	took := slices.DeleteFunc(lock.All(), func(p pins.Pin) bool {
-		return slices.Equal(p.Groups, []string{"qemu"}) || slices.Contains(p.Groups, pins.Data)
-	})
-	took = append(took, lock.Asked(a.Certificates, a.TimeZones)...)
+	took := append(lock.ImagePins(), lock.Asked(a.Certificates, a.TimeZones)...)
 	out.Pins = len(took)
 	if err := portray(c, out, options, took); err != nil {
 		return err

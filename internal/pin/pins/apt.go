@@ -276,6 +276,48 @@ func (a *apt) newest(ctx context.Context, names []string) (map[string]Package, e
 	return a.packages(string(out))
 }
 
+// needed returns the one package that another depends on: a meta package names the newest of its kind.
+func (a *apt) needed(ctx context.Context, meta string) (string, error) {
+	out, err := a.output(ctx, "apt-cache", "depends", "--important", meta)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for line := range strings.Lines(string(out)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: "); ok {
+			names = append(names, name)
+		}
+	}
+	if len(names) != 1 || !isPackage(names[0]) {
+		return "", fmt.Errorf("apt-cache: %s depends on %q: want one package", meta, names)
+	}
+	return names[0], nil
+}
+
+// renamed adds to the newest packages the successor of a pinned kernel, which has another name, under the kernel's own.
+func (a *apt) renamed(ctx context.Context, p Pin, newest map[string]candidate) error {
+	for part, meta := range kernels {
+		if !slices.Contains(p.Groups, part) {
+			continue
+		}
+		name, err := a.needed(ctx, meta)
+		if err != nil {
+			return err
+		}
+		if name == p.Name {
+			continue
+		}
+		found, err := a.candidates(ctx, []string{name})
+		if err != nil {
+			return err
+		}
+		if c, ok := found[name]; ok {
+			newest[p.Name] = c
+		}
+	}
+	return nil
+}
+
 // packages reads the files of --print-uris that are packages: NAME_VERSION_ARCH.deb
 func (a *apt) packages(text string) (map[string]Package, error) {
 	files, err := a.files(text)

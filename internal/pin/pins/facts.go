@@ -133,10 +133,12 @@ func Texts(ctx context.Context, s Store, set *facts.Set, pins []Pin, keys []stri
 	return texts, nil
 }
 
-// ImagePins are the pins that images are built from and with: neither QEMU's nor those of Data.
+// ImagePins are the pins that images are built from and with: neither QEMU's nor those of Data and Distro.
 func (l *Lock) ImagePins() []Pin {
 	return slices.DeleteFunc(l.All(), func(p Pin) bool {
-		return !slices.ContainsFunc(p.Groups, func(g string) bool { return g == "tools" || l.Sources[g] != "" })
+		return !slices.ContainsFunc(p.Groups, func(g string) bool {
+			return g == "tools" || l.Sources[g] != "" && g != Distro
+		})
 	})
 }
 

@@ -323,11 +323,11 @@ func TestMissing(t *testing.T) {
 			t.Errorf("%s is fetched for a tree that is built", p)
 		}
 	}
-	if len(some) != len(l.Of("qemu"))+len(l.Of(Data))+len(l.Of("linux"))+len(l.Of("glibc")) {
+	if len(some) != len(l.Of("qemu"))+len(l.Of(Data))+len(l.Of("linux"))+len(l.Of("glibc"))+len(l.Of(Distro)) {
 		t.Errorf("%d missing", len(some))
 	}
 	s.has[l.TreePath("qemu")], s.has[l.TreePath(Data)] = true, true
-	for _, part := range []string{"linux", "glibc"} {
+	for _, part := range []string{"linux", "glibc", Distro} {
 		s.has[l.Of(part)[0].StorePath()] = true
 	}
 	if none, _ := l.Missing(context.Background(), s); len(none) != 0 {

@@ -48,7 +48,7 @@ type Lock struct {
 	Modules  Modules
 	Stage0   Nar
 	Trees    map[string]Tree    // unpacked and merged packages, by name
-	Sources  map[string]string  // source packages: part ("linux") to package
+	Sources  map[string]string  // part ("linux") to the package that it is made from
 	Packages map[string]Package // by package name
 }
 

@@ -49,7 +49,13 @@ func Resolve(ctx context.Context, old *Lock, o Options) (*Lock, error) {
 		slices.Sort(t.Packages)
 		l.Trees[name] = t
 	}
-	for part, name := range sources {
+	parts := maps.Clone(sources)
+	for part, meta := range kernels {
+		if parts[part], err = apt.needed(ctx, meta); err != nil {
+			return nil, err
+		}
+	}
+	for part, name := range parts {
 		found, err := apt.newest(ctx, []string{name})
 		if err != nil {
 			return nil, err
@@ -113,6 +119,9 @@ func Outdated(ctx context.Context, pins []Pin, o Options, refresh bool) (behind 
 		return nil, time.Time{}, err
 	}
 	for _, p := range packages {
+		if err := a.renamed(ctx, p, newest); err != nil {
+			return nil, time.Time{}, err
+		}
 		if c, ok := newest[p.Name]; ok {
 			behind = append(behind, Behind{p.Name, p.Version, c.version, c.archive, append([]string{}, p.Groups...)})
 		}

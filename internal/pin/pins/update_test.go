@@ -48,6 +48,9 @@ func offered(more ...string) []string {
 	for _, p := range sources {
 		list = append(list, p+" 5")
 	}
+	for _, meta := range kernels {
+		list = append(list, meta+" 6.1.9 linux-image-6.1.0-9-cloud-amd64", "linux-image-6.1.0-9-cloud-amd64 6.1.9 libx")
+	}
 	slices.Sort(list)
 	return append(slices.Compact(list), more...)
 }
@@ -59,6 +62,8 @@ func TestResolveTakesTheNewest(t *testing.T) {
 		"bookworm-security": {
 			"bash 1:1.0+b1+deb12u1 libx", "dash 1:0.9", "linux-source-6.1 6.1.192-3",
 			"linux-source-6.1 6.1.190-1",
+			"linux-image-cloud-amd64 6.1.10 linux-image-6.1.0-10-cloud-amd64",
+			"linux-image-6.1.0-10-cloud-amd64 6.1.10 libx",
 		},
 	})
 	o := Options{Mirror: NoMirror}
@@ -72,10 +77,26 @@ func TestResolveTakesTheNewest(t *testing.T) {
 		"libx":             "main 1 pool/main/libx_1_amd64.deb",
 		"linux-source-6.1": "security 6.1.192-3 pool/updates/main/linux-source-6.1_6.1.192-3_amd64.deb",
 		"glibc-source":     "main 5 pool/main/glibc-source_5_amd64.deb",
+
+		"linux-image-6.1.0-10-cloud-amd64": "security 6.1.10 pool/updates/main/linux-image-6.1.0-10-cloud-amd64_6.1.10_amd64.deb",
 	} {
 		p := l.Packages[name]
 		if got := p.Archive + " " + p.Version + " " + p.Path; got != want || !isHash(p.SHA256) || p.Size != 7 {
 			t.Errorf("%s: %s, %+v", name, got, p)
+		}
+	}
+	// The kernel of mode distro is what the meta package of the security archive names, and only that.
+	if got := l.Sources[Distro]; got != "linux-image-6.1.0-10-cloud-amd64" {
+		t.Errorf("the kernel of mode distro is %q", got)
+	}
+	for _, name := range []string{"linux-image-cloud-amd64", "linux-image-6.1.0-9-cloud-amd64"} {
+		if _, ok := l.Packages[name]; ok {
+			t.Errorf("%s is pinned", name)
+		}
+	}
+	for _, p := range l.ImagePins() {
+		if slices.Contains(p.Groups, Distro) {
+			t.Errorf("images are said to be made of %s", p.Name)
 		}
 	}
 	if !isSnapshot(l.Snapshot) || !slices.Contains(l.Trees["tools"].Packages, "libx") {
@@ -104,6 +125,40 @@ func TestResolveTakesTheNewest(t *testing.T) {
 	l.Snapshot = "20000101T000000Z"
 	if again, err := Resolve(context.Background(), l, o); err != nil || again.Snapshot != l.Snapshot {
 		t.Errorf("%v, %v", again, err)
+	}
+}
+
+// A kernel with another ABI has another name, and is the successor all the same.
+func TestOutdatedKernel(t *testing.T) {
+	const meta = "linux-image-cloud-amd64"
+	const nine, ten = "linux-image-6.1.0-9-cloud-amd64", "linux-image-6.1.0-10-cloud-amd64"
+	release(t, map[string][]string{
+		"bookworm":          {meta + " 6.1.9 " + nine, nine + " 6.1.9"},
+		"bookworm-security": {meta + " 6.1.10 " + ten, ten + " 6.1.10"},
+	})
+	for _, c := range []struct {
+		pin  Pin
+		want string
+	}{
+		{Pin{Name: nine, Version: "6.1.9", Path: "pool/k_6_amd64.deb", Groups: []string{Distro}}, "6.1.10"},
+		{Pin{Name: ten, Version: "6.1.10", Path: "pool/k_6_amd64.deb", Groups: []string{Distro}}, ""},
+		// Whoever wants just this one.
+		{Pin{Name: nine, Version: "6.1.9", Path: "pool/k_6_amd64.deb", Groups: []string{"tools"}}, ""},
+	} {
+		behind, _, err := Outdated(context.Background(), []Pin{c.pin}, Options{Mirror: NoMirror}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, b := range behind {
+			got += b.Newest
+			if b.Name != c.pin.Name || b.Archive != Security {
+				t.Errorf("%+v", b)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s %q: behind %q, want %q", c.pin.Name, c.pin.Groups, got, c.want)
+		}
 	}
 }
 

@@ -75,3 +75,10 @@ func (l *Lock) Asked(withCertificates, withTimezones bool) []Pin {
 
 // sources are Debian's packages of upstream source, by the part that is built from them.
 var sources = map[string]string{"glibc": "glibc-source", "linux": "linux-source-6.1"}
+
+// Distro is the part that boots an application as a process of Debian's own kernel. No image is made of it.
+const Distro = "distro"
+
+// kernels are packages that need Debian's newest kernel, by the part that boots it: the kernel's own package has the
+// number of its ABI in its name, which changes.
+var kernels = map[string]string{Distro: "linux-image-cloud-amd64"}
