@@ -32,6 +32,7 @@
         default = stages.ukl;
         linux = stages.linux-objects;
         linux-process = stages.process-kernel;
+        linux-distro = stages.distro-kernel;
         inherit (stages)
           ukl
           go

@@ -81,6 +81,8 @@ let
   process-linux =
     additions: checked: import ./process-kernel.nix { inherit run script additions checked; source = process-source; };
 
+  distro-kernel = import ./distro-kernel.nix { inherit run script; deb = deb pins.sources.distro; };
+
   # Lines of configuration that a flavour and an app add.
   additions =
     manifest: (if flavour == null then "" else builtins.readFile (./linux + "/${flavour}.config")) + manifest.kernel;
@@ -157,6 +159,7 @@ in
     glibc
     process-source
     process-kernel
+    distro-kernel
     boot
     shell
     unikernel

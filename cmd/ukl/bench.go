@@ -33,8 +33,8 @@ func (t *tool) benchCommand() *cli.Command {
 		Usage:     "compare an application in ring 0 with the same one as an ordinary process",
 		UsageText: "ukl bench [OPTIONS] [APP|DIR]",
 		Description: `Runs the application in turn as a process of the unpatched kernel, as a companion (the same process on the patched
-kernel), and in ring 0 with both kinds of system calls. Without a name, it runs ukl's own microbenchmarks. Instruction
-counts are exact; times depend on this machine and its load.
+kernel), and in ring 0 with both kinds of system calls; with --distro, as a process of Debian's own kernel, too. Without
+a name, it runs ukl's own microbenchmarks. Instruction counts are exact; times depend on this machine and its load.
 
 Your own application must print a line "ring N" (its privilege level, the low two bits of CS), then one line for each
 operation: its name, its number in a sample, and the nanoseconds of each sample by CLOCK_MONOTONIC.
@@ -49,6 +49,10 @@ examples:
 			&cli.IntFlag{
 				Name: "rounds", Value: 3,
 				Usage: "measure times in `N` runs of each mode, in turn; 0 measures no times",
+			},
+			&cli.BoolFlag{
+				Name:  "distro",
+				Usage: "measure the application as a process of Debian's own kernel, too, in a PC: what it is without ukl",
 			},
 			&ofKind{file, &cli.StringFlag{Name: "svg", Usage: "draw the ratios into `FILE`"}},
 			&ofKind{oneOf(accel.Choices()...), &cli.StringFlag{
@@ -157,6 +161,9 @@ func (t *tool) bench(c *cli.Context) error {
 		return err
 	}
 	r.KernelConfig = config.SHA256
+	if r.Guests, err = described(machines); err != nil {
+		return err
+	}
 	modes := slices.DeleteFunc(bench.Modes(), func(m bench.Mode) bool { _, ok := machines[m]; return !ok })
 	for _, m := range modes {
 		o := machines[m]
@@ -182,6 +189,9 @@ func (t *tool) bench(c *cli.Context) error {
 		for _, m := range modes {
 			o := machines[m]
 			o.TSC, o.Machine.KVM, o.Machine.CPU = timed.TSC, timed.Machine.KVM, timed.Machine.CPU
+			g := r.Guests[m]
+			g.TimesCPU = o.Machine.Model()
+			r.Guests[m] = g
 			run, err := t.measure(c, m, o, fmt.Sprintf("times, round %d", round+1))
 			if err != nil {
 				return err
@@ -202,6 +212,29 @@ func (t *tool) bench(c *cli.Context) error {
 		return printJSON(t.stdout, r)
 	}
 	return r.Table(t.stdout)
+}
+
+// described says what each mode's guest is.
+func described(machines map[bench.Mode]guest.Options) (map[bench.Mode]bench.Guest, error) {
+	all := map[bench.Mode]bench.Guest{}
+	for m, o := range machines {
+		kernel, err := qemu.Release(o.Machine.Kernel)
+		if err != nil {
+			return nil, err
+		}
+		config, err := sizes.Look(filepath.Join(filepath.Dir(o.Machine.Kernel), "config"))
+		if err != nil {
+			return nil, err
+		}
+		owner := "ukl"
+		if m == bench.Distro {
+			owner = "Debian"
+		}
+		all[m] = bench.Guest{
+			Kernel: kernel, Owner: owner, Config: config.SHA256, Machine: o.Machine.Type(), CPU: o.Machine.Model(),
+		}
+	}
+	return all, nil
 }
 
 // companion is the bundled application that runs a program in ring 3, and besides is where it finds that.
@@ -226,6 +259,14 @@ func (t *tool) benchMachines(c *cli.Context, a apps.App) (map[bench.Mode]guest.O
 		var err error
 		o.Argv = append([]string{a.Name, strconv.Itoa(c.Int("samples"))}, c.StringSlice("only")...)
 		switch m {
+		case bench.Distro:
+			if !c.Bool("distro") {
+				continue
+			}
+			o.Machine.PC = true
+			if err = distribution(c.Context, b, a, &o); err == nil {
+				o.Root, err = b.ProcessRoot(c.Context, a)
+			}
 		case bench.Process:
 			if o.Machine.Kernel, err = b.ProcessKernel(c.Context, a); err == nil {
 				o.Root, err = b.ProcessRoot(c.Context, a)

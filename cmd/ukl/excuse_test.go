@@ -58,9 +58,13 @@ func unrun() map[string]excuse {
 			"UKL_TEST": ".ci/run: UKL_TEST_DISTRIBUTIONS=on go test -v -count 1 -timeout 60m -run TestDistributions " +
 				"./internal/cli/launcher",
 		}),
-		"docs/bench.md ukl bench": but(map[string]string{
+		"docs/bench.md ukl bench --rounds": but(map[string]string{
 			"ukl bench": "boot_bench.txtar: ukl bench -q --samples 2 --rounds 0 --only getppid --json --svg ratios.svg",
 		}),
+		"docs/bench.md ukl bench --distro": but(map[string]string{
+			"ukl bench --distro": "boot_bench.txtar: ukl bench -q --distro --samples 1 --rounds 0 --only getppid",
+		}),
+		"docs/bench.md distro ":                       why(shown),
 		"docs/bench.md instructions for one":          why(shown),
 		"docs/formats.md ukl build --format bzImage|": why(options),
 		"docs/formats.md ukl build --format qcow2":    but(map[string]string{"qemu-system-x86_64": ownQEMU}),

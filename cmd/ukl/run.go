@@ -151,10 +151,11 @@ func accelFlag(missing accel.Choice) cli.Flag {
 
 func modeFlag() cli.Flag {
 	return &ofKind{
-		oneOf(unikernel, process),
+		oneOf(modes()...),
 		&cli.StringFlag{
 			Name: "mode", Value: unikernel,
-			Usage: "run the application in ring 0, or as an ordinary process of an unpatched kernel: `unikernel|process`",
+			Usage: "run the application in ring 0, or as a process: of an unpatched kernel, or of Debian's own: " +
+				"`unikernel|process|distro`",
 		},
 	}
 }
@@ -178,7 +179,13 @@ func machineFlags() []cli.Flag {
 const (
 	unikernel = "unikernel"
 	process   = "process"
+	distro    = "distro"
 )
+
+func modes() []string { return []string{unikernel, process, distro} }
+
+// asProcess tells whether the command line's mode runs the application in ring 3.
+func asProcess(c *cli.Context) bool { return c.String("mode") == process || c.String("mode") == distro }
 
 // appendEnv adds words to the kernel's command line, for kernel developers.
 const appendEnv = "UKL_APPEND"
@@ -301,13 +308,14 @@ func gdbPort(c *cli.Context) (qemu.Forward, error) {
 }
 
 // fit gives the machine the memory that the guest needs, unless somebody says how much it has. What is too little is
-// refused: such a guest would die without a word.
+// refused: such a guest would die without a word. The memory of a ukl.toml is for a kernel of ukl: a kernel of a
+// distribution, which takes more, gets what it needs.
 func fit(c *cli.Context, a apps.App, o *guest.Options) error {
 	need, err := o.Need()
 	if err != nil {
 		return err
 	}
-	if !c.IsSet("memory") && !a.GivesMemory() {
+	if !c.IsSet("memory") && (!a.GivesMemory() || o.Machine.PC) {
 		o.Machine.Memory = max(o.Machine.Memory, need.Usual)
 	}
 	return enough(c, a, need, o.Machine.Memory)
@@ -369,7 +377,7 @@ func (t *tool) appToRun(c *cli.Context) (apps.App, error) {
 		return apps.App{}, exit.Errorf(exit.Usage, "arguments for the application come after --").
 			WithHint("%s", quoted(right))
 	}
-	if c.IsSet("kernel") && c.String("mode") != process {
+	if c.IsSet("kernel") && !asProcess(c) {
 		name := c.Args().First()
 		if name == "" {
 			name = "kernel"
@@ -453,6 +461,10 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	if err := t.consent(c, a); err != nil {
 		return o, err
 	}
+	if m := c.String("mode"); c.IsSet("mode") && !slices.Contains(modes(), m) {
+		return o, exit.Errorf(exit.Usage, "--mode %q: want %s", m, strings.Join(modes(), ", "))
+	}
+	o.Machine.PC = c.String("mode") == distro
 	o.Machine.Network.Host = a.Host || c.Bool(manifest.AllowHost)
 	o.Refused = func(what string) {
 		t.note(c, "the guest may not reach %s; to allow it: --%s", what, manifest.AllowHost)
@@ -478,8 +490,8 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			return o, exit.Errorf(exit.Usage, "--cpus: %v", err)
 		}
 	}
-	if m := c.String("mode"); c.IsSet("mode") && m != unikernel && m != process {
-		return o, exit.Errorf(exit.Usage, "--mode %q: want %s or %s", m, unikernel, process)
+	if err := unmodified(c); err != nil {
+		return o, err
 	}
 	if c.IsSet("timeout") && o.Timeout <= 0 {
 		return o, exit.Errorf(exit.Usage, "--timeout %s: want a time above 0", o.Timeout)
@@ -496,6 +508,17 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	grace, err := graceOf(c)
 	o.Grace = func() time.Duration { return grace }
 	return o, err
+}
+
+// unmodified refuses options that want another kernel where that is Debian's.
+func unmodified(c *cli.Context) error {
+	for _, o := range []string{"debug-kernel", "kernel"} {
+		if c.String("mode") == distro && c.IsSet(o) {
+			return exit.Errorf(exit.Usage, "--%s with --mode %s: that mode boots Debian's kernel as it is", o, distro).
+				WithHint("use --mode %s, whose kernel ukl builds", process)
+		}
+	}
+	return nil
 }
 
 // machineID is what /etc/machine-id of an application's guest holds; "" where this machine cannot have one.
@@ -573,13 +596,18 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		case v.Trusted:
 			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and trusted is about owners in a directory", v, v.Host)
 		default:
-			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel"))
+			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel") || c.String("mode") == distro)
 		}
 		var e *exit.Error
 		if err != nil && !errors.As(err, &e) {
 			err = &exit.Error{Code: exit.NoInput, Err: err}
 		}
 		if err != nil {
+			return nil, err
+		}
+	}
+	if c.String("mode") == distro {
+		if err := mountable(all); err != nil {
 			return nil, err
 		}
 	}
@@ -592,6 +620,24 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		}
 	}
 	return all, nil
+}
+
+// mountable refuses the volumes that Debian's kernel for virtual machines cannot mount without more modules than those
+// of mode distro.
+func mountable(volumes []qemu.Volume) error {
+	for _, v := range volumes {
+		switch {
+		case v.NineP:
+			over := v
+			over.NineP = false
+			return exit.Errorf(exit.Usage, "volume %s: Debian's kernel for virtual machines has no 9P", v).
+				WithHint("virtiofs works in mode %s: --volume %s", distro, over)
+		case v.FileSystem != "" && !slices.Contains([]string{"ext2", "ext3", "ext4"}, v.FileSystem):
+			return exit.Errorf(exit.Usage, "volume %s: it holds %s, and a guest of mode %s mounts ext2, ext3, ext4 only",
+				v, v.FileSystem, distro).WithHint("make the image with: mke2fs -t ext4, or use another mode")
+		}
+	}
+	return nil
 }
 
 // doubled refuses an image that is there twice, once to be written.
@@ -713,12 +759,14 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 		_, err = os.Stat(o.Machine.Kernel)
 	case mode == process:
 		o.Machine.Kernel, err = b.ProcessKernel(c.Context, a)
+	case mode == distro:
+		err = distribution(c.Context, b, a, o)
 	case t.kernelOf != nil:
 		o.Machine.Kernel, err = t.kernelOf(c, a)
 	default:
 		o.Machine.Kernel, err = b.Kernel(c.Context, a)
 	}
-	if err == nil && mode == process {
+	if err == nil && asProcess(c) {
 		o.Root, err = b.ProcessRoot(c.Context, a)
 	}
 	if err == nil {
@@ -735,6 +783,35 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	}
 	o.Program, err = qemu.Find(tree, override)
 	return err
+}
+
+// distribution takes Debian's kernel, with the drivers that it needs.
+func distribution(ctx context.Context, b *image.Builder, a apps.App, o *guest.Options) (err error) {
+	if o.Machine.Kernel, o.Drivers, err = b.DistroKernel(ctx); err != nil || len(a.Kernel) == 0 {
+		return err
+	}
+	config, err := os.ReadFile(filepath.Join(filepath.Dir(o.Machine.Kernel), "config"))
+	if err != nil {
+		return err
+	}
+	if missing := unlike(string(config), a.Kernel); missing != nil {
+		return a.KernelErrors(missing, "run it in another mode: --mode "+process)
+	}
+	return nil
+}
+
+// unlike says which lines of configuration a kernel that cannot be changed does not have.
+func unlike(config string, wanted []string) []string {
+	var missing []string
+	lines := strings.Split(config, "\n")
+	for _, l := range wanted {
+		option, value, _ := strings.Cut(l, "=")
+		off := value == "n" && !slices.ContainsFunc(lines, func(s string) bool { return strings.HasPrefix(s, option+"=") })
+		if !off && !slices.Contains(lines, l) {
+			missing = append(missing, l+": Debian's kernel is made without this line, and mode "+distro+" does not change it")
+		}
+	}
+	return missing
 }
 
 // usual are the files of ukl's own pins: those that every guest has, and those that an application asks for.

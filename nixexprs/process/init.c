@@ -1,7 +1,11 @@
 /*
- * init of process mode: what the patched kernel does for an application of its own image, done from ring 3.
+ * init of process mode and of mode distro: what the patched kernel does for an application of its own image, done from
+ * ring 3. In mode distro the kernel is a distribution's, which also lacks drivers, the address of ip=, and an fsync() of
+ * the console's ports that waits for the host.
  *
  * in   /app, the application; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
+ *      /ukl/modules/order, a line for each driver, if the kernel has any as modules (distro/kernel.sh); ip= on the kernel's
+ *      command line, if it has no CONFIG_IP_PNP;
  *      /dev/vport0p1 to 3, its streams; /dev/vport0p4, what host and guest tell each other, as of init/ring0_control.c
  * out  its end as a line on the console: "ukl: app exited with status N" or "ukl: app killed by signal N"; before it,
  *      where it crashed, as lines "ukl: crash"; core files of processes that may leave one
@@ -11,23 +15,29 @@
  * The kernel hands core dumps to this same program, so that nothing has to trace the application while it runs.
  */
 #define _GNU_SOURCE /* pipe2 */
+#include <arpa/inet.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
+#include <net/route.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/procfs.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -120,13 +130,33 @@ static char **strings(const char *path)
 	return list;
 }
 
+/* load_drivers loads the drivers of a kernel that has them as modules, those of volumes only if there are such. Their
+ * files then need no memory any more. */
+static void load_drivers(const char *mounts)
+{
+	size_t size;
+	char *order = contents("/ukl/modules/order", &size), *volume, *path;
+	int fd;
+
+	while (order && (volume = strsep(&order, "\n"))) {
+		path = strsep(&volume, " ");
+		if (!*path)
+			continue;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || (strstr(mounts, volume ? volume : "") && syscall(SYS_finit_module, fd, "", 0)))
+			die(path);
+		close(fd);
+		unlink(path);
+	}
+	rmdir("/ukl/modules");
+}
+
 static char *mounted[16]; /* the directories of volumes */
 static size_t volumes;
 
-static void mount_volumes(void)
+static void mount_volumes(char *text)
 {
-	size_t size;
-	char *text = contents("/ukl/mounts", &size), *line;
+	char *line;
 
 	while (text && (line = strsep(&text, "\n"))) {
 		char *dir = line, *type, *source, *mode, *options, *s;
@@ -179,20 +209,99 @@ static int open_port(int nr, int flags)
 	return fd;
 }
 
+/* command_line is the kernel's. */
+static char *command_line(void)
+{
+	static char line[4096];
+	int fd = open("/proc/cmdline", O_RDONLY);
+
+	if (!*line && read(fd, line, sizeof(line) - 1) < 0)
+		die("/proc/cmdline");
+	close(fd);
+	return line;
+}
+
 /* asked tells whether a parameter is on the kernel's command line. */
 static int asked(const char *parameter)
 {
-	char line[4096] = "";
-	int fd = open("/proc/cmdline", O_RDONLY);
-	ssize_t size = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	return strstr(command_line(), parameter) != NULL;
+}
 
-	close(fd);
-	return size > 0 && strstr(line, parameter);
+static struct sockaddr_in address_of(const char *text)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+
+	if (inet_pton(AF_INET, text, &a.sin_addr) != 1) {
+		errno = EINVAL;
+		die("ip=: an address");
+	}
+	return a;
+}
+
+/* give sets an address of a network interface. */
+static void give(int s, struct ifreq *card, unsigned long request, const char *address)
+{
+	struct sockaddr_in a = address_of(address);
+
+	memcpy(&card->ifr_addr, &a, sizeof(a));
+	if (ioctl(s, request, card))
+		die(card->ifr_name);
+}
+
+static void switch_on(int s, struct ifreq *card)
+{
+	card->ifr_flags = IFF_UP;
+	if (ioctl(s, SIOCSIFFLAGS, card))
+		die(card->ifr_name);
+}
+
+/* set_address does what a kernel with CONFIG_IP_PNP does by itself: it sets up the loopback interface, and gives a card
+ * the address, and the route, of the last ip= on the command line (Documentation/admin-guide/nfs/nfsroot.rst). */
+static void set_address(void)
+{
+	struct ifreq lo = { .ifr_name = "lo" }, card = { 0 };
+	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
+	char *line, *words, *word, *ip = NULL, *field[6];
+	struct sockaddr_in to = { .sin_family = AF_INET }, by;
+	int s, i, ip_given;
+
+	if (!access("/proc/net/pnp", F_OK))
+		return;
+	line = words = strdup(command_line());
+	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (!line || s < 0)
+		die("socket");
+	switch_on(s, &lo);
+	while ((word = strsep(&words, " \n")))
+		if (!strncmp(word, "ip=", 3))
+			ip = word + 3;
+	ip_given = ip != NULL;
+	for (i = 0; i < 6; i++)
+		field[i] = ip ? strsep(&ip, ":") : NULL;
+	if (ip_given && !field[5]) {
+		errno = EINVAL;
+		die("want ip=ADDRESS::GATEWAY:NETMASK:HOSTNAME:DEVICE");
+	}
+	if (ip_given) {
+		strncpy(card.ifr_name, field[5], IFNAMSIZ - 1);
+		give(s, &card, SIOCSIFADDR, field[0]);
+		give(s, &card, SIOCSIFNETMASK, field[3]);
+		switch_on(s, &card);
+		by = address_of(field[2]);
+		memcpy(&route.rt_dst, &to, sizeof(to));
+		memcpy(&route.rt_genmask, &to, sizeof(to));
+		memcpy(&route.rt_gateway, &by, sizeof(by));
+		if (ioctl(s, SIOCADDRT, &route))
+			die("ip=: the gateway");
+	}
+	close(s);
+	free(line);
 }
 
 /* A standard stream of the application: a pipe to a port of the console, or from one. */
 static struct stream {
 	int from, to, app; /* app is the application's end of the pipe */
+	long long carried; /* bytes */
 	pthread_t thread;
 } streams[3];
 
@@ -209,6 +318,8 @@ static void *carry(void *data)
 		for (done = 0; done < n; done += m)
 			if ((m = write(s->to, bytes + done, n - done)) < 0)
 				goto end;
+			else
+				s->carried += m;
 end:
 	close(s == streams ? s->to : s->from);
 	return NULL;
@@ -292,10 +403,14 @@ static int is_time(const char *line, long long *ns)
 
 static pid_t app;
 
+static sem_t taken; /* posted when the host has answered drain() */
+
 static void obey(const char *line)
 {
 	int sig;
 
+	if (!strcmp(line, "taken"))
+		sem_post(&taken);
 	if (sscanf(line, "signal %d", &sig) == 1 && app > 0)
 		kill(app, sig);
 }
@@ -382,6 +497,8 @@ static void open_control(void)
 {
 	if (!asked("ukl.control=vport"))
 		return;
+	if (sem_init(&taken, 0, 0))
+		die("semaphore");
 	control = open_port(4, O_RDWR);
 	set_clock();
 }
@@ -429,6 +546,34 @@ static void *serve_host(void *pipe)
 		}
 	}
 	return NULL;
+}
+
+/* drain waits until the host has all that was written to the ports. A driver whose fsync() does not wait has no way to
+ * know what the host has taken, so the host itself is asked. Without a control channel it was, when the closing of a
+ * port returns, if it takes what comes at once: QEMU serves the ports first. */
+static void drain(void)
+{
+	int i, known = 1;
+
+	for (i = 1; i < streams_open; i++)
+		if (fsync(streams[i].to))
+			known = 0;
+	if (known)
+		return;
+	for (i = 1; control < 0 && i < streams_open; i++)
+		close(streams[i].to);
+	while (control >= 0) {
+		struct timespec limit;
+		char line[64];
+
+		snprintf(line, sizeof(line), "written %lld %lld\n", streams[1].carried, streams[2].carried);
+		if (write(control, line, strlen(line)) < 0)
+			return; /* the host is gone, and the machine with it */
+		clock_gettime(CLOCK_REALTIME, &limit);
+		limit.tv_sec++;
+		if (!sem_timedwait(&taken, &limit))
+			return;
+	}
 }
 
 static void set(const char *path, const char *value)
@@ -652,7 +797,8 @@ static int dumped(const char *application, const char *pid, const char *thread)
 
 int main(int argc, char **args)
 {
-	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env;
+	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env, *mounts;
+	size_t size;
 	int status, i, executed[2];
 	pthread_t host;
 	pid_t pid;
@@ -662,7 +808,10 @@ int main(int argc, char **args)
 	furnish();
 	argv = strings("/ukl/argv");
 	env = strings("/ukl/env");
-	mount_volumes();
+	mounts = contents("/ukl/mounts", &size);
+	load_drivers(mounts ? mounts : "");
+	set_address();
+	mount_volumes(mounts);
 	rmdir("/ukl");
 	open_streams();
 	open_control();
@@ -692,10 +841,9 @@ int main(int argc, char **args)
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0)
 		;
-	for (i = 1; i < streams_open; i++) { /* the host has all that was written */
+	for (i = 1; i < streams_open; i++)
 		pthread_join(streams[i].thread, NULL);
-		fsync(streams[i].to);
-	}
+	drain();
 	unmount_volumes();
 	if (WIFSIGNALED(status))
 		say("ukl: app killed by signal %d", WTERMSIG(status));

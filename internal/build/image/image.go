@@ -120,6 +120,13 @@ func (b *Builder) ProcessKernel(ctx context.Context, a apps.App) (string, error)
 	return b.file(ctx, a, "vmlinux", attrProcessKernel)
 }
 
+// DistroKernel returns Debian's own kernel, and the initramfs with its drivers of ukl's machine. They are the same for
+// all applications.
+func (b *Builder) DistroKernel(ctx context.Context) (kernel, drivers string, err error) {
+	dir, err := b.shared(ctx, attrDistroKernel)
+	return filepath.Join(dir, "vmlinux"), filepath.Join(dir, "modules.cpio"), err
+}
+
 // ProcessRoot returns an initramfs in which an application is an ordinary process.
 func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "root.cpio", attrProcessRoot)
@@ -132,12 +139,15 @@ func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
 
 // Files returns the directory with the files of guests that ask for some: Certificates and TimeZones, each a part of a
 // root file system.
-func (b *Builder) Files(ctx context.Context) (string, error) {
-	root, key := filepath.Join(b.Cache, stages, attrFiles), nixexprs.Hash()
+func (b *Builder) Files(ctx context.Context) (string, error) { return b.shared(ctx, attrFiles) }
+
+// shared returns the directory of what an attribute makes for all applications.
+func (b *Builder) shared(ctx context.Context, attr string) (string, error) {
+	root, key := filepath.Join(b.Cache, stages, attr), nixexprs.Hash()
 	path := recall(root+memoSuffix, key)
 	if path == "" || !exists(nix.Physical(path)) {
 		var err error
-		if path, err = b.realise(ctx, apps.App{}, attrFiles, root); err != nil {
+		if path, err = b.realise(ctx, apps.App{}, attr, root); err != nil {
 			return "", err
 		}
 		remember(root+memoSuffix, key, path)
@@ -196,6 +206,7 @@ const (
 	attrObjects       = "linux-objects"
 	attrProcessKernel = "process-kernel"
 	attrProcessRoot   = "process-root"
+	attrDistroKernel  = "distro-kernel"
 
 	attrBoot  = "boot"
 	attrFiles = "files"
@@ -617,7 +628,8 @@ func space() map[string]uint64 {
 		"glibc-source": 400e6, "glibc": 800e6,
 		"app": 50e6, "link": 300e6, "image": 200e6,
 		"process-source": 1600e6, "process-kernel": 900e6, "root": 50e6,
-		"packages": 1000e6, "upstream": 500e6,
+		"distro-kernel": 400e6,
+		"packages":      1000e6, "upstream": 500e6,
 		"tree-data": 5e6, "files": 2e6,
 	}
 }

@@ -52,8 +52,8 @@ type Stage struct {
 	Title string // for people
 	App   bool   // depends on the app
 	Fixed bool   // the hash of its content is in the lock
-	// not every image needs it: process mode; packages, third-party source and lines of configuration of an app; files of
-	// a run
+	// not every image needs it: the other modes; packages, third-party source and lines of configuration of an app;
+	// files of a run
 	Aside bool
 }
 
@@ -75,6 +75,7 @@ var All = []Stage{
 	{Attr: "image", Name: "image", Title: "image", App: true},
 	{Attr: "process-source", Name: "process-source", Title: "process mode's Linux source", Aside: true},
 	{Attr: "process-kernel", Name: "process-kernel", Title: "process mode's Linux", Aside: true},
+	{Attr: "distro-kernel", Name: "distro-kernel", Title: "Debian's Linux, unpacked", Aside: true},
 	{Attr: "files", Name: "files", Title: "certificates and time zones", Aside: true},
 	{Attr: "boot", Name: "boot", Title: "boot sector", Aside: true},
 	{Attr: "shell", Name: "shell", Title: "shell", Aside: true},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"ukl/internal/host/regular"
 )
@@ -49,6 +50,30 @@ func ReadKernel(file string) (Kernel, error) {
 		return readBzImage(head), nil
 	}
 	return Kernel{}, nil
+}
+
+// banner begins what a kernel's file says of its version (init/version.c): release, builder, compiler, version.
+const banner = "Linux version "
+
+// Release is release and version of the kernel in a vmlinux, as `uname -rv` prints them there; "" if the file does not
+// say.
+func Release(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	// A file may have the text without the version's number, too, before the whole one.
+	for at := len(text); ; {
+		if at = bytes.LastIndex(text[:at], []byte(banner)); at < 0 {
+			return "", nil
+		}
+		line, _, ok := bytes.Cut(text[at+len(banner):], []byte("\n"))
+		release, rest, more := strings.Cut(string(line), " (")
+		_, version, numbered := strings.Cut(rest, ") #")
+		if ok && more && numbered && len(line) < 500 {
+			return release + " #" + version, nil
+		}
+	}
 }
 
 // readVmlinux reads an ELF file. One of 32 bits is no Linux for this machine.

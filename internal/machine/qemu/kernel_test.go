@@ -83,3 +83,25 @@ func TestReadKernel(t *testing.T) {
 		}
 	}
 }
+
+// A kernel's file may have the text of its version more than once, and without the number of the build.
+func TestRelease(t *testing.T) {
+	for text, want := range map[string]string{
+		"\x00Linux version 6.1.0-57-x (a@b) (gcc-12 (Debian 12.2.0) 12.2.0, GNU ld) #1 SMP Debian 6.1.192-3 (2026-11-26)\n\x00": "6.1.0-57-x #1 SMP Debian 6.1.192-3 (2026-11-26)",
+		"Linux version 6.1.192 (a@b) (gcc) #1 SMP y\nLinux version %s (a@b)\n":                                                  "6.1.192 #1 SMP y",
+		"Linux version 6.1 without an end": "",
+		"Linux version 6.1 (a@b) (gcc)\n":  "",
+		"":                                 "",
+	} {
+		file := filepath.Join(t.TempDir(), "vmlinux")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Release(file); got != want || err != nil {
+			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := Release(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that is not there has a release")
+	}
+}

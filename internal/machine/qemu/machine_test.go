@@ -79,6 +79,36 @@ func TestArgs(t *testing.T) {
 	}
 }
 
+// A PC has all devices on PCI, and none on a bus that it does not have; the machine of ukl's kernels has none on PCI.
+func TestArgsPC(t *testing.T) {
+	m := machine()
+	m.Volumes = []Volume{{Host: "/d", Guest: "/d", Server: "socket,fd=9"}, {Host: "/i", Guest: "/i", FileSystem: "ext4"}}
+	wants := []string{
+		"-device virtio-serial-pci,max_ports=5 ", "-device virtio-net-pci,netdev=net0,romfile= ",
+		"-device vhost-user-fs-pci,chardev=volume0,tag=volume0 ", "-device virtio-blk-pci,drive=volume1,serial=volume1,",
+		"-machine pc ", "-machine memory-backend=memory ",
+	}
+	small := strings.Join(m.Args(), " ") + " "
+	m.PC = true
+	pc := strings.Join(m.Args(), " ") + " "
+	for _, want := range wants {
+		if !strings.Contains(pc, want) {
+			t.Errorf("no %q in a PC: %s", want, pc)
+		}
+		if strings.Contains(small, want) && !strings.Contains(want, "memory") {
+			t.Errorf("%q without PC: %s", want, small)
+		}
+	}
+	for _, never := range []string{"-device virtio-net-device", "mmio", "microvm"} {
+		if strings.Contains(pc, never) {
+			t.Errorf("%q in a PC: %s", never, pc)
+		}
+	}
+	if m.Type() != "pc" || machine().Type() != "microvm" || m.Model() != "max" {
+		t.Errorf("%s with %s, %s", m.Type(), m.Model(), machine().Type())
+	}
+}
+
 func TestArgsWithoutControl(t *testing.T) {
 	m := machine()
 	m.Control = ""

@@ -127,7 +127,7 @@ func (v Volume) place() string {
 // tag is the name by which guest and QEMU know the nth volume.
 func tag(n int) string { return fmt.Sprintf("volume%d", n) }
 
-func (v Volume) args(n int) []string {
+func (v Volume) args(n int, device func(string) string) []string {
 	mode := ""
 	if v.FileSystem != "" {
 		if v.ReadOnly {
@@ -142,12 +142,12 @@ func (v Volume) args(n int) []string {
 		// Errors of the host's disk, as when it is full, are the guest's: otherwise QEMU would halt it without a word.
 		return append(inherit,
 			"-blockdev", fmt.Sprintf("driver=raw,node-name=%s%s,file.driver=file,file.filename=%s", tag(n), mode, file),
-			"-device", fmt.Sprintf("virtio-blk-device,drive=%s,serial=%[1]s,werror=report,rerror=report", tag(n)))
+			"-device", fmt.Sprintf("%s,drive=%s,serial=%[2]s,werror=report,rerror=report", device("virtio-blk"), tag(n)))
 	}
 	if !v.NineP {
 		return []string{
 			"-chardev", chardev(v.Server, tag(n)),
-			"-device", fmt.Sprintf("vhost-user-fs-device,chardev=%s,tag=%[1]s", tag(n)),
+			"-device", fmt.Sprintf("%s,chardev=%s,tag=%[2]s", device("vhost-user-fs"), tag(n)),
 		}
 	}
 	if v.ReadOnly {
@@ -155,7 +155,7 @@ func (v Volume) args(n int) []string {
 	}
 	return []string{
 		"-fsdev", fmt.Sprintf("local,id=%s,path=%s,security_model=none,multidevs=remap%s", tag(n), Value(v.Host), mode),
-		"-device", fmt.Sprintf("virtio-9p-device,fsdev=%s,mount_tag=%[1]s", tag(n)),
+		"-device", fmt.Sprintf("%s,fsdev=%s,mount_tag=%[2]s", device("virtio-9p"), tag(n)),
 	}
 }
 

@@ -16,8 +16,11 @@ import (
 // Mode is a way to run the application.
 type Mode string
 
-// The modes, in the order in which they are shown. All others are compared with Process.
+// The modes, in the order in which they are shown.
 const (
+	// Distro is the program of Process on Debian's own kernel, in a PC: what a user would boot without ukl. It is never
+	// mixed with Process: kernel, configuration and machine are others.
+	Distro  Mode = "distro"
 	Process Mode = "process" // ring 3, Debian's C library, the unpatched kernel of the same configuration
 	// Companion is the same program as Process, in ring 3 of the patched kernel: what its series costs those who do not
 	// use it.
@@ -27,14 +30,14 @@ const (
 )
 
 // Modes returns all modes in the order in which they are shown.
-func Modes() []Mode { return []Mode{Process, Companion, Gate, Bypass} }
+func Modes() []Mode { return []Mode{Distro, Process, Companion, Gate, Bypass} }
 
 // Ring is the privilege level that the application must report in a mode.
 func (m Mode) Ring() int {
-	if m == Process || m == Companion {
-		return 3
+	if m == Gate || m == Bypass {
+		return 0
 	}
-	return 0
+	return 3
 }
 
 // Run is what the application printed once: nanoseconds for one operation, a value for each sample.
@@ -111,15 +114,27 @@ type Operation struct {
 	Nanoseconds  map[Mode]Figure `json:"nanoseconds,omitempty"`
 }
 
+// Guest is what a mode's application ran on.
+type Guest struct {
+	Kernel  string `json:"kernel"`  // release and version, as uname -rv prints them
+	Owner   string `json:"owner"`   // of the configuration: Debian or ukl
+	Config  string `json:"config"`  // SHA-256 of the configuration
+	Machine string `json:"machine"` // QEMU's name
+	CPU     string `json:"cpu"`     // likewise, where instructions are counted
+	// TimesCPU is likewise, where times are measured; "" measures none.
+	TimesCPU string `json:"timesCpu,omitempty"`
+}
+
 // Report is all of one invocation, and what it was made with.
 type Report struct {
-	Version      int         `json:"version"` // of this shape: 1
-	Application  string      `json:"application"`
-	Accelerator  string      `json:"accelerator"` // of the times; instructions are always counted by TCG
-	CPU          string      `json:"cpu"`         // of the host
-	Rounds       int         `json:"rounds"`
-	KernelConfig string      `json:"kernelConfig"` // SHA-256
-	Operations   []Operation `json:"operations"`
+	Version      int            `json:"version"` // of this shape: 1
+	Application  string         `json:"application"`
+	Accelerator  string         `json:"accelerator"` // of the times; instructions are always counted by TCG
+	CPU          string         `json:"cpu"`         // of the host
+	Rounds       int            `json:"rounds"`
+	KernelConfig string         `json:"kernelConfig"` // SHA-256
+	Guests       map[Mode]Guest `json:"guests"`
+	Operations   []Operation    `json:"operations"`
 }
 
 // AddInstructions adds a run in which the clock counted instructions.
@@ -148,17 +163,57 @@ func (r *Report) add(m Mode, run Run, figures func(*Operation) *map[Mode]Figure)
 }
 
 // Ratio says how many times less a mode takes than Process; 0 if one of them was not measured.
-func Ratio(f map[Mode]Figure, m Mode) float64 {
-	if f[m].Median == 0 {
+func Ratio(f map[Mode]Figure, m Mode) float64 { return quotient(f, pair{Process, m}) }
+
+// pair is two modes of which the table has the quotient.
+type pair struct{ of, by Mode }
+
+func (p pair) String() string { return string(p.of) + "/" + string(p.by) }
+
+func quotient(f map[Mode]Figure, p pair) float64 {
+	if f[p.by].Median == 0 {
 		return 0
 	}
-	return f[Process].Median / f[m].Median
+	return f[p.of].Median / f[p.by].Median
 }
 
-// Table prints a report for people. Each mode but Process shows its ratio to it.
+// columns are the modes of a report, each with the quotient that its column is followed by; the zero pair is none.
+// Without a guest of Distro there is no column of it.
+func (r *Report) columns() ([]Mode, map[Mode]pair) {
+	ratios := map[Mode]pair{Companion: {Process, Companion}, Gate: {Process, Gate}, Bypass: {Process, Bypass}}
+	if _, ok := r.Guests[Distro]; !ok {
+		return slices.DeleteFunc(Modes(), func(m Mode) bool { return m == Distro }), ratios
+	}
+	ratios[Distro] = pair{Distro, Bypass}
+	return Modes(), ratios
+}
+
+// guests prints what each mode ran on.
+func (r *Report) guests(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, m := range Modes() {
+		g, ok := r.Guests[m]
+		if !ok {
+			continue
+		}
+		times := ""
+		if g.TimesCPU != "" && g.TimesCPU != g.CPU {
+			times = ", for times " + g.TimesCPU
+		}
+		fmt.Fprintf(t, "%s\tLinux %s, %s's configuration %.12s, machine %s, CPU %s%s\n", m, g.Kernel, g.Owner, g.Config,
+			g.Machine, g.CPU, times)
+	}
+	return t.Flush()
+}
+
+// Table prints a report for people. Each ratio names the two modes that it is of.
 func (r *Report) Table(w io.Writer) error {
 	fmt.Fprintf(w, "%s on %s, %s, %d rounds of each mode in turn, kernel configuration %.12s\n", r.Application, r.CPU,
 		r.Accelerator, r.Rounds, r.KernelConfig)
+	if err := r.guests(w); err != nil {
+		return err
+	}
+	modes, ratios := r.columns()
 	for _, part := range []struct {
 		title   string
 		figures func(Operation) map[Mode]Figure
@@ -176,20 +231,20 @@ func (r *Report) Table(w io.Writer) error {
 		fmt.Fprintf(w, "\n%s\n", part.title)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprint(t, "\t")
-		for _, m := range Modes() {
+		for _, m := range modes {
 			fmt.Fprintf(t, "%s\t", m)
-			if m != Process {
-				fmt.Fprint(t, "ratio\t")
+			if p, ok := ratios[m]; ok {
+				fmt.Fprintf(t, "%s\t", p)
 			}
 		}
 		fmt.Fprintln(t)
 		for _, o := range r.Operations {
 			f := part.figures(o)
 			fmt.Fprintf(t, "%s\t", o.Name)
-			for _, m := range Modes() {
+			for _, m := range modes {
 				fmt.Fprintf(t, "%s\t", cell(f, m, part.spread))
-				if m != Process {
-					fmt.Fprintf(t, "%s\t", ratio(f, m))
+				if p, ok := ratios[m]; ok {
+					fmt.Fprintf(t, "%s\t", ratio(f, p))
 				}
 			}
 			fmt.Fprintln(t)
@@ -212,8 +267,8 @@ func cell(f map[Mode]Figure, m Mode, spread bool) string {
 	return fmt.Sprintf("%.0f", v.Median)
 }
 
-func ratio(f map[Mode]Figure, m Mode) string {
-	if x := Ratio(f, m); x != 0 {
+func ratio(f map[Mode]Figure, p pair) string {
+	if x := quotient(f, p); x != 0 {
 		return fmt.Sprintf("%.2f", x)
 	}
 	return "-"

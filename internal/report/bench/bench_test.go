@@ -69,6 +69,52 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// The distribution's guest is a column of its own, with what it ran on, and its ratio names both modes. Without it
+// there is no such column.
+func TestDistro(t *testing.T) {
+	r := report(t)
+	r.Guests = map[Mode]Guest{
+		Process: {Kernel: "6.1.192 #1 SMP", Owner: "ukl", Config: "aaaaaaaaaaaaaaa", Machine: "microvm", CPU: "max"},
+	}
+	table := func() string {
+		var b strings.Builder
+		if err := r.Table(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	without := table()
+	if strings.Contains(without, "distro") ||
+		!strings.Contains(without, "process  Linux 6.1.192 #1 SMP, ukl's configuration aaaaaaaaaaaa, machine microvm, CPU max\n") {
+		t.Error(without)
+	}
+	r.AddInstructions(Distro, parse(t, "ring 3\ngetppid 1 99\n"))
+	r.Guests[Distro] = Guest{
+		Kernel: "6.1.0-57 #1 Debian", Owner: "Debian", Config: "b", Machine: "pc", CPU: "max", TimesCPU: "host",
+	}
+	with := table()
+	for _, want := range []string{
+		"distro   Linux 6.1.0-57 #1 Debian, Debian's configuration b, machine pc, CPU max, for times host\n",
+		"distro/bypass", "process/bypass", "99", "2.00", "3.84",
+	} {
+		if !strings.Contains(with, want) {
+			t.Errorf("no %q in\n%s", want, with)
+		}
+	}
+	for _, never := range []string{"distro/process", "process/distro", " ratio"} {
+		if strings.Contains(with, never) {
+			t.Errorf("%q in\n%s", never, with)
+		}
+	}
+	if Distro.Ring() != 3 || Process.Ring() != 3 || Companion.Ring() != 3 || Gate.Ring() != 0 || Bypass.Ring() != 0 {
+		t.Error("a mode has the wrong ring")
+	}
+	var svg strings.Builder
+	if err := r.SVG(&svg); err != nil || strings.Contains(svg.String(), "distro") {
+		t.Errorf("the plot, whose line is the process, has the distribution's guest: %v", err)
+	}
+}
+
 func TestSVG(t *testing.T) {
 	var b strings.Builder
 	if err := report(t).SVG(&b); err != nil {

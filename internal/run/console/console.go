@@ -82,6 +82,13 @@ func (c *Console) Pump(stdin *os.File, stdout, stderr, log, echo io.Writer) {
 	go feed(c.host[qemu.Stdin], stdin)
 }
 
+// Await waits until so many bytes of the guest's stdout and stderr have been read, after Pump: a guest that ends then
+// loses none of them. It also returns at the end of a stream.
+func (c *Console) Await(stdout, stderr int64) {
+	c.pumps[0].await(stdout)
+	c.pumps[1].await(stderr)
+}
+
 // Heard tells whether anything has come from the guest.
 func (c *Console) Heard() bool {
 	for _, p := range c.pumps {

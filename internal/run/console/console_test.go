@@ -46,6 +46,30 @@ func TestPumpNeverWaitsForItsWriter(t *testing.T) {
 	}
 }
 
+// A guest that waits until ukl has what it wrote waits for the last byte, and not for a reader.
+func TestPumpAwait(t *testing.T) {
+	r, w := io.Pipe()
+	out := &slow{let: make(chan struct{})}
+	p := newPump(r, out, nil)
+	all := make(chan struct{})
+	go func() { p.await(8); close(all) }()
+	w.Write([]byte("seven b"))
+	select {
+	case <-all:
+		t.Error("7 bytes were taken for 8")
+	case <-time.After(20 * time.Millisecond):
+	}
+	w.Write([]byte("y"))
+	<-all
+	p.await(3)
+	go func() { p.await(9); close(out.let) }() // more never comes
+	w.Close()
+	<-p.done
+	if out.String() != "seven by" {
+		t.Errorf("%q", out.String())
+	}
+}
+
 func TestPumpHasALimit(t *testing.T) {
 	r, w := io.Pipe()
 	out := &slow{let: make(chan struct{})}

@@ -14,6 +14,7 @@ type pump struct {
 
 	mu     sync.Mutex
 	change sync.Cond
+	took   int64 // bytes that were read and found room
 	queue  []byte
 	eof    bool
 	dead   bool // the writer failed
@@ -42,12 +43,22 @@ func (p *pump) read(from io.Reader) {
 		if !p.dead {
 			p.queue = append(p.queue, buf[:n]...)
 		}
+		p.took += int64(n)
 		p.eof = err != nil
 		p.change.Broadcast()
 		p.mu.Unlock()
 		if err != nil {
 			return
 		}
+	}
+}
+
+// await waits until so many bytes have been read, or no more come.
+func (p *pump) await(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.took < n && !p.eof {
+		p.change.Wait()
 	}
 }
 

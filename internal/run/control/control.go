@@ -38,6 +38,7 @@ type Channel struct {
 	closed  chan struct{}
 	gone    sync.Once
 	asked   atomic.Bool // the guest has asked for the time, so it keeps a clock
+	waiting atomic.Bool // for ukl to take what the guest has written
 
 	mu    sync.Mutex
 	tells bool
@@ -59,13 +60,14 @@ const crashes = 200
 func Pair() (host *net.UnixConn, guest *os.File, err error) { return socketpair.Open("control") }
 
 // Serve answers the guest until its end or Close. listening is called, once for each port and not concurrently, when
-// somebody in the guest listens on a TCP port.
-func Serve(conn *net.UnixConn, listening func(port int)) *Channel {
+// somebody in the guest listens on a TCP port. take returns when ukl has so many bytes of the application's streams; it
+// is called, not concurrently, for a guest whose kernel does not know what the host has taken.
+func Serve(conn *net.UnixConn, listening func(port int), take func(stdout, stderr int64)) *Channel {
 	c := &Channel{
 		conn: conn, heard: make(chan struct{}), started: make(chan struct{}), alive: make(chan struct{}, 1),
 		done: make(chan struct{}), closed: make(chan struct{}),
 	}
-	go c.read(listening)
+	go c.read(listening, take)
 	go c.watch()
 	return c
 }
@@ -112,7 +114,7 @@ func (c *Channel) Close() {
 	c.conn.Close()
 }
 
-func (c *Channel) read(listening func(int)) {
+func (c *Channel) read(listening func(int), take func(stdout, stderr int64)) {
 	defer close(c.done)
 	heard := sync.OnceFunc(func() { close(c.heard) })
 	started := sync.OnceFunc(func() { close(c.started) })
@@ -144,6 +146,12 @@ func (c *Channel) read(listening func(int)) {
 			select {
 			case c.alive <- struct{}{}:
 			default: // it was not asked, or nobody has looked yet
+			}
+		case len(words) == 3 && words[0] == "written":
+			stdout, err := strconv.ParseInt(words[1], 10, 64)
+			stderr, err2 := strconv.ParseInt(words[2], 10, 64)
+			if err == nil && err2 == nil && c.waiting.CompareAndSwap(false, true) {
+				go c.taken(func() { take(stdout, stderr) })
 			}
 		default:
 			c.ending(words, strings.TrimRight(string(line), "\r\n"))
@@ -179,6 +187,13 @@ func (c *Channel) tellTime() {
 		now := time.Now()
 		return fmt.Appendf(b, "time %d.%09d\n", now.Unix(), now.Nanosecond())
 	})
+}
+
+// taken says that ukl has what the guest has written. A guest that missed it asks again.
+func (c *Channel) taken(wait func()) {
+	wait()
+	c.waiting.Store(false)
+	_ = c.say(func(b []byte) []byte { return append(b, "taken\n"...) })
 }
 
 // say sends one line, made as late as possible, or nothing of it. The kernel takes so few bytes whole or not at all.

@@ -22,7 +22,7 @@ func open(t *testing.T) (*Channel, *os.File, <-chan int) {
 		t.Fatal(err)
 	}
 	ports := make(chan int, 100)
-	c := Serve(host, func(port int) { ports <- port })
+	c := Serve(host, func(port int) { ports <- port }, func(int64, int64) { t.Error("nobody has asked for that") })
 	t.Cleanup(func() { guest.Close() })
 	t.Cleanup(c.Close)
 	return c, guest, ports
@@ -65,6 +65,36 @@ func TestTime(t *testing.T) {
 	fmt.Sscan(strings.TrimLeft(digits, "0"), &nsec)
 	if at := time.Unix(sec, nsec); at.Before(before) || at.After(after) {
 		t.Errorf("%s is not between %s and %s", at, before, after)
+	}
+}
+
+// The guest hears that ukl has what it wrote when ukl has it, and not before; asking again while ukl waits asks once.
+func TestTaken(t *testing.T) {
+	host, guest, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guest.Close()
+	asked, has := make(chan string, 10), make(chan struct{})
+	c := Serve(host, func(int) {}, func(stdout, stderr int64) {
+		asked <- fmt.Sprint(stdout, " ", stderr)
+		<-has
+	})
+	defer c.Close()
+	in := bufio.NewReader(guest)
+	io.WriteString(guest, "written 5 x\nwritten 5\nwritten 5000000000 7\nwritten 5000000000 7\n")
+	if line := answered(t, guest, in); !strings.HasPrefix(line, "time ") {
+		t.Errorf("before ukl has it, the guest hears %q", line)
+	}
+	if got := <-asked; got != "5000000000 7" {
+		t.Errorf("the guest has written %s", got)
+	}
+	close(has)
+	if line, err := in.ReadString('\n'); line != "taken\n" || err != nil {
+		t.Errorf("%q, %v", line, err)
+	}
+	if len(asked) > 0 {
+		t.Errorf("ukl was asked for %s as well", <-asked)
 	}
 }
 

@@ -33,6 +33,7 @@ type Options struct {
 	// Machine is complete but for what Run sets: Initrd, Append, Backends, Control, Monitor.
 	Machine qemu.Machine
 	Root    string   // an initramfs that holds the application; "" where the kernel does
+	Drivers string   // an initramfs with drivers that the kernel needs, beside Root; "" where it needs none
 	Argv    []string // the application's, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
 	Sysctl  []string // K=V; parameters of the kernel, set before the application starts
@@ -271,9 +272,17 @@ const (
 	joined = "vport,joined"
 )
 
-// cmdline is the kernel's command line with the streams as stdio says.
+// cmdline is the kernel's command line with the streams as stdio says. In a PC the kernel is a distribution's, which
+// does not know the parameters of ukl's patches. Under TCG it shall not compare the clock of the processor with those
+// of the board: on a loaded host all are late at times. Under KVM it has KVM's clock.
 func (o *Options) cmdline(stdio string) string {
-	words := []string{"console=ttyS0", "panic=-1", "reboot=t", "tsc=reliable"}
+	words := []string{"console=ttyS0", "panic=-1", "reboot=t"}
+	switch {
+	case !o.Machine.PC:
+		words = append(words, "tsc=reliable")
+	case !o.Machine.KVM:
+		words = append(words, "tsc=reliable", "no_timer_check")
+	}
 	switch {
 	case o.Machine.Counts():
 		words = append(words, "tsc_early_khz=1000000") // QEMU then counts 1 ns per instruction
@@ -281,7 +290,7 @@ func (o *Options) cmdline(stdio string) string {
 		words = append(words, fmt.Sprintf("tsc_early_khz=%d", o.TSC))
 	}
 	words = append(words, o.naming(), pings)
-	if o.Machine.Network.Tap == "" {
+	if o.Machine.Network.Tap == "" && !o.Machine.PC {
 		words = append(words, backlog, mssOnce)
 	}
 	words = append(words, "ukl.stdio="+stdio)
@@ -298,15 +307,19 @@ func (o *Options) cmdline(stdio string) string {
 	return strings.Join(words, " ")
 }
 
-// Initrd is the archive with the application's files, arguments, environment and volumes, behind that of the root file
-// system if there is one.
+// Initrd is the archive with the application's files, arguments, environment and volumes, behind those of the root file
+// system and of drivers if there are any.
 func (o *Options) Initrd() ([]byte, error) {
 	var root []byte
-	if o.Root != "" {
-		var err error
-		if root, err = os.ReadFile(o.Root); err != nil {
+	for _, file := range []string{o.Root, o.Drivers} {
+		if file == "" {
+			continue
+		}
+		archive, err := os.ReadFile(file)
+		if err != nil {
 			return nil, err
 		}
+		root = append(root, archive...)
 	}
 	own, err := o.initrd()
 	if err != nil {
@@ -542,19 +555,19 @@ func (r *run) start() error {
 	if line != nil {
 		r.monitor = qemu.Watch(line)
 	}
-	if channel != nil {
-		r.control = control.Serve(channel, r.listens)
-		r.undos = append(r.undos, r.control.Close)
-		go r.attend()
-	}
-	r.undos = append(r.undos, p.Kill)
 	r.console.Started()
-	go r.started(p, m.Forwards)
 	log := io.Writer(r.journal)
 	if r.log != nil {
 		log = io.MultiWriter(r.journal, lossy{r.log})
 	}
 	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
+	if channel != nil {
+		r.control = control.Serve(channel, r.listens, r.console.Await)
+		r.undos = append(r.undos, r.control.Close)
+		go r.attend()
+	}
+	r.undos = append(r.undos, p.Kill)
+	go r.started(p, m.Forwards)
 	return nil
 }
 

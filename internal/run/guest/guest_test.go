@@ -126,6 +126,46 @@ func TestCmdline(t *testing.T) {
 	}
 }
 
+// A distribution's kernel gets no word of ukl's patches, and under KVM none about its clock.
+func TestCmdlineOfDistribution(t *testing.T) {
+	const fixed = "hostname=ukl ip=10.0.2.15::10.0.2.2:255.255.255.0:ukl:eth0:off " + pings + " ukl.stdio=vport quiet"
+	for _, c := range []struct {
+		m    qemu.Machine
+		want string
+	}{
+		{qemu.Machine{}, "tsc=reliable no_timer_check tsc_early_khz=5 " + fixed},
+		{qemu.Machine{KVM: true}, fixed},
+		{
+			qemu.Machine{Extra: []string{"-icount", "shift=0"}},
+			"tsc=reliable no_timer_check tsc_early_khz=1000000 " + fixed,
+		},
+	} {
+		c.m.PC = true
+		o := Options{TSC: 5, Machine: c.m}
+		if got, want := o.cmdline(apart), "console=ttyS0 panic=-1 reboot=t "+c.want; got != want {
+			t.Errorf("%+v:\n%s\nwant\n%s", c.m, got, want)
+		}
+	}
+}
+
+// Root and drivers come before what a run adds: of members with one name the kernel takes the last.
+func TestInitrdWithDrivers(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{Root: filepath.Join(dir, "root"), Drivers: filepath.Join(dir, "drivers"), Argv: []string{"a"}}
+	if _, err := o.Initrd(); err == nil {
+		t.Error("drivers that are not there are no error")
+	}
+	for _, f := range []string{o.Root, o.Drivers} {
+		if err := os.WriteFile(f, []byte("<"+filepath.Base(f)+">"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archive, err := o.Initrd()
+	if err != nil || !bytes.HasPrefix(archive, []byte("<root><drivers>0707")) {
+		t.Errorf("%.40q, %v", archive, err)
+	}
+}
+
 // A step that fails undoes those before it.
 func TestUndo(t *testing.T) {
 	var order []string

@@ -59,9 +59,11 @@ const (
 	// Afterwards, until the application runs: 6 MiB are in use in the end, but the kernel keeps up to 4 MiB free, and
 	// 1 MiB of the application is there twice while it becomes a file.
 	running = 12 * mib
-	index   = 64  // a part of the application becomes page tables and the index of the file
-	perCPU  = mib // of each further CPU: 0.9 MiB with 8
-	member  = kib // of each member of the root file system, besides the pages of its content
+	// A distribution's kernel, in a PC, takes more for all that it can do.
+	distribution = 6 * mib
+	index        = 64  // a part of the application becomes page tables and the index of the file
+	perCPU       = mib // of each further CPU: 0.9 MiB with 8
+	member       = kib // of each member of the root file system, besides the pages of its content
 )
 
 // Need estimates what the start takes, from the kernel's file and the archive.
@@ -74,7 +76,7 @@ func (o *Options) Need() (Need, error) {
 	if err != nil {
 		return Need{}, err
 	}
-	return NeedOf(k, archive, o.Machine.CPUs), nil
+	return start{k, uint64(len(archive)), unpacked(archive), o.Machine.CPUs, o.Machine.PC}.need(), nil
 }
 
 // NeedOf is the estimate for a machine that somebody else makes.
@@ -82,7 +84,7 @@ func NeedOf(k qemu.Kernel, archive []byte, cpus int) Need {
 	if k.End == 0 {
 		return Need{}
 	}
-	return start{k, uint64(len(archive)), unpacked(archive), cpus}.need()
+	return start{k, uint64(len(archive)), unpacked(archive), cpus, false}.need()
 }
 
 // start is what is known of one before it happens.
@@ -91,6 +93,7 @@ type start struct {
 	archive uint64 // bytes
 	root    content
 	cpus    int
+	pc      bool
 }
 
 // need is the estimate. The archive is at the end of the memory while the kernel copies it into the root file system,
@@ -98,7 +101,11 @@ type start struct {
 // application's part of the image while it becomes a file.
 func (s start) need() Need {
 	loaded := s.kernel.End + s.archive + above
-	rest := max(s.root.size, running+s.kernel.App/index+uint64(max(s.cpus-1, 0))*perCPU)
+	run := running + s.kernel.App/index + uint64(max(s.cpus-1, 0))*perCPU
+	if s.pc {
+		run += distribution
+	}
+	rest := max(s.root.size, run)
 	total := s.kernel.Size + s.archive + s.root.size + rest + early
 	n := Need{Least: whole(loaded)}
 	for uint64(n.Least)*mib < total+overhead(uint64(n.Least)*mib) {

@@ -28,19 +28,22 @@ func measurements() []measured {
 	}
 	const process = 12*mib + 96*kib
 	ring3 := qemu.Kernel{End: 16*mib + process, Size: process}
+	debian := qemu.Kernel{End: 62 * mib, Size: 46 * mib}
+	const drivers = 1100 * kib
 	root := func(own uint64) content { return content{size: own + 60*kib} } // with the files of /etc
 	// The archive without files, and with /init and a small /app.
 	const args, init = 8 * kib, 1700 * kib
 	return []measured{
-		{"hello", start{ring0(0), args, root(0), 1}, 30, 31},
-		{"constants of 1 MiB", start{ring0(0), args, root(0), 1}, 30, 31},
-		{"constants of 40 MiB", start{ring0(40), args, root(0), 1}, 70, 71},
-		{"constants of 200 MiB", start{ring0(200), args, root(0), 1}, 233, 234},
-		{"a file of 40 MiB", start{ring0(0), 40*mib + args, root(40 * mib), 1}, 139, 140},
-		{"a file of 200 MiB", start{ring0(0), 200*mib + args, root(200 * mib), 1}, 626, 627},
-		{"hello as a process", start{ring3, init, root(init), 1}, 28, 30},
-		{"constants of 40 MiB as a process", start{ring3, 43584000 + args, content{size: 42630 * kib}, 1}, 140, 143},
-		{"hello as bzImage", start{qemu.Kernel{End: 33488 * kib, Size: 17104 * kib}, args, root(0), 1}, 32, 33},
+		{"hello", start{ring0(0), args, root(0), 1, false}, 30, 31},
+		{"constants of 1 MiB", start{ring0(0), args, root(0), 1, false}, 30, 31},
+		{"constants of 40 MiB", start{ring0(40), args, root(0), 1, false}, 70, 71},
+		{"constants of 200 MiB", start{ring0(200), args, root(0), 1, false}, 233, 234},
+		{"a file of 40 MiB", start{ring0(0), 40*mib + args, root(40 * mib), 1, false}, 139, 140},
+		{"a file of 200 MiB", start{ring0(0), 200*mib + args, root(200 * mib), 1, false}, 626, 627},
+		{"hello as a process", start{ring3, init, root(init), 1, false}, 28, 30},
+		{"constants of 40 MiB as a process", start{ring3, 43584000 + args, content{size: 42630 * kib}, 1, false}, 140, 143},
+		{"hello on Debian's kernel", start{debian, init + drivers, root(init + drivers), 1, true}, 72, 74},
+		{"hello as bzImage", start{qemu.Kernel{End: 33488 * kib, Size: 17104 * kib}, args, root(0), 1, false}, 32, 33},
 	}
 }
 
@@ -60,14 +63,15 @@ func TestNeedGrows(t *testing.T) {
 				qemu.Kernel{End: (30 + app) * mib, Size: (14 + app) * mib, App: app * mib, Writable: 3 * mib},
 				files * mib,
 				content{size: files * mib},
-				1,
+				1, false,
 			}
 			n := one.need()
 			k := one.kernel
 			for _, more := range []start{
-				{qemu.Kernel{End: k.End + mib, Size: k.Size + mib, App: k.App + mib}, one.archive, one.root, 1},
-				{k, one.archive + mib, content{size: one.root.size + mib}, 1},
-				{k, one.archive, one.root, 64},
+				{qemu.Kernel{End: k.End + mib, Size: k.Size + mib, App: k.App + mib}, one.archive, one.root, 1, false},
+				{k, one.archive + mib, content{size: one.root.size + mib}, 1, false},
+				{k, one.archive, one.root, 64, false},
+				{k, one.archive, one.root, 1, true},
 			} {
 				if m := more.need(); m.Least < n.Least {
 					t.Fatalf("%+v needs %d, and %+v only %d", one, n.Least, more, m.Least)
