@@ -185,7 +185,10 @@ const (
 func modes() []string { return []string{unikernel, process, distro} }
 
 // asProcess tells whether the command line's mode runs the application in ring 3.
-func asProcess(c *cli.Context) bool { return c.String("mode") == process || c.String("mode") == distro }
+func asProcess(c *cli.Context) bool { return c.String("mode") == process || onDebian(c) }
+
+// onDebian tells whether the kernel is Debian's own.
+func onDebian(c *cli.Context) bool { return c.String("mode") == distro }
 
 // appendEnv adds words to the kernel's command line, for kernel developers.
 const appendEnv = "UKL_APPEND"
@@ -464,7 +467,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	if m := c.String("mode"); c.IsSet("mode") && !slices.Contains(modes(), m) {
 		return o, exit.Errorf(exit.Usage, "--mode %q: want %s", m, strings.Join(modes(), ", "))
 	}
-	o.Machine.PC = c.String("mode") == distro
+	o.Machine.PC = onDebian(c)
 	o.Machine.Network.Host = a.Host || c.Bool(manifest.AllowHost)
 	o.Refused = func(what string) {
 		t.note(c, "the guest may not reach %s; to allow it: --%s", what, manifest.AllowHost)
@@ -513,7 +516,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 // unmodified refuses options that want another kernel where that is Debian's.
 func unmodified(c *cli.Context) error {
 	for _, o := range []string{"debug-kernel", "kernel"} {
-		if c.String("mode") == distro && c.IsSet(o) {
+		if onDebian(c) && c.IsSet(o) {
 			return exit.Errorf(exit.Usage, "--%s with --mode %s: that mode boots Debian's kernel as it is", o, distro).
 				WithHint("use --mode %s, whose kernel ukl builds", process)
 		}
@@ -596,7 +599,7 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		case v.Trusted:
 			err = exit.Errorf(exit.Input, "volume %s: %s is a file, and trusted is about owners in a directory", v, v.Host)
 		default:
-			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel") || c.String("mode") == distro)
+			all[i].FileSystem, err = fileSystem(v, a.Kernel, c.IsSet("kernel") || onDebian(c))
 		}
 		var e *exit.Error
 		if err != nil && !errors.As(err, &e) {
@@ -606,7 +609,7 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 			return nil, err
 		}
 	}
-	if c.String("mode") == distro {
+	if onDebian(c) {
 		if err := mountable(all); err != nil {
 			return nil, err
 		}
