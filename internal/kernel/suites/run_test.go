@@ -130,8 +130,10 @@ func (s linked) test(t *testing.T) {
 				t.Parallel()
 				got := m.all(t, mode, b, names, together)
 				mu.Lock()
+				defer mu.Unlock()
 				results[mode] = got
-				mu.Unlock()
+				t.Logf("mode %s: %d of %d cases pass so far; otherwise than recorded:%s", mode, passing(got), len(got),
+					strings.Join(append([]string{""}, table.Compare(mode, got)...), "\n"))
 			})
 			if *whole {
 				// What could not be built is told, not forgotten.
@@ -159,13 +161,7 @@ func (s linked) test(t *testing.T) {
 		if r, ran := got[witness]; ran && (r.Verdict == Pass) != (mode == Process) {
 			t.Errorf("%s: %s in mode %s: either this is the other ring, or failures are not seen", witness, r.Verdict, mode)
 		}
-		passed := 0
-		for _, r := range got {
-			if r.Verdict == Pass {
-				passed++
-			}
-		}
-		t.Logf("mode %s: %d of %d cases pass", mode, passed, len(got))
+		t.Logf("mode %s: %d of %d cases pass", mode, passing(got), len(got))
 		if *update {
 			continue
 		}
@@ -201,6 +197,17 @@ func unexpected(table Table, mode string, results map[string]map[string]Result) 
 	}
 	slices.Sort(names)
 	return names
+}
+
+// passing is how many cases passed.
+func passing(results map[string]Result) int {
+	n := 0
+	for _, r := range results {
+		if r.Verdict == Pass {
+			n++
+		}
+	}
+	return n
 }
 
 func passes(results map[string]map[string]Result, name string) bool {
@@ -428,16 +435,28 @@ func (m *machines) one(t *testing.T, mode string, b built, names []string, toget
 	var stdout, stderr bytes.Buffer
 	patience := m.limit + silent
 	quiet := time.AfterFunc(patience, stop)
-	ended := 0
+	ended, told := 0, 0 // cases; bytes of stdout that were looked at
 	cmd.Stdout = writer(func(p []byte) (int, error) {
 		quiet.Reset(patience)
-		before, mark := ended/100, []byte("\nend ")
-		from := max(0, stdout.Len()-len(mark)+1) // a mark may come in two parts
 		stdout.Write(p)
-		if ended += bytes.Count(stdout.Bytes()[from:], mark); ended/100 > before {
-			t.Logf("mode %s: %d of %d", mode, ended, len(names)) // only with -v is this seen before the end
+		// With -v this is seen as it comes: who ends a run of hours early keeps what it told.
+		for {
+			line, _, whole := bytes.Cut(stdout.Bytes()[told:], []byte("\n"))
+			if !whole {
+				return len(p), nil
+			}
+			told += len(line) + 1
+			f := strings.Fields(string(line))
+			if len(f) != 4 || f[0] != "end" {
+				continue
+			}
+			if ended++; ended%100 == 0 {
+				t.Logf("mode %s: %d of %d", mode, ended, len(names))
+			}
+			if f[2] != Pass {
+				t.Logf("mode %s: %s: %s", mode, f[1], f[2])
+			}
 		}
-		return len(p), nil
 	})
 	cmd.Stderr = &stderr
 	err := cmd.Run()
