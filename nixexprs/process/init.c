@@ -349,6 +349,30 @@ static void open_streams(void)
 	}
 }
 
+static void interrupted(int sig __attribute__((unused)))
+{
+}
+
+/* close_streams ends the threads that carry what the application wrote, once they have carried all of it. No process is
+ * left, but the pipe may have a writer: a descriptor in a socket that nobody can read. */
+static void close_streams(void)
+{
+	struct sigaction action = { .sa_handler = interrupted, .sa_flags = SA_RESTART };
+	int i;
+
+	sigaction(SIGUSR1, &action, NULL);
+	for (i = 1; i < streams_open; i++) {
+		struct stream *s = &streams[i];
+
+		if (!pthread_tryjoin_np(s->thread, NULL))
+			continue;
+		/* A read() that waits is done again after the signal, and then waits no more. */
+		fcntl(s->from, F_SETFL, O_NONBLOCK);
+		pthread_kill(s->thread, SIGUSR1);
+		pthread_join(s->thread, NULL);
+	}
+}
+
 static int control = -1; /* the port to the host, if it listens */
 
 static void tell(const char *format, int n)
@@ -841,8 +865,7 @@ int main(int argc, char **args)
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0)
 		;
-	for (i = 1; i < streams_open; i++)
-		pthread_join(streams[i].thread, NULL);
+	close_streams();
 	drain();
 	unmount_volumes();
 	if (WIFSIGNALED(status))

@@ -50,6 +50,7 @@ func reasons() map[string]string {
 		{"BINFMT_ELF", "the application's format"},
 		{"BINFMT_SCRIPT", "the application may start scripts"},
 		{"TTY UNIX98_PTYS", "terminals for programs that open some"},
+		{"LEGACY_PTYS", "256 terminals that no program of today opens took a quarter of the boot"},
 		{"VT", "there is no screen"},
 		{"SERIAL_8250 SERIAL_8250_CONSOLE", "the kernel's log goes to the first serial port"},
 		{
@@ -120,6 +121,10 @@ func reasons() map[string]string {
 		{"FUSE_FS VIRTIO_FS", "volumes whose locks hold on the host, too"},
 		{"NFS_FS", "no other network file systems"},
 		{"ETHTOOL_NETLINK", "no program asks a virtual card that way"},
+		{
+			"CRYPTO CRYPTO_HW CRYPTO_MANAGER_DISABLE_TESTS",
+			"no test of the random numbers' hash at each boot; there is no other way to leave it out",
+		},
 		{"RD_BZIP2 RD_LZMA RD_XZ RD_LZO RD_LZ4 RD_ZSTD", "initrds are not compressed, or by gzip"},
 	} {
 		for name := range strings.FieldsSeq(g.names) {

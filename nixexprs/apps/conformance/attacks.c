@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -131,7 +133,8 @@ TEST(attacks, registers_of_ring_3)
 /* The attacker: what follows in section ring3 is a program of its own, which the cases write to a file and execute. It may use
  * nothing but its own functions and its stack: no library, no constant that the compiler puts elsewhere. Arguments: what to do,
  * a process, an address there, a path. Exit status: 0 if the attack succeeded, or an errno. */
-#define RING3 __attribute__((section("ring3"), noinline, used, optimize("no-jump-tables", "no-tree-switch-conversion")))
+#define RING3 __attribute__((section("ring3"), noinline, used, optimize("no-jump-tables", "no-tree-switch-conversion", \
+						      "no-tree-slp-vectorize", "no-tree-loop-distribute-patterns")))
 extern const char __start_ring3[], __stop_ring3[];
 
 __asm__(".pushsection ring3, \"ax\", @progbits\n"
@@ -172,6 +175,87 @@ static RING3 long seize(long pid)
 	if (n == 0 && call(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0) != pid)
 		n = -ECHILD;
 	return n;
+}
+
+/* Fills memory with zeros, by itself. */
+static RING3 void clear(void *memory, unsigned size)
+{
+	for (unsigned i = 0; i < size; i++)
+		((volatile char *)memory)[i] = 0;
+}
+
+/* Sends the process a SIGSEGV that kill() has not sent. */
+static RING3 long fake_fault(long pid)
+{
+	siginfo_t info;
+
+	clear(&info, sizeof info);
+	info.si_signo = SIGSEGV;
+	info.si_code = SI_QUEUE;
+	return call(SYS_rt_sigqueueinfo, pid, SIGSEGV, (long)&info, 0, 0, 0);
+}
+
+/* Has the kernel send one, when there is something to read in a pipe. */
+static RING3 long fake_fault_by_io(long pid)
+{
+	int pipe[2];
+	long n = call(SYS_pipe2, (long)pipe, 0, 0, 0, 0, 0);
+
+	if (n == 0)
+		n = call(SYS_fcntl, pipe[0], F_SETOWN, pid, 0, 0, 0);
+	if (n == 0)
+		n = call(SYS_fcntl, pipe[0], F_SETSIG, SIGSEGV, 0, 0, 0);
+	if (n == 0)
+		n = call(SYS_fcntl, pipe[0], F_SETFL, O_ASYNC, 0, 0, 0);
+	if (n == 0)
+		n = call(SYS_write, pipe[1], (long)&n, 1, 0, 0, 0);
+	return n == 1 ? 0 : n;
+}
+
+/* Has a counter of the process send it a SIGTRAP that looks like a breakpoint's. */
+static RING3 long fake_breakpoint(long pid)
+{
+	struct perf_event_attr attr;
+	long n;
+
+	clear(&attr, sizeof attr);
+	attr.size = sizeof attr;
+	attr.type = PERF_TYPE_SOFTWARE;
+	attr.config = PERF_COUNT_SW_PAGE_FAULTS;
+	attr.sample_period = 1;
+	attr.sigtrap = attr.remove_on_exec = 1;
+	attr.disabled = 1;
+	n = call(SYS_perf_event_open, (long)&attr, pid, -1, -1, 0, 0);
+	return n < 0 ? n : 0;
+}
+
+/* Puts a result that was none into the io_uring that was inherited, by one of its own. */
+static RING3 long message(int ring)
+{
+	struct io_uring_params params;
+	struct io_uring_sqe *entry;
+	unsigned *tail, *array, *results;
+	long n, own, queue;
+
+	clear(&params, sizeof params);
+	own = call(SYS_io_uring_setup, 4, (long)&params, 0, 0, 0, 0);
+	if (own < 0)
+		return own;
+	queue = call(SYS_mmap, 0, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, own, IORING_OFF_SQ_RING);
+	n = call(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, own, IORING_OFF_SQES);
+	if (queue < 0 || n < 0)
+		return -ENOMEM;
+	entry = (struct io_uring_sqe *)n;
+	tail = (unsigned *)(queue + params.sq_off.tail);
+	array = (unsigned *)(queue + params.sq_off.array);
+	results = (unsigned *)(queue + params.cq_off.cqes);
+	entry->opcode = IORING_OP_MSG_RING;
+	entry->fd = ring;
+	entry->off = LATER;
+	*array = 0;
+	*(volatile unsigned *)tail = 1;
+	n = call(SYS_io_uring_enter, own, 1, 1, IORING_ENTER_GETEVENTS, 0, 0);
+	return n == 1 ? (int)results[2] : n; /* struct io_uring_cqe: user_data, res */
 }
 
 static RING3 long attack(char what, long pid, long address, const char *path)
@@ -267,6 +351,14 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		n = call(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, decimal(path), 0);
 		return n < 0 && n > -4096 ? n : 0;
 	}
+	if (what == 'f')
+		return fake_fault(pid);
+	if (what == 'F')
+		return fake_fault_by_io(pid);
+	if (what == 'P')
+		return fake_breakpoint(pid);
+	if (what == 'M')
+		return message(decimal(path));
 	if (what == 'e') /* submit nothing to it */
 		return call(SYS_io_uring_enter, decimal(path), 0, 0, 0, 0, 0);
 	n = seize(pid);
@@ -315,15 +407,12 @@ static int wait_to_be_killed(void *unused)
 	return unused != NULL;
 }
 
-/* Lets a ring-3 program do WHAT to PATH or to a child of this process. What reap gives, NOT_EXECUTED if ETXTBSY was why; *AFTER
- * is the child's target then. */
-static int attacked(char what, const char *path, int *after)
+/* Lets a ring-3 program do WHAT to PATH or to a process. What reap gives, NOT_EXECUTED if ETXTBSY was why. */
+static int attack_on(pid_t victim, char what, const char *path)
 {
 	struct program program = program_of(__start_ring3, (size_t)(__stop_ring3 - __start_ring3));
-	pid_t victim = spawn(wait_to_be_killed, NULL), attacker;
-	char kind[] = { what, '\0' }, pid[20], address[20], memory[40];
-	struct iovec here = { after, sizeof *after }, there = { (void *)&target, sizeof target };
-	int status;
+	char kind[] = { what, '\0' }, pid[20], address[24], memory[40];
+	pid_t attacker;
 
 	snprintf(pid, sizeof pid, "%d", victim);
 	snprintf(address, sizeof address, "%ju", (uintmax_t)(uintptr_t)&target);
@@ -334,7 +423,16 @@ static int attacked(char what, const char *path, int *after)
 		      path != NULL ? path : memory, (char *)NULL);
 		_exit(errno == ETXTBSY ? NOT_EXECUTED : NOT_EXECUTED + 1);
 	}
-	status = reap(attacker);
+	return reap(attacker);
+}
+
+/* The same to PATH or to a child of this process; *AFTER is the child's target then. */
+static int attacked(char what, const char *path, int *after)
+{
+	pid_t victim = spawn(wait_to_be_killed, NULL);
+	struct iovec here = { after, sizeof *after }, there = { (void *)&target, sizeof target };
+	int status = attack_on(victim, what, path);
+
 	CHECK_EQ(MUST(process_vm_readv(victim, &here, 1, &there, 1, 0)), sizeof *after);
 	MUST(kill(victim, SIGKILL));
 	CHECK_EQ(reap(victim), -SIGKILL);
@@ -577,4 +675,94 @@ TEST(attacks, io_uring_of_ring_0)
 	snprintf(number, sizeof number, "%d", fd);
 	for (const char *what = "gqe"; *what != '\0'; what++)
 		CHECK_EQ(attacked(*what, number, &after), ring() == 0 ? EPERM : 0);
+}
+
+/* Nor does ring 3 put a result into one that was left open for it. */
+TEST(attacks, message_to_an_io_uring)
+{
+	struct io_uring_params params = { 0 };
+	int after, fd = MUST((int)syscall(SYS_io_uring_setup, 4, &params));
+	char number[20];
+
+	MUST(fcntl(fd, F_SETFD, 0));
+	snprintf(number, sizeof number, "%d", fd);
+	CHECK_EQ(attacked('M', number, &after), ring() == 0 ? EPERM : 0);
+}
+
+static volatile sig_atomic_t seen_signal, seen_code;
+static volatile pid_t seen_sender;
+
+static void see(int signal, siginfo_t *info, void *unused)
+{
+	(void)unused;
+	seen_code = info->si_code;
+	seen_sender = info->si_pid;
+	seen_signal = signal;
+}
+
+static int seen(void)
+{
+	for (int i = 0; i < 1000 && seen_signal == 0; i++)
+		usleep(1000);
+	return seen_signal;
+}
+
+/* A signal that somebody has sent does not look like a fault: Go's runtime would panic at any instruction. */
+TEST(attacks, faults_from_ring_3)
+{
+	struct sigaction action = { .sa_sigaction = see, .sa_flags = SA_SIGINFO | SA_RESTART };
+	union sigval data = { .sival_int = LATER };
+
+	MUST(sigaction(SIGSEGV, &action, NULL));
+	CHECK_EQ(attack_on(getpid(), 'f', NULL), 0);
+	CHECK_EQ(seen(), SIGSEGV);
+	CHECK_EQ(seen_code, ring() == 0 ? SI_USER : SI_QUEUE);
+	CHECK(seen_sender != getpid());
+
+	seen_signal = 0;
+	CHECK_EQ(attack_on(getpid(), 'F', NULL), 0);
+	CHECK_EQ(seen(), SIGSEGV);
+	CHECK_EQ(seen_code, ring() == 0 ? SI_USER : SI_SIGIO);
+
+	/* the application may, and other signals are as they are */
+	seen_signal = 0;
+	MUST(sigqueue(getpid(), SIGSEGV, data));
+	CHECK_EQ(seen(), SIGSEGV);
+	CHECK_EQ(seen_code, SI_QUEUE);
+	CHECK_EQ(seen_sender, getpid());
+}
+
+TEST(attacks, breakpoint_from_ring_3)
+{
+	int after, status = attacked('P', NULL, &after);
+
+	if (status == ENOSYS)
+		tap_skip("no perf events here");
+	CHECK_EQ(status, ring() == 0 ? EACCES : 0);
+}
+
+/* Debian's libc trusts whoever listens where nscd would. Ours does not ask. */
+TEST(attacks, name_service_of_ring_3)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "/var/run/nscd/socket" }, other = name;
+	int listener = MUST(socket(AF_UNIX, SOCK_STREAM, 0)), client = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+
+	for (char *slash = strchr(name.sun_path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(name.sun_path, 0755) < 0)
+			CHECK_EQ(errno, EEXIST);
+		*slash = '/';
+	}
+	MUST(bind(listener, (struct sockaddr *)&name, sizeof name));
+	MUST(listen(listener, 2));
+	if (ring() == 0)
+		FAILS(connect(client, (struct sockaddr *)&name, sizeof name), ECONNREFUSED);
+	else
+		MUST(connect(client, (struct sockaddr *)&name, sizeof name));
+	client = MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	snprintf(other.sun_path, sizeof other.sun_path, "/var/run/nscd/other");
+	MUST(rename(name.sun_path, other.sun_path));
+	MUST(connect(client, (struct sockaddr *)&other, sizeof other));
+	MUST(unlink(other.sun_path));
+	MUST(rmdir("/var/run/nscd"));
 }
