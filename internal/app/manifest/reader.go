@@ -72,6 +72,13 @@ func newReader(text, file string) (*reader, error) {
 	if !utf8.ValidString(text) {
 		return nil, Errors{{File: file, Line: 1, Column: 1, Text: "the file is not UTF-8 text"}}
 	}
+	if at := tooDeep(text); at >= 0 {
+		line := strings.LastIndexByte(text[:at], '\n') + 1
+		return nil, Errors{{
+			File: file, Line: strings.Count(text[:line], "\n") + 1, Column: column(text[line:], at-line),
+			Text: fmt.Sprintf("more than %d levels of keys, arrays or tables in each other", deepest),
+		}}
+	}
 	values := map[string]any{}
 	if _, err := toml.Decode(text, &values); err != nil {
 		e := &Error{File: file, Line: 1, Column: 1, Text: err.Error()}
