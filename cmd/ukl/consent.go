@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
 	"ukl/internal/machine/qemu"
 )
 
@@ -23,7 +24,7 @@ func (t *tool) consent(c *cli.Context, a apps.App) error {
 	}
 	for _, ask := range a.Asks(a.Dir) {
 		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
-		if c.Bool(ask.Option) || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
+		if c.Bool(ask.Option) || ask.Option == manifest.AllowPorts && c.IsSet(manifest.AllowPorts) || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
 			continue
 		}
 		refused := ask.Refuse()

@@ -72,6 +72,7 @@ type Manifest struct {
 	source *Error           // where [source] is; nil without one
 	// Where Host is, and the items of Volumes and Files.
 	host           Error
+	ports          []Error // of Ports
 	volumes, files []Error
 }
 
@@ -229,12 +230,12 @@ func (r *reader) manifest(p Place) *Manifest {
 		Args:         r.list("args"),
 		Env:          r.env("env"),
 		Sysctl:       r.table("sysctl").sysctl(""),
-		Ports:        r.ports("ports"),
 		Certificates: r.boolean("certificates"),
 		TimeZones:    r.boolean("timezones"),
 		Memory:       r.memory("memory"),
 		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
+	r.ports(m, "ports")
 	r.volumes(m, "volumes")
 	r.copied(m, "files", p.FS)
 	if r.has("memory") {
@@ -366,8 +367,7 @@ func (r *reader) sysctl(within string) []string {
 	return list
 }
 
-func (r *reader) ports(key string) []qemu.Forward {
-	var ports []qemu.Forward
+func (r *reader) ports(m *Manifest, key string) {
 	for i, v := range r.array(key) {
 		var s string
 		switch v := v.(type) {
@@ -384,9 +384,8 @@ func (r *reader) ports(key string) []qemu.Forward {
 			r.fault(item(key, i), "%v", err)
 			continue
 		}
-		ports = append(ports, f)
+		m.Ports, m.ports = append(m.Ports, f), append(m.ports, r.at(item(key, i)))
 	}
-	return ports
 }
 
 func (r *reader) volumes(m *Manifest, key string) {

@@ -66,6 +66,11 @@ status = 3
 		},
 		Memory: 1024, CPUs: 2, Calls: Bypass,
 		memory: &Error{File: "ukl.toml", Line: 11, Column: 10},
+		ports: []Error{
+			{File: "ukl.toml", Line: 10, Column: 10},
+			{File: "ukl.toml", Line: 10, Column: 16},
+			{File: "ukl.toml", Line: 10, Column: 35},
+		},
 		Tests: []Test{
 			{Name: "1", Port: 5555, Send: "a", Expect: "b", Status: -1},
 			{Name: "ends", Args: []string{"x"}, Status: 3},
@@ -313,6 +318,17 @@ func TestAsks(t *testing.T) {
 	if !strings.HasPrefix(e.Error(), "ukl.toml:3:8: the guest shall get the services") ||
 		e.Hint() != "if you trust this ukl.toml: --allow-host" || e.ExitCode() != exit.Input {
 		t.Errorf("%v, %q", e, e.Hint())
+	}
+	m, err = Parse([]byte("ports = [8080, \"0.0.0.0:80:8000\", \"[::1]:81:81\"]"), place("main.c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asks = m.Asks(""); len(asks) != 1 || asks[0].Option != AllowPorts {
+		t.Fatalf("%+v", asks)
+	}
+	if e := asks[0].Refuse(); !strings.HasPrefix(e.Error(), "ukl.toml:1:16: the guest shall get port 0.0.0.0:80 of this") ||
+		e.Hint() != "if you trust this ukl.toml: --port 0.0.0.0:80:8000" {
+		t.Errorf("%v", e)
 	}
 	for _, text := range []string{"", "[network]", "[network]\nhost = false"} {
 		if m, err := Parse([]byte(text), place("main.c")); err != nil || len(m.Asks("")) > 0 {
