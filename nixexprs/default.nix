@@ -8,7 +8,7 @@
 #      calls     gate or bypass, instead of what the ukl.toml says
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      checkout  path of this repository: needed only where Go programs, stage0 among them, must be built
-# out  go stage0 ukl tools qemu data files linux-source linux-objects glibc-source glibc boot shell; app link image of
+# out  go stage0 ukl tools qemu data files linux-source linux-objects glibc-source glibc boot shell profile; app link image of
 #      `app`; apps.<name>.{app,link,image}; for process mode process-source process-kernel, and process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
@@ -72,6 +72,7 @@ let
   files = import ./files.nix { inherit run script data; };
   boot = import ./boot.nix { inherit run script; };
   shell = import ./shell.nix { inherit run script; };
+  profile = import ./profile.nix { inherit run script; };
 
   # Strings are absolute paths of a command line.
   file = path: if builtins.isString path then /. + path else path;
@@ -162,6 +163,7 @@ in
     distro-kernel
     boot
     shell
+    profile
     unikernel
     prebuilt
     check-go

@@ -29,7 +29,9 @@ type line struct {
 }
 
 // handsOn tells whether what stands behind "--" belongs to the application and not to the command.
-func handsOn(command string) bool { return command == "run" || command == "debug" }
+func handsOn(command string) bool {
+	return command == "run" || command == "debug" || command == "profile"
+}
 
 // arrange puts options before words, wherever they stood. It parses as the library does, once for each word.
 func arrange(app *cli.App, args []string) line {

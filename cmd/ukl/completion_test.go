@@ -147,6 +147,7 @@ func TestOptionKinds(t *testing.T) {
 	free := map[string]bool{
 		"--mirror": false, "--port": false, "--memory": false, "--qemu-arg": false, "--break": false,
 		"build --append": false, "run --name": false, "bench --only": false,
+		"profile --per": false,
 	}
 	var each func(name string, flags []cli.Flag, commands []*cli.Command)
 	each = func(name string, flags []cli.Flag, commands []*cli.Command) {

@@ -24,6 +24,7 @@ import (
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/bench"
+	"ukl/internal/report/profile"
 	"ukl/internal/run/echo"
 	"ukl/internal/run/instance"
 )
@@ -197,7 +198,7 @@ func TestDocumentedJSON(t *testing.T) {
 		"kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "kernel mail": mailedSeries{},
 		"list": []listed{}, "pins list": []pins.Pin{},
 		"pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
-		"pins verify": verifiedPins{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{},
+		"pins verify": verifiedPins{}, "profile": profile.Report{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{},
 		"--version": versions{},
 	} {
 		_, section, ok := strings.Cut(text, "\n## "+title+"\n")

@@ -64,8 +64,17 @@ func unrun() map[string]excuse {
 		"docs/bench.md ukl bench --distro": but(map[string]string{
 			"ukl bench --distro": "boot_bench.txtar: ukl bench -q --distro --samples 1 --rounds 0 --only getppid",
 		}),
-		"docs/bench.md distro ":                       why(shown),
-		"docs/bench.md instructions for one":          why(shown),
+		"docs/bench.md distro ":              why(shown),
+		"docs/bench.md instructions for one": why(shown),
+		"docs/profile.md ukl profile --svg": but(map[string]string{
+			"ukl profile": "boot_profile.txtar: ukl profile -q --boot --top 3 --svg boot.svg ./own",
+		}),
+		"docs/profile.md $ ukl profile --compare": but(map[string]string{
+			"ukl profile": "boot_profile.txtar: ukl profile -q --per work --compare process --svg difference.svg ./own",
+		}),
+		"docs/profile.md ukl profile --per": but(map[string]string{
+			"ukl profile": "boot_profile.txtar: ukl profile -q --timeout 5s ./own -- wait",
+		}),
 		"docs/formats.md ukl build --format bzImage|": why(options),
 		"docs/formats.md ukl build --format qcow2":    but(map[string]string{"qemu-system-x86_64": ownQEMU}),
 		"docs/formats.md ukl build --format oci":      but(map[string]string{"ctr images": "(needs containerd)"}),

@@ -105,7 +105,7 @@ func (t *tool) app() *cli.App {
 	commands := []*cli.Command{
 		t.runCommand(), t.buildCommand(), t.testCommand(), t.debugCommand(), t.initCommand(), t.listCommand(),
 		t.psCommand(), t.logsCommand(), t.signalCommand(), t.stopCommand(),
-		t.inspectCommand(), t.sbomCommand(), t.sourceCommand(), t.benchCommand(),
+		t.inspectCommand(), t.sbomCommand(), t.sourceCommand(), t.benchCommand(), t.profileCommand(),
 		t.clientCommand(), t.doctorCommand(), t.pinsCommand(), t.kernelCommand(), t.cacheCommand(), t.gcCommand(),
 		t.completionCommand(), t.manCommand(),
 	}

@@ -141,6 +141,18 @@ func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
 // root file system.
 func (b *Builder) Files(ctx context.Context) (string, error) { return b.shared(ctx, attrFiles) }
 
+// Profiler returns the plugin with which QEMU counts the instructions of a guest.
+func (b *Builder) Profiler(ctx context.Context) (string, error) {
+	dir, err := b.shared(ctx, attrProfile)
+	return filepath.Join(dir, "count.so"), err
+}
+
+// Libc returns the directory with the static libc of applications in ring 0.
+func (b *Builder) Libc(ctx context.Context) (string, error) {
+	dir, err := b.shared(ctx, attrLibc)
+	return filepath.Join(dir, "lib"), err
+}
+
 // shared returns the directory of what an attribute makes for all applications.
 func (b *Builder) shared(ctx context.Context, attr string) (string, error) {
 	root, key := filepath.Join(b.Cache, stages, attr), nixexprs.Hash()
@@ -208,8 +220,10 @@ const (
 	attrProcessRoot   = "process-root"
 	attrDistroKernel  = "distro-kernel"
 
-	attrBoot  = "boot"
-	attrFiles = "files"
+	attrBoot    = "boot"
+	attrFiles   = "files"
+	attrProfile = "profile"
+	attrLibc    = libc
 )
 
 func exists(path string) bool {

@@ -79,6 +79,7 @@ var All = []Stage{
 	{Attr: "files", Name: "files", Title: "certificates and time zones", Aside: true},
 	{Attr: "boot", Name: "boot", Title: "boot sector", Aside: true},
 	{Attr: "shell", Name: "shell", Title: "shell", Aside: true},
+	{Attr: "profile", Name: "profile", Title: "QEMU's plugin that counts", Aside: true},
 	{Attr: "process-root", Name: "root", Title: "process", App: true, Aside: true},
 }
 

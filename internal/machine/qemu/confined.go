@@ -27,6 +27,9 @@ func (m Machine) Confined(files ...string) *Confined {
 	for _, f := range files {
 		c.Paths = append(c.Paths, confine.Path{Name: f})
 	}
+	if m.Plugin.File != "" {
+		c.Paths = append(c.Paths, confine.Path{Name: m.Plugin.File, Execute: true})
+	}
 	if m.KVM {
 		c.Paths = append(c.Paths, confine.Path{Name: kvmDevice, Write: true, Device: true})
 		c.toKVM()

@@ -49,9 +49,28 @@ type Machine struct {
 	Volumes  []Volume
 	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3".
 	Backends [Channels]string
-	Control  string   // likewise, of the control channel; "" is none
-	Monitor  string   // likewise, of the line that Watch follows; "" is none
+	Control  string // likewise, of the control channel; "" is none
+	Monitor  string // likewise, of the line that Watch follows; "" is none
+	Plugin   Plugin
 	Extra    []string // appended as they are
+}
+
+// Plugin is a plugin of QEMU's software emulation. The zero value is none.
+type Plugin struct {
+	File string
+	Args []string // K=V
+}
+
+// args are QEMU's arguments that load the plugin.
+func (p Plugin) args() []string {
+	if p.File == "" {
+		return nil
+	}
+	s := Value(p.File)
+	for _, a := range p.Args {
+		s += "," + Value(a)
+	}
+	return []string{"-plugin", s}
 }
 
 // Defaults for what neither ukl.toml nor the command line says. A guest gets DefaultMemory MiB besides the memory that
@@ -161,6 +180,7 @@ func (m Machine) Args() []string {
 	if m.Counts() {
 		args = append(args, countedArgs...)
 	}
+	args = append(args, m.Plugin.args()...)
 	return append(args, m.Extra...)
 }
 

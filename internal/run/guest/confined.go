@@ -79,16 +79,40 @@ func inMemory(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer from.Close()
-	fd, err := unix.MemfdCreate("ukl-kernel", unix.MFD_CLOEXEC)
+	to, err := memory("ukl-kernel")
 	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
+		return nil, err
 	}
-	to := os.NewFile(uintptr(fd), name)
 	if _, err := io.Copy(to, from); err != nil {
 		to.Close()
 		return nil, err
 	}
 	return to, nil
+}
+
+// memory is a file that is in memory alone.
+func memory(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// input is a file with what the plugin reads.
+func (c *Count) input() (*os.File, error) {
+	f, err := memory("ukl-functions")
+	if err != nil {
+		return nil, err
+	}
+	if _, err = c.Functions.WriteTo(f); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // notConfined is the hint for a QEMU that could not do what arguments of the user ask for.

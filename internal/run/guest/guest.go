@@ -68,10 +68,20 @@ type Options struct {
 	// Refused is called, once and from another goroutine, with what of this machine the guest wanted to reach and may not;
 	// may be nil.
 	Refused func(string)
+	// Count has a plugin of QEMU count the guest's instructions; nil has none.
+	Count *Count
 	// Progress is called, from other goroutines but not concurrently, when the guest has started the application or
 	// listens on a port for the first time. silent are the forwards to TCP ports on which it does not listen yet. A
 	// guest that cannot tell is taken to listen. May be nil.
 	Progress func(started bool, silent []qemu.Forward)
+}
+
+// Count is what a plugin that counts instructions is given.
+type Count struct {
+	File      string // the plugin
+	Args      []string
+	Functions io.WriterTo // what it reads
+	Out       *os.File    // where it writes
 }
 
 // Verdict is how the application ended.
@@ -534,6 +544,17 @@ func (r *run) start() error {
 	}()
 	if err != nil {
 		return err
+	}
+	if r.Count != nil {
+		in, err := r.Count.input()
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		add := inheritor(&files)
+		m.Plugin = qemu.Plugin{File: r.Count.File, Args: append([]string{
+			fmt.Sprintf("functions=%d", add(in)), fmt.Sprintf("out=%d", add(r.Count.Out)),
+		}, r.Count.Args...)}
 	}
 	if m.Append = r.cmdline(r.stdio()); len(m.Append) > longestCmdline {
 		return exit.Errorf(exit.Input, "the kernel's command line would have %d bytes, and the limit is %d", len(m.Append),
