@@ -8,8 +8,9 @@
 #      calls     gate or bypass, instead of what the ukl.toml says
 #      flavour   debug: a kernel that looks for its own mistakes (linux/debug.config)
 #      checkout  path of this repository: needed only where Go programs, stage0 among them, must be built
-# out  go stage0 ukl tools qemu data files linux-source linux-objects glibc-source glibc boot shell profile; app link image of
-#      `app`; apps.<name>.{app,link,image}; for process mode process-source process-kernel, and process-root of `app`
+# out  go stage0 ukl tools qemu data files linux-source linux-objects glibc-source glibc boot shell profile;
+#      app link image of `app`; apps.<name>.{app,link,image}; for process mode process-source process-kernel, and
+#      process-root of `app`
 # why  no nixpkgs and no builtin fetcher but for pinned files: what is not named here cannot take part
 {
   app ? null,

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -143,10 +144,39 @@ type server struct {
 	command shownCommand
 	cmd     *exec.Cmd // nil if nothing serves
 	ended   chan error
-	out     bytes.Buffer // of both streams
+	out     *growing // of both streams
+}
+
+// growing is the output of a process that still runs.
+type growing struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (g *growing) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.buf.Write(p)
+}
+
+func (g *growing) String() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.buf.String()
+}
+
+// beforeCtrlC are the lines of a page that are printed before it shows Ctrl-C.
+func beforeCtrlC(lines []string) []string {
+	if at := slices.Index(lines, "^C"); at >= 0 {
+		return lines[:at]
+	}
+	return lines
 }
 
 type serverKey struct{}
+
+// said is how long a command that serves may take to print what its page shows.
+const said = 20 * time.Second
 
 // open starts a command, and returns when a process of its group listens on a TCP port.
 func (s *server) open(ts *testscript.TestScript, b codeBlock, c shownCommand) {
@@ -155,8 +185,10 @@ func (s *server) open(ts *testscript.TestScript, b codeBlock, c shownCommand) {
 	}
 	ts.Check(ts.Exec("env", "-0")) // the script's environment
 	env := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\x00"), "\x00")
-	*s = server{t: s.t, block: b, command: c, cmd: exec.Command("bash", "-ec", c.text), ended: make(chan error, 1)}
-	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = ts.MkAbs("."), env, &s.out, &s.out
+	*s = server{
+		t: s.t, block: b, command: c, cmd: exec.Command("bash", "-ec", c.text), ended: make(chan error, 1), out: &growing{},
+	}
+	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = ts.MkAbs("."), env, s.out, s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	ts.Check(s.cmd.Start())
 	cmd, ended := s.cmd, s.ended
@@ -165,7 +197,7 @@ func (s *server) open(ts *testscript.TestScript, b codeBlock, c shownCommand) {
 		if s.cmd == cmd {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may just have ended
 			<-ended
-			s.t.Log(fmt.Sprintf("%s: nobody interrupts %s\n%s", b, c.text, &s.out))
+			s.t.Log(fmt.Sprintf("%s: nobody interrupts %s\n%s", b, c.text, s.out))
 			s.t.FailNow() // ts.Fatalf is for commands of the script
 		}
 	})
@@ -173,7 +205,7 @@ func (s *server) open(ts *testscript.TestScript, b codeBlock, c shownCommand) {
 		select {
 		case err := <-ended:
 			s.cmd = nil
-			ts.Fatalf("%s: %s does not serve: %v\n%s", b, c.text, err, &s.out)
+			ts.Fatalf("%s: %s does not serve: %v\n%s", b, c.text, err, s.out)
 		default:
 		}
 		if time.Now().After(end) {
@@ -191,6 +223,11 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if s.cmd == nil {
 		ts.Fatalf("no block serves")
 	}
+	// Its port was open before it had anything to say: ukl itself opens it.
+	shown := beforeCtrlC(s.command.output)
+	for end := time.Now().Add(said); lacking(shown, s.out.String()) != "" && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+	}
 	ts.Check(syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT))
 	var err error
 	select {
@@ -199,7 +236,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s: %s does not end", s.block, s.command.text)
 	}
 	s.cmd = nil
-	ts.Logf("%s", &s.out)
+	ts.Logf("%s", s.out)
 	demand(ts, args[0], err)
 	printed(ts, s.block, s.command, s.out.String())
 }

@@ -24,7 +24,8 @@ func (t *tool) consent(c *cli.Context, a apps.App) error {
 	}
 	for _, ask := range a.Asks(a.Dir) {
 		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
-		if c.Bool(ask.Option) || ask.Option == manifest.AllowPorts && c.IsSet(manifest.AllowPorts) || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
+		ports := ask.Option == manifest.AllowPorts && c.IsSet(manifest.AllowPorts)
+		if c.Bool(ask.Option) || ports || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
 			continue
 		}
 		refused := ask.Refuse()

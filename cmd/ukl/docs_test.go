@@ -198,7 +198,8 @@ func TestDocumentedJSON(t *testing.T) {
 		"kernel export": exportedSeries{}, "kernel check": checkedSeries{}, "kernel mail": mailedSeries{},
 		"list": []listed{}, "pins list": []pins.Pin{},
 		"pins fetch, import": fetchedPins{}, "pins export": exportedPins{},
-		"pins verify": verifiedPins{}, "profile": profile.Report{}, "ps": []instance.Info{}, "source": handover.Result{}, "test": tested{},
+		"pins verify": verifiedPins{}, "profile": profile.Report{}, "ps": []instance.Info{},
+		"source": handover.Result{}, "test": tested{},
 		"--version": versions{},
 	} {
 		_, section, ok := strings.Cut(text, "\n## "+title+"\n")

@@ -70,10 +70,10 @@ func unrun() map[string]excuse {
 			"ukl profile": "boot_profile.txtar: ukl profile -q --boot --top 3 --svg boot.svg ./own",
 		}),
 		"docs/profile.md $ ukl profile --compare": but(map[string]string{
-			"ukl profile": "boot_profile.txtar: ukl profile -q --per work --compare process --svg difference.svg ./own",
+			"ukl profile": "boot_profile.txtar: ukl profile -q --per work --compare process --top 8 --svg difference.svg ./own",
 		}),
 		"docs/profile.md ukl profile --per": but(map[string]string{
-			"ukl profile": "boot_profile.txtar: ukl profile -q --timeout 5s ./own -- wait",
+			"ukl profile": "(a person ends it; boot_profile.txtar ends another by --timeout, and by SIGTERM)",
 		}),
 		"docs/formats.md ukl build --format bzImage|": why(options),
 		"docs/formats.md ukl build --format qcow2":    but(map[string]string{"qemu-system-x86_64": ownQEMU}),

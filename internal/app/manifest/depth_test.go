@@ -17,7 +17,7 @@ func TestTooDeep(t *testing.T) {
 		"tables":                    {"env = " + strings.Repeat("{a=", 100), 1, 103},
 		"as deep as may be":         {strings.Repeat("a.", 31) + "a = 1", 0, 0},
 		"dots of values":            {"args = [" + strings.Repeat("1.5, ", 100) + "]", 0, 0},
-		"strings":                   {"summary = \"" + strings.Repeat("[a.", 100) + "\\\"" + strings.Repeat("[a.", 100) + "\"", 0, 0},
+		"strings":                   {`summary = "` + strings.Repeat("[a.", 50) + `\"` + strings.Repeat("[", 50) + `"`, 0, 0},
 		"literal strings":           {"summary = '" + strings.Repeat("[a.\\", 100) + "'", 0, 0},
 		"strings of lines":          {"summary = \"\"\"\n" + strings.Repeat("[\"a.\n", 100) + "\"\"\"", 0, 0},
 		"comments":                  {"# " + strings.Repeat("[a.", 100) + "\nname = \"a\"", 0, 0},
