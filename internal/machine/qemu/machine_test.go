@@ -28,7 +28,7 @@ func TestArgs(t *testing.T) {
 		{"-nodefaults"},
 		{"-no-reboot"},
 		{"-display", "none"},
-		{"-cpu", "max"},
+		{"-cpu", "max,-erms,-fsrm"},
 		{"-m", "64"},
 		{"-smp", "2"},
 		{"-kernel", "/k, 1"},
@@ -104,7 +104,7 @@ func TestArgsPC(t *testing.T) {
 			t.Errorf("%q in a PC: %s", never, pc)
 		}
 	}
-	if m.Type() != "pc" || machine().Type() != "microvm" || m.Model() != "max" {
+	if m.Type() != "pc" || machine().Type() != "microvm" || m.Model() != "max,-erms,-fsrm" {
 		t.Errorf("%s with %s, %s", m.Type(), m.Model(), machine().Type())
 	}
 }
