@@ -7,10 +7,10 @@
  *            start=ADDRESS counts nothing before this instruction; without it from the reset on
  *            mark=ADDRESS  counts from the first call of the function there to the last one
  *
- * Instructions are counted one by one, as -icount does: what a page fault cuts off is not counted. To which function
- * they belong follows from the ends of blocks: a CALL puts its return address on a stack, and where control comes to
- * that address the frame goes. Interrupts and system calls put a frame on it, too. Each task of the kernel has a stack
- * of its own; which is next tells the address that __switch_to_asm() loads RSP from.
+ * Instructions are counted one by one, as -icount does: one that ends in a page fault counts when it is done. To which
+ * function they belong follows from the ends of blocks: a CALL puts its return address on a stack, and where control
+ * comes to that address the frame goes. Interrupts and system calls put a frame on it, too. Each task of the kernel has
+ * a stack of its own; which is next tells the address that __switch_to_asm() loads RSP from.
  *
  * The interface is that of docs/devel/tcg-plugins.rst, version 1 (QEMU 6.0 and later); what is used of it is declared
  * here, so that no header of QEMU takes part. One thread runs all processors (-accel tcg,thread=single), so nothing is
@@ -50,6 +50,7 @@ enum {
 	SWITCH = 4, /* loads RSP from the next task */
 	LEAVES = 8, /* code of the kernel's entries, which also leaves the kernel */
 	TABLE = 16, /* with ENTRY: the processor comes to many places in it, not to its beginning alone */
+	FAULT = 32, /* with ENTRY: an instruction led here that has not been executed, and will be afterwards */
 };
 
 struct function {
@@ -141,7 +142,7 @@ static uint32_t child(uint32_t parent, uint32_t function)
 
 struct frame {
 	uint32_t node;
-	bool entry;                      /* into the kernel */
+	bool entry, fault;               /* into the kernel; see there */
 	uint64_t back;                   /* the return address; 0 is unknown */
 	const struct block *interrupted; /* of an entry: the block before */
 };
@@ -185,7 +186,7 @@ static void push(struct stack *s, const struct function *f, uint64_t back, bool 
 		s->frame = checked(realloc(s->frame, s->size * sizeof(*s->frame)));
 	}
 	if (s->depth < s->size)
-		s->frame[s->depth++] = (struct frame){ node, entry, back, interrupted };
+		s->frame[s->depth++] = (struct frame){ node, entry, entry && f->flags & FAULT, back, interrupted };
 }
 
 /* The function at the top has jumped into another one, which returns where it would have. */
@@ -228,11 +229,13 @@ static bool pop_to_function(struct stack *s, const struct function *f)
 }
 
 /* Takes the last entry into the kernel off. The block before it, or NULL if there was none. */
-static const struct block *pop_entry(struct stack *s)
+static const struct block *pop_entry(struct stack *s, bool *fault)
 {
+	*fault = false;
 	while (s->depth) {
 		struct frame *f = &s->frame[--s->depth];
 
+		*fault = f->fault;
 		if (f->entry)
 			return f->interrupted;
 	}
@@ -247,7 +250,19 @@ static struct processor {
 static struct processor *running;
 static uint64_t executed, credited; /* instructions: all, and those that a node has */
 static uint64_t calls;
+
 static bool counting, marked;
+
+/* An instruction that led to a fault was counted, and will be again. */
+static void uncount(uint32_t node)
+{
+	struct node *n = &nodes[node];
+
+	if (counting && n->open)
+		n->open--;
+	else if (counting && n->counted)
+		n->counted--;
+}
 
 /* Gives the running function what was executed since the last time. */
 static void credit(void)
@@ -281,9 +296,12 @@ static void settle(void)
 /* Goes back from the kernel to where it was entered, or to a signal's handler, or back from one. */
 static void leave(struct stack *s, const struct block *b)
 {
-	const struct block *before = pop_entry(s);
+	bool fault;
+	const struct block *before = pop_entry(s, &fault);
 	bool gone_on = before && (b->start < before->start || b->start > before->last);
 
+	if (fault && before && !gone_on)
+		uncount(top(s));
 	if (gone_on && before->end == CALLS && b->start == before->after)
 		return; /* from a gate */
 	if (gone_on && before->end == RETURNS && pop_to(s, b->start))

@@ -59,6 +59,7 @@ const (
 	switches
 	leaves
 	table
+	fault
 )
 
 // upper is where the kernel's half of the addresses begins.
@@ -220,6 +221,10 @@ func flagsOf(s symbol, from, to uint64) int {
 			strings.HasPrefix(s.Name, "asm_common_"), strings.HasPrefix(s.Name, "asm_spurious_"),
 			strings.HasPrefix(s.Name, "entry_SYSCALL_64"):
 			flags |= entry
+		}
+		switch s.Name {
+		case "asm_exc_page_fault", "asm_exc_general_protection", "asm_exc_device_not_available":
+			flags |= fault
 		}
 	}
 	switch s.Name {

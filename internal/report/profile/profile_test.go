@@ -81,7 +81,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{
-		"asm_exc_page_fault": entry | leaves, "irq_entries_start": entry | leaves | table, "ret_from_fork": first,
+		"asm_exc_page_fault": entry | leaves | fault, "irq_entries_start": entry | leaves | table, "ret_from_fork": first,
 		"helper": 0,
 	} {
 		if got, ok := flags[name]; !ok || got != want {
