@@ -385,6 +385,8 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 
 		return call(SYS_ptrace, PTRACE_SETSIGMASK, pid, sizeof none, (long)&none, 0, 0);
 	}
+	if (what == '1') /* step it */
+		return call(SYS_ptrace, PTRACE_SINGLESTEP, pid, 0, 0, 0, 0);
 	if (what == 'S') { /* stop it before a system call, and go on with a signal */
 		for (int i = 0; i < 2; i++) {
 			n = call(SYS_ptrace, PTRACE_SYSCALL, pid, 0, i == 0 ? 0 : SIGSEGV, 0, 0);
@@ -468,6 +470,7 @@ TEST(attacks, registers_from_ring_3)
 
 	CHECK_EQ(attacked('u', NULL, &after), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(attacked('r', NULL, &after), ring() == 0 ? EPERM : 0);
+	CHECK_EQ(attacked('1', NULL, &after), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(attacked('b', NULL, &after), ring() == 0 ? EPERM : 0);
 }
 
