@@ -123,15 +123,8 @@ func (t *tool) profile(c *cli.Context) error {
 
 // counted is the run as the command line describes it, under an emulation that counts its instructions.
 func (t *tool) counted(c *cli.Context) (apps.App, guest.Options, error) {
-	a, err := t.appToRun(c)
+	a, o, err := t.described(c)
 	if err != nil {
-		return a, guest.Options{}, err
-	}
-	o, err := t.options(c, a)
-	if err != nil {
-		return a, o, err
-	}
-	if err := t.reserve(c, &o.Machine); err != nil {
 		return a, o, err
 	}
 	if err := t.provide(c, a, &o); err != nil {

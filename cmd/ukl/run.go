@@ -268,18 +268,24 @@ func (t *tool) run(c *cli.Context) error {
 
 // arranged is the application of the command line and its run: ports are free, and all that it needs is built.
 func (t *tool) arranged(c *cli.Context) (apps.App, guest.Options, error) {
+	a, o, err := t.described(c)
+	if err == nil {
+		err = t.prepare(c, a, &o)
+	}
+	return a, o, err
+}
+
+// described is the application of the command line and its run, of which nothing is built yet: ports are free.
+func (t *tool) described(c *cli.Context) (apps.App, guest.Options, error) {
 	a, err := t.appToRun(c)
 	if err != nil {
 		return a, guest.Options{}, err
 	}
 	o, err := t.options(c, a)
-	if err != nil {
-		return a, o, err
+	if err == nil {
+		err = t.reserve(c, &o.Machine)
 	}
-	if err := t.reserve(c, &o.Machine); err != nil {
-		return a, o, err
-	}
-	return a, o, t.prepare(c, a, &o)
+	return a, o, err
 }
 
 // prepare builds what the run needs, and chooses how it is accelerated.
