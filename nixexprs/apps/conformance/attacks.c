@@ -385,6 +385,19 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 
 		return call(SYS_ptrace, PTRACE_SETSIGMASK, pid, sizeof none, (long)&none, 0, 0);
 	}
+	if (what == '1') /* step it */
+		return call(SYS_ptrace, PTRACE_SINGLESTEP, pid, 0, 0, 0, 0);
+	if (what == 'S') { /* stop it before a system call, and go on with a signal */
+		for (int i = 0; i < 2; i++) {
+			n = call(SYS_ptrace, PTRACE_SYSCALL, pid, 0, i == 0 ? 0 : SIGSEGV, 0, 0);
+			if (n == 0 && i == 0 && call(SYS_wait4, pid, (long)&value, __WALL, 0, 0, 0) != pid)
+				n = -ECHILD;
+			if (n < 0)
+				return n;
+		}
+		/* the signal stops it once more, and the tracer's end lets it go on */
+		return call(SYS_wait4, pid, (long)&value, __WALL, 0, 0, 0) == pid ? 0 : -ECHILD;
+	}
 	if (what == 'u')
 		return call(SYS_ptrace, PTRACE_POKEUSER, pid, offsetof(struct user, regs.rbx), LATER, 0, 0);
 	n = call(SYS_ptrace, PTRACE_GETREGS, pid, 0, (long)&registers, 0, 0);
@@ -457,6 +470,7 @@ TEST(attacks, registers_from_ring_3)
 
 	CHECK_EQ(attacked('u', NULL, &after), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(attacked('r', NULL, &after), ring() == 0 ? EPERM : 0);
+	CHECK_EQ(attacked('1', NULL, &after), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(attacked('b', NULL, &after), ring() == 0 ? EPERM : 0);
 }
 
@@ -503,6 +517,17 @@ static int map_code(const char *file)
 	return error;
 }
 
+/* Maps the file's data, as a loader does or as others do; 0 or errno. */
+static int map_data(const char *file, int as_a_loader)
+{
+	int fd = MUST(open(file, O_RDONLY | O_CLOEXEC)), error = 0;
+
+	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | (as_a_loader ? MAP_DENYWRITE : 0), fd, 0) == MAP_FAILED)
+		error = errno;
+	close(fd);
+	return error;
+}
+
 static void send_descriptor(int socket, int fd)
 {
 	union {
@@ -528,6 +553,8 @@ TEST(attacks, code_from_ring_3)
 	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
 	CHECK_EQ(attacked('a', file, &after), 0);
 	CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
+	CHECK_EQ(map_data(file, 1), ring() == 0 ? EPERM : 0); /* relocations could write code */
+	CHECK_EQ(map_data(file, 0), 0);
 	MUST(unlink(file));
 	CHECK_EQ(attacked('a', file, &after), 0); /* it makes one */
 	MUST(chmod(file, 0444));
@@ -723,6 +750,11 @@ TEST(attacks, faults_from_ring_3)
 	CHECK_EQ(attack_on(getpid(), 'F', NULL), 0);
 	CHECK_EQ(seen(), SIGSEGV);
 	CHECK_EQ(seen_code, ring() == 0 ? SI_USER : SI_SIGIO);
+
+	seen_signal = 0;
+	CHECK_EQ(attack_on(getpid(), 'S', NULL), 0);
+	CHECK_EQ(seen(), SIGSEGV);
+	CHECK_EQ(seen_code, ring() == 0 ? SI_USER : SI_KERNEL);
 
 	/* the application may, and other signals are as they are */
 	seen_signal = 0;
