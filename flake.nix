@@ -65,7 +65,7 @@
         };
       };
 
-      # For other flakes: the image of a directory with a ukl.toml, and that of a static x86-64 ELF file.
+      # For other flakes: the image of a directory with a ukl.toml, and that of an x86-64 ELF file.
       lib.mkUnikernel = { src }: unikernel (stages.unikernel src);
       lib.fromProgram = { name, program }: unikernel (stages.prebuilt name program);
 

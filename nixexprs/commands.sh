@@ -1,12 +1,14 @@
 # commands.sh: makes an app's program with its own commands, in a copy of its directory.
 # env  /build/src  the app's directory      build   commands of a shell, one a line
 #      result   the program they make, or "" and results: patterns of the relocatable files they make, one a line
-#      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh      static  static.cmake
+#      cflags cxxflags ldflags   one word a line      finish  prebuilt.sh      libraries  libraries.sh
+#      static  static.cmake
 #      ld  ld.sh      linked  linked.awk      links  links.awk      origins  origins.sh
 # out  $out/program, $out/symbols   the same with its debugging information, for backtraces; or $out/objects/*.o
 #      $out/linked   the object files that the program was linked from, or that partial links put into the objects, as
 #                    linked.awk has them; none where the commands call no linker of the tree by its name
-# why  the usual variables ask for a static program; a build that does not heed them fails at its end, in prebuilt.sh
+#      $out/root, $out/libraries, $out/missing   of a dynamic program, as libraries.sh has them
+# why  the usual variables ask for a static program; a build that does not heed them gives a dynamic one
 
 # All files are of the same time, as in the store: to make, none is older than what it was made from. Copied one after
 # the other, a released configure script would seem to need autoconf.
@@ -42,7 +44,7 @@ PATH=/tmp/bin:$PATH
 # Nothing of this stage is the commands' business.
 commands=$build
 (
-    unset build result results cflags cxxflags ldflags source finish static script ld linked links origins
+    unset build result results cflags cxxflags ldflags source finish libraries static script ld linked links origins
     printf '%s\n' "$commands" | while IFS= read -r command; do
         printf '+ %s\n' "$command"
         sh -euc "$command" </dev/null || {

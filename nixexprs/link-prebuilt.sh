@@ -1,7 +1,7 @@
 # link-prebuilt.sh: linux/link.sh for a finished program: where that links the app, this one copies it.
 # env  app          the stage of prebuilt.sh or commands.sh      linux_link  linux/link.sh      objects  the
 #      linux-objects stage
-# out  as linux/link.sh
+# out  as linux/link.sh; libraries of a dynamic program, as libraries.sh has them
 # why  the kernel's part of the link is the same; only the two commands that make the app and what goes into the image
 #      differ
 
@@ -21,3 +21,4 @@ export app
 glibc='' ldflags='' libs=''
 # shellcheck disable=SC1090,SC2034
 . "$linux_link"
+if [ -f "$app/libraries" ]; then cp "$app/libraries" "$out"; fi

@@ -1,6 +1,7 @@
 # prebuilt.sh: a finished program as it goes into the image, where every byte costs memory.
-# env  program      a static ELF file
-# out  $out/program the same without debugging information, if that leaves what is loaded as it is
+# env  program      an ELF file      libraries  libraries.sh
+# out  $out/program the same without debugging information, if that leaves what is loaded as it is; what libraries.sh
+#      says of a dynamic one
 
 # segments FILE: what is mapped where; loads FILE: offset and size in the file of what is loaded
 segments() { readelf --program-headers --wide "$1" | awk '/^  [A-Z_]+ +0x/ { $4 = $5 = ""; print }'; }
@@ -26,10 +27,7 @@ same() {
 }
 
 cd /tmp
-if segments "$program" | grep -q INTERP; then
-    printf 'error: the program is dynamic: link it statically\n' >&2
-    exit 1
-fi
 mkdir "$out"
 objcopy --strip-debug "$program" "$out/program" && same "$program" "$out/program" || cp -f "$program" "$out/program"
 chmod 555 "$out/program"
+sh -eu "$libraries" "$program" "$out"

@@ -101,6 +101,16 @@ func (t *tool) build(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !kind.Boots() {
+		l, err := b.Libraries(c.Context, a)
+		if err != nil {
+			return err
+		}
+		if l.Root != "" || l.Missing != nil {
+			t.note(c, "the libraries of this dynamic program are not in its image: ukl run and --format %s add them",
+				format.Booting())
+		}
+	}
 	out := built{App: a.Name, Image: i}
 	if c.Bool("check") || c.Bool("check-all") {
 		if out.Checked, err = b.Check(c.Context, a, c.Bool("check-all")); err != nil {
@@ -161,6 +171,9 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 			return "", 0, err
 		}
 		if in.Usual, err = usual(c.Context, b, a); err != nil {
+			return "", 0, err
+		}
+		if err := withLibraries(c.Context, b, a, &in.Usual); err != nil {
 			return "", 0, err
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
+	"ukl/internal/app/program"
 	"ukl/internal/app/superblock"
 	"ukl/internal/build/image"
 	"ukl/internal/cli/exit"
@@ -44,7 +45,7 @@ the application and waits for its end; a second Ctrl-C ends the guest at once.
 examples:
   ukl run multithreaded
   ukl run multithreaded -p 8080:5555 -m 64
-  ukl run ./server -p 8080            # any static x86-64 program
+  ukl run ./server -p 8080            # any x86-64 program
   ukl run server.c -p 8080            # or a source file
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
@@ -781,6 +782,9 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err == nil {
 		o.Usual, err = usual(c.Context, b, a)
 	}
+	if err == nil && c.String("kernel") == "" && !slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.IsRoot) {
+		err = withLibraries(c.Context, b, a, &o.Usual)
+	}
 	if err != nil {
 		return err
 	}
@@ -844,6 +848,21 @@ func usual(ctx context.Context, b *image.Builder, a apps.App) ([]guest.File, err
 		wanted = append(wanted, guest.File{Guest: "/", Host: filepath.Join(dir, part.name)})
 	}
 	return wanted, nil
+}
+
+// withLibraries adds the shared libraries of a dynamic program to the files of its guest.
+func withLibraries(ctx context.Context, b *image.Builder, a apps.App, files *[]guest.File) error {
+	l, err := b.Libraries(ctx, a)
+	if err != nil {
+		return err
+	}
+	if l.Missing != nil {
+		return &image.Lacking{App: a.Name, Missing: l.Missing, Static: program.Static(a.Program), Described: a.Dir != ""}
+	}
+	if l.Root != "" {
+		*files = append(*files, guest.File{Guest: "/", Host: l.Root})
+	}
+	return nil
 }
 
 func forwards(list []string) ([]qemu.Forward, error) {

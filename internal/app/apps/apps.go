@@ -161,7 +161,11 @@ func own(place string) (App, error) {
 		return source(place)
 	default:
 		m := manifest.OfProgram(abs)
-		return App{Manifest: m, Short: m.Name, Program: abs}, program.Check(place)
+		if err := program.Check(place); err != nil {
+			return App{}, err
+		}
+		abs, err = filepath.EvalSymlinks(abs) // Nix would copy the link
+		return App{Manifest: m, Short: m.Name, Program: abs}, err
 	}
 	m, err := manifest.Load(place)
 	if err != nil {

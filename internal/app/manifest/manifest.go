@@ -500,7 +500,7 @@ func (r *reader) prebuilt(file string, dir fs.FS) {
 		}
 	}
 	r.without("a prebuilt program is neither compiled nor linked",
-		"build", "program", "objects", "packages", "source", "sources", "include",
+		"build", "program", "objects", "source", "sources", "include",
 		"cflags", "cxxflags", "ldflags", "libs", "unikernel")
 }
 

@@ -20,7 +20,7 @@ func Schema() ([]byte, error) {
 		},
 		"summary":  text("the line that `ukl list` shows"),
 		"aliases":  strings("other names"),
-		"prebuilt": text("a finished program of the directory, a static x86-64 ELF file"),
+		"prebuilt": text("a finished program of the directory, an x86-64 ELF file"),
 		"build":    some(strings("shell commands that make the program, in the pinned tree")),
 		"program":  text("with build: the file that the commands make"),
 		"objects":  some(strings("with build, instead of program: relocatable files that the commands make and ukl links")),

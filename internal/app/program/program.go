@@ -1,5 +1,5 @@
-// Package program looks at a finished program and says whether it can be a unikernel: an ELF file for x86-64 that needs
-// no other file. It only reads the file, and never runs it.
+// Package program looks at a finished program and says whether it can be a unikernel: an ELF file for x86-64. It only
+// reads the file, and never runs it.
 package program
 
 import (
@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"ukl/internal/cli/exit"
@@ -45,10 +47,10 @@ func Is(file string) bool {
 }
 
 // elsewhere is the hint for what is no ELF file.
-const elsewhere = "name a static x86-64 ELF program, a source in C or C++, or a directory with sources and a ukl.toml, " +
+const elsewhere = "name an x86-64 ELF program, a source in C or C++, or a directory with sources and a ukl.toml, " +
 	"which `ukl init` writes"
 
-// Check returns an *Unfit for a file that is no static x86-64 program.
+// Check returns an *Unfit for a file that is no x86-64 program.
 func Check(file string) error {
 	unfit := func(hint, format string, args ...any) error {
 		return &Unfit{file, fmt.Sprintf(format, args...), hint}
@@ -63,8 +65,9 @@ func Check(file string) error {
 	defer f.Close()
 	if !Is(file) {
 		what := "not a program: it is not an ELF file"
-		if b := make([]byte, 2); reads(f, b) && string(b) == "#!" {
-			what = "a script, whose interpreter is not in the image"
+		if by := interpreter(f); by != "" {
+			hint := fmt.Sprintf("run its interpreter, where the guest sees both: ukl run --volume /:/:ro %s -- SCRIPT", by)
+			return unfit(hint, "a script, which %s runs", by)
 		}
 		return unfit(elsewhere, "%s", what)
 	}
@@ -86,12 +89,12 @@ func Check(file string) error {
 		return unfit("", "not a program, but a file of ELF type %v", e.Type)
 	}
 	needed, _ := e.ImportedLibraries()
-	load := false
+	load, loader := false, false
 	for _, p := range e.Progs {
-		load = load || p.Type == elf.PT_LOAD
-		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC && len(needed) > 0 {
-			return unfit(static(e), "%s", dynamic(e, needed))
-		}
+		load, loader = load || p.Type == elf.PT_LOAD, loader || p.Type == elf.PT_INTERP
+	}
+	if len(needed) > 0 && !loader {
+		return unfit("", "a library, not a program: it needs %s, and names no loader", strings.Join(needed, ", "))
 	}
 	if !load || e.Entry == 0 {
 		return unfit("name a program", "it has no entry point: perhaps it is a library")
@@ -142,24 +145,51 @@ func misplaced(e *elf.File, size int64) string {
 	return ""
 }
 
-func reads(f *os.File, b []byte) bool {
-	_, err := f.ReadAt(b, 0)
-	return err == nil
+// interpreter is the program that the first line of a script names; "" is none. Linux reads as much of it
+// (BINPRM_BUF_SIZE).
+func interpreter(f *os.File) string {
+	b := make([]byte, 256)
+	n, _ := f.ReadAt(b, 0)
+	line, ok := strings.CutPrefix(string(b[:n]), "#!")
+	if !ok {
+		return ""
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	words := strings.Fields(line)
+	switch {
+	case len(words) == 0:
+		return ""
+	case len(words) > 1 && path.Base(words[0]) == "env":
+		return words[1]
+	}
+	return words[0]
 }
 
-// dynamic names what a program wants at run time.
-func dynamic(e *elf.File, needed []string) string {
-	if len(needed) == 0 {
-		return "a dynamic program: it needs a loader, which is not in the image"
+// Dynamic tells whether a program asks for a loader, which brings its libraries.
+func Dynamic(file string) bool {
+	f, err := regular.Open(file)
+	if err != nil {
+		return false
 	}
-	s := "a dynamic program: it needs " + strings.Join(needed, ", ")
-	if e.Entry == 0 {
-		return strings.Replace(s, "program", "library", 1)
-	}
-	return s
+	defer f.Close()
+	e, err := elf.NewFile(f)
+	return err == nil && slices.ContainsFunc(e.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
 
-// static is how to link the program otherwise, as far as its sections tell what made it.
+// Static is how to link a program so that it needs no libraries, as far as its sections tell what made it.
+func Static(file string) string {
+	f, err := regular.Open(file)
+	if err != nil {
+		return static(&elf.File{})
+	}
+	defer f.Close()
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return static(&elf.File{})
+	}
+	return static(e)
+}
+
 func static(e *elf.File) string {
 	for _, s := range e.Sections {
 		if s.Name == ".go.buildinfo" || s.Name == ".note.go.buildid" {

@@ -29,6 +29,9 @@ import (
 // linkedFile is the link stage's list of the object files in the program.
 const linkedFile = "linked"
 
+// librariesFile is its list of the shared libraries that the program needs (nixexprs/libraries.sh).
+const librariesFile = "libraries"
+
 // Materials lists what an application's image is made of. Licences whose text nobody has by name are read from the
 // packages that are in the image; what the store lacks of them is fetched. What the application's own sources hold,
 // nobody has looked at.
@@ -112,6 +115,7 @@ type materials struct {
 type taken struct {
 	files   map[string]*sbom.Part
 	objects bool // not only code of headers
+	shared  bool // shared libraries
 }
 
 func (b *Builder) materials(ctx context.Context, a apps.App, program string) (*materials, error) {
@@ -176,6 +180,17 @@ func (m *materials) look(program string) error {
 			}
 		}
 	}
+	libraries, _, err := linked.Objects(filepath.Join(filepath.Dir(program), librariesFile))
+	if err != nil {
+		return err
+	}
+	for _, l := range libraries { // the application's own have no owner
+		at := facts.Path(l.Path)
+		if owner, ok := owners[at]; ok {
+			m.of(owner).files[at] = &sbom.Part{File: at, Bytes: l.Bytes}
+			m.of(owner).shared = true
+		}
+	}
 	if m.app.Program != "" {
 		return nil
 	}
@@ -219,7 +234,7 @@ func (m *materials) owners() map[string]string {
 	owners := map[string]string{}
 	for _, p := range m.all {
 		f := m.facts.Packages[p.SHA256]
-		for _, name := range slices.Concat(slices.Collect(maps.Keys(f.Archives)), f.Objects, f.Headers) {
+		for _, name := range slices.Concat(slices.Collect(maps.Keys(f.Archives)), f.Objects, f.Headers, f.Shared) {
 			owners[name] = p.Name
 		}
 	}
@@ -296,6 +311,8 @@ func (m *materials) role(c *sbom.Component, p pins.Pin, f facts.Facts) (skip boo
 		return t == nil, err
 	case t != nil && t.objects:
 		c.Role, c.InProgram = sbom.Linked, true
+	case t != nil && t.shared:
+		c.Role = sbom.Shared
 	case t != nil:
 		c.Role, c.InProgram = sbom.Inlined, true
 	case compiled && !m.known && len(f.Archives)+len(f.Objects)+len(f.Headers) > 0:

@@ -26,6 +26,9 @@ type Volume struct {
 // VirtioFS tells whether a volume needs a server of its own.
 func (v Volume) VirtioFS() bool { return v.FileSystem == "" && !v.NineP }
 
+// IsRoot tells whether a volume brings the guest's root file system.
+func (v Volume) IsRoot() bool { return v.Guest == "/" }
+
 // MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have
 // two.
 const MaxVolumes = 6

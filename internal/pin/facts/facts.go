@@ -37,6 +37,7 @@ type Facts struct {
 	Archives map[string]int `json:"archives,omitempty"` // static libraries and how many members they have
 	Objects  []string       `json:"objects,omitempty"`
 	Headers  []string       `json:"headers,omitempty"`
+	Shared   []string       `json:"shared,omitempty"` // shared libraries, without the links to them
 }
 
 // Set are the facts of packages, by the SHA-256 of their files. Texts are shared: many packages have the copyright file
@@ -215,6 +216,8 @@ func (f *Facts) files(name string, r io.Reader) (copyright string, err error) {
 				f.Archives = map[string]int{}
 			}
 			f.Archives[at] = n
+		case !link && shared(path.Base(at)):
+			f.Shared = append(f.Shared, at)
 		case strings.HasSuffix(at, ".o"):
 			f.Objects = append(f.Objects, at)
 		case strings.Contains(at, "/include/"):
@@ -223,7 +226,14 @@ func (f *Facts) files(name string, r io.Reader) (copyright string, err error) {
 	}
 }
 
+// shared tells whether a file has the name of a shared library: NAME.so, or NAME.so.VERSION.
+func shared(file string) bool {
+	_, version, ok := strings.Cut(file, ".so")
+	return ok && (version == "" || strings.HasPrefix(version, "."))
+}
+
 func (f *Facts) sort() {
+	slices.Sort(f.Shared)
 	slices.Sort(f.Objects)
 	slices.Sort(f.Headers)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // factsVersion is that of what is remembered of a package: another one is read again.
-const factsVersion = "1"
+const factsVersion = "2"
 
 // Facts returns what packages say of themselves. Those of the tools come along with ukl; others are read, and fetched
 // for it if the store lacks them. What was read is remembered in the folder dir; "" remembers nothing. Pins that are no

@@ -141,7 +141,7 @@ func (i Image) CycloneDX() any {
 		d.Components = append(d.Components, c.cyclone(refs[n]))
 		switch {
 		case c.Role == Tool:
-		case c.InProgram && program >= 0:
+		case (c.InProgram || c.Role == Shared) && program >= 0:
 			inside = append(inside, refs[n])
 		default:
 			whole = append(whole, refs[n])

@@ -21,6 +21,7 @@ const (
 	Source   Role = "source"   // compiled, with patches of ukl's or the application's
 	Linked   Role = "linked"   // object files of it are in the program
 	Inlined  Role = "inlined"  // code of its headers is in the program, and no object file
+	Shared   Role = "shared"   // shared libraries of it are beside the image, and the program needs them
 	Module   Role = "module"   // the program says that it holds it
 	Possible Role = "possible" // object files of it may be in the program: nobody knows
 	Program  Role = "program"  // it is the application

@@ -205,6 +205,8 @@ func (d *spdxDocument) relate(c Component, ref, holder string) {
 		add(whole, "STATIC_LINK", ref, c.extent())
 	case Inlined:
 		add(whole, "GENERATED_FROM", ref, c.extent())
+	case Shared:
+		add(holder, "DYNAMIC_LINK", ref, c.extent())
 	case Module:
 		add(whole, "CONTAINS", ref, "")
 	case Program:

@@ -25,7 +25,7 @@ func usual() []string {
 
 // tops are the names at the top of the volume that is the root, without the guest's own; none without such a volume.
 func tops(volumes []qemu.Volume) ([]string, error) {
-	at := slices.IndexFunc(volumes, func(v qemu.Volume) bool { return v.Guest == "/" })
+	at := slices.IndexFunc(volumes, qemu.Volume.IsRoot)
 	if at < 0 {
 		return nil, nil
 	}
