@@ -216,13 +216,16 @@ TEST(signals, alternate_stack)
 
 static int pipes[2];
 
-/* Sends SIGALRM to its parent every 20 ms, three times, then writes a byte. */
+/*
+ * Sends a signal to its parent every 20 ms, three times, then writes a byte. It is a real-time signal: of others, two that
+ * come before the first is handled are one.
+ */
 static int disturb(void *unused)
 {
 	(void)unused;
 	for (int i = 0; i < 3; i++) {
 		sleep_ms(20);
-		kill(getppid(), SIGALRM);
+		kill(getppid(), SIGRTMIN);
 	}
 	sleep_ms(20);
 	return write(pipes[1], "x", 1) == 1 ? 0 : 1;
@@ -234,7 +237,7 @@ TEST(signals, restart)
 	pid_t child;
 
 	MUST(pipe(pipes));
-	on_signal(SIGALRM, count, SA_RESTART);
+	on_signal(SIGRTMIN, count, SA_RESTART);
 	child = spawn(disturb, NULL);
 	CHECK_EQ(read(pipes[0], &c, 1), 1);
 	CHECK_EQ(c, 'x');
@@ -251,17 +254,15 @@ TEST(signals, no_restart)
 	MUST(pipe(pipes));
 	poll_fd.fd = pipes[0];
 	on_signal(SIGALRM, count, 0);
-	alarm_us(20000, 0);
+	alarm_us(20000, 20000); /* on a busy host the first may come before a call */
 	FAILS(read(pipes[0], &c, 1), EINTR);
 	on_signal(SIGALRM, count, SA_RESTART); /* these never restart */
-	alarm_us(20000, 0);
 	FAILS(poll(&poll_fd, 1, -1), EINTR);
-	alarm_us(20000, 0);
 	FAILS(pause(), EINTR);
-	alarm_us(20000, 0);
 	FAILS(nanosleep(&wanted, &left), EINTR);
-	CHECK_EQ(left.tv_sec, 4);
-	CHECK_EQ(hits, 4);
+	alarm_us(0, 0);
+	CHECK(left.tv_sec < 5);
+	CHECK(hits >= 4);
 }
 
 static int sleep_through(void *unused)
@@ -768,7 +769,7 @@ TEST(signals, unwind_from_restarted_call)
 
 	MUST(pipe(pipes));
 	backtrace(warm, 1);
-	on_signal(SIGALRM, unwind, SA_RESTART);
+	on_signal(SIGRTMIN, unwind, SA_RESTART);
 	child = spawn(disturb, NULL);
 	CHECK_EQ(read_byte(pipes[0], &c), 1);
 	CHECK_EQ(c, 'x');
