@@ -29,11 +29,23 @@ func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Ve
 	if file := t.symbols(c, a, o); file != "" {
 		p, err = crash.Open(file, systemMap(o))
 	}
-	trace := p.Look(r)
+	trace := p.Look(r, libraries(o))
 	if err != nil {
 		trace.End = err.Error()
 	}
 	return trace.Lines()
+}
+
+// libraries finds the files of the host that a guest has as libraries. What it does not find is nil.
+func libraries(o guest.Options) func(file string) *crash.Program {
+	return func(file string) *crash.Program {
+		for _, host := range o.HostFiles(file) {
+			if p, err := crash.Open(host, ""); err == nil {
+				return p
+			}
+		}
+		return nil
+	}
 }
 
 // tellLate says where a kernel is that does not come to start the application.

@@ -688,6 +688,26 @@ static int has_address(const siginfo_t *info)
 	return 0;
 }
 
+/* say_maps says where code of files is mapped in a process, of as many as the patched kernel. */
+static void say_maps(const char *pid)
+{
+	unsigned long start, end, offset;
+	char line[4200], rights[8], *path;
+	int n = 0;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%s/maps", pid);
+	f = fopen(line, "r");
+	while (f && n < 64 && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s %lx", &start, &end, rights, &offset) == 4 && rights[2] == 'x' &&
+		    (path = strchr(line, '/'))) {
+			say("ukl: crash map %lx %lx %lx %.*s", start, end, offset, (int)strcspn(path, "\n"), path);
+			n++;
+		}
+	if (f)
+		fclose(f);
+}
+
 /* report says where the application crashes, as ring0_report_crash() of the patched kernel does. */
 static void report(const char *core, const char *pid, const char *thread)
 {
@@ -705,6 +725,7 @@ static void report(const char *core, const char *pid, const char *thread)
 	    "r11 %llx r12 %llx r13 %llx r14 %llx r15 %llx ip %llx flags %llx",
 	    r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
 	    r.rip, r.eflags);
+	say_maps(pid);
 	snprintf(path, sizeof(path), "/proc/%s/mem", thread);
 	fd = open(path, O_RDONLY);
 	for (i = 0; i < 32 && pread(fd, word, sizeof(word), r.rsp) == sizeof(word); i++, r.rsp += sizeof(word))

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl/internal/host/regular"
 	"ukl/internal/kernel/systemmap"
 )
 
@@ -32,18 +33,22 @@ type symbol struct {
 }
 
 type segment struct {
-	addr uint64
-	data []byte
+	addr, offset uint64 // in memory, and in the file
+	data         []byte
 }
 
 // Open reads an ELF file, best one with debugging information. systemMap names the kernel's symbols; "" if there are
 // none. Whatever of the two is missing or broken is not used.
 func Open(file, systemMap string) (*Program, error) {
-	f, err := elf.Open(file)
+	in, err := regular.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer in.Close()
+	f, err := elf.NewFile(in)
+	if err != nil {
+		return nil, err
+	}
 	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
 		return nil, errors.New("the application's file is not an x86-64 program")
 	}
@@ -51,7 +56,7 @@ func Open(file, systemMap string) (*Program, error) {
 	for _, l := range f.Progs {
 		if l.Type == elf.PT_LOAD && l.Flags&elf.PF_X != 0 {
 			if b, err := io.ReadAll(l.Open()); err == nil {
-				p.code = append(p.code, segment{l.Vaddr, b})
+				p.code = append(p.code, segment{l.Vaddr, l.Off, b})
 			}
 		}
 	}
@@ -72,7 +77,10 @@ func Open(file, systemMap string) (*Program, error) {
 
 // functions are the symbols of a program's code, by address, each address once.
 func functions(f *elf.File) []symbol {
-	all, _ := f.Symbols() // a stripped program has none
+	all, _ := f.Symbols() // a stripped program has none, and a library those that others may call
+	if all == nil {
+		all, _ = f.DynamicSymbols()
+	}
 	var list []symbol
 	for _, s := range all {
 		kind := elf.ST_TYPE(s.Info)
@@ -133,7 +141,7 @@ func (p *Program) Place(at uint64) string {
 	if p.moves {
 		return fmt.Sprintf("%#x", at)
 	}
-	return p.frames(at, at, 0)[0].String()
+	return p.frames(space{{program: p}}, at, at)[0].String()
 }
 
 // farthest is how far behind a symbol without a size its code may go on.

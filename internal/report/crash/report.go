@@ -28,6 +28,7 @@ type Report struct {
 	Thread  int    // 1 is the first
 	regs    [registers]uint64
 	stack   []byte // from rsp up
+	maps    []Mapping
 }
 
 // names are the registers as a report has them.
@@ -53,6 +54,8 @@ func Parse(log string, signal int) (*Report, bool) {
 			}
 		case kind == "registers" && r != nil && !placed:
 			placed = r.place(strings.Fields(rest))
+		case kind == "map" && placed:
+			r.mapped(rest)
 		case kind == "stack" && placed:
 			r.push(rest)
 		}
@@ -94,6 +97,25 @@ func (r *Report) place(f []string) bool {
 		}
 	}
 	return true
+}
+
+// most is how many mappings a report has.
+const most = 64
+
+// mapped adds a mapping. Nothing about it need be true: it only says where to look.
+func (r *Report) mapped(line string) {
+	f := strings.SplitN(line, " ", 4)
+	if len(f) < 4 || len(r.maps) >= most {
+		return
+	}
+	m := Mapping{File: f[3]}
+	var errs [3]error
+	m.Start, errs[0] = strconv.ParseUint(f[0], 16, 64)
+	m.End, errs[1] = strconv.ParseUint(f[1], 16, 64)
+	m.Offset, errs[2] = strconv.ParseUint(f[2], 16, 64)
+	if errs == [3]error{} && m.Start < m.End {
+		r.maps = append(r.maps, m)
+	}
 }
 
 // largest is more than any report holds of the stack.

@@ -74,7 +74,8 @@ func TestSignalFrame(t *testing.T) {
 	r.stack = make([]byte, 256)
 	binary.LittleEndian.PutUint64(r.stack[0xa0:], 0x5000)
 	binary.LittleEndian.PutUint64(r.stack[0xa8:], 0x402000)
-	u := (&Program{table: parseTable(trampoline(), 0, true)}).unwinder(r, 0)
+	code := []segment{{addr: 0x400fff, data: make([]byte, 0x1001)}}
+	u := space{{program: &Program{table: parseTable(trampoline(), 0, true), code: code}}}.unwinder(r)
 	u.regs.value[rip] = 0x401000
 	signal, ok, end := u.next()
 	if !signal || !ok || end != "" || u.regs.value[rip] != 0x402000 || u.regs.value[rsp] != 0x5000 || !u.exact {
@@ -89,12 +90,12 @@ func FuzzTable(f *testing.F) {
 		table := parseTable(data, addr, eh)
 		r := &Report{stack: data[:len(data)&^7]}
 		r.regs[rsp], r.regs[rip] = sp, addr^sp
-		(&Program{moves: true, table: table, code: []segment{{addr, data}}}).Look(r)
+		(&Program{moves: true, table: table, code: []segment{{addr: addr, data: data}}}).Look(r, nil)
 		for i, e := range table {
 			if i == 100 {
 				break
 			}
-			u := (&Program{table: table, code: []segment{{e.start, data}}}).unwinder(r, 0)
+			u := space{{program: &Program{table: table, code: []segment{{addr: e.start, data: data}}}}}.unwinder(r)
 			u.exact = i%2 == 0
 			u.regs.value[rip] = e.start + uint64(i)%(e.end-e.start)
 			for range 600 {

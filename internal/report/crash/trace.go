@@ -3,6 +3,8 @@ package crash
 import (
 	"fmt"
 	"strings"
+
+	"ukl/internal/host/printable"
 )
 
 // Frame is one line of a backtrace.
@@ -12,8 +14,9 @@ type Frame struct {
 	Offset   uint64 // from the function's begin; only where File is ""
 	File     string // "" is unknown
 	Line     int
-	Signal   bool // here the kernel called a handler
-	Nowhere  bool // no code is there
+	Module   string // the library's file; "" is the application
+	Signal   bool   // here the kernel called a handler
+	Nowhere  bool   // no code is there
 }
 
 // Trace is a crash that has been looked into.
@@ -27,28 +30,29 @@ type Trace struct {
 // of their functions): a stack that has them leads in a circle.
 const deepestTrace = 4096
 
-// Look makes the backtrace of a report. p may be nil.
-func (p *Program) Look(r *Report) *Trace {
+// Look makes the backtrace of a report. p may be nil. library finds the application's libraries by their paths in the
+// guest, and gives nil for what it does not find.
+func (p *Program) Look(r *Report, library func(file string) *Program) *Trace {
 	t := &Trace{Report: r}
 	if p == nil {
 		t.Frames = []Frame{{Address: r.regs[rip]}}
 		t.End = "there is no file with the application's symbols"
 		return t
 	}
-	bias, ok := p.bias(r)
+	s, ok := p.space(r, library)
 	if !ok {
 		t.Frames = []Frame{{Address: r.regs[rip]}}
 		t.End = "the application is position-independent, and the report does not have its address"
 		return t
 	}
-	u := p.unwinder(r, bias)
+	u := s.unwinder(r)
 	for {
 		pc, ip := u.pc(), u.regs.value[rip]
 		signal, ok, end := u.next()
 		if signal {
 			t.Frames = append(t.Frames, Frame{Address: ip, Signal: true})
 		} else {
-			t.Frames = append(t.Frames, p.frames(ip, pc, bias)...)
+			t.Frames = append(t.Frames, p.frames(s, ip, pc)...)
 		}
 		if !ok {
 			t.End = end
@@ -71,7 +75,7 @@ func (p *Program) Look(r *Report) *Trace {
 
 // frames are the functions at an address: several if the compiler has put one into another. ip is what is shown for
 // those without a line.
-func (p *Program) frames(ip, pc, bias uint64) []Frame {
+func (p *Program) frames(s space, ip, pc uint64) []Frame {
 	if pc >= kernelHalf {
 		name, offset := nearest(p.kernel, pc)
 		if name != "" {
@@ -79,16 +83,20 @@ func (p *Program) frames(ip, pc, bias uint64) []Frame {
 		}
 		return []Frame{{Address: ip, Function: name, Offset: offset}}
 	}
-	if !p.isCode(pc - bias) {
+	m := s.at(pc)
+	switch {
+	case m == nil:
 		return []Frame{{Address: ip, Nowhere: true}}
+	case m.program == nil:
+		return []Frame{{Address: ip, Module: m.name}}
 	}
 	var list []Frame
-	for _, at := range p.places(pc - bias) {
-		list = append(list, Frame{Address: ip, Function: at.function, File: at.file, Line: at.line})
+	for _, at := range m.program.places(pc - m.bias) {
+		list = append(list, Frame{Address: ip, Function: at.function, File: at.file, Line: at.line, Module: m.name})
 	}
 	if len(list) == 0 || len(list) == 1 && list[0].File == "" {
-		name, offset := nearest(p.symbols, pc-bias)
-		return []Frame{{Address: ip, Function: name, Offset: offset + ip - pc}}
+		name, offset := nearest(m.program.symbols, pc-m.bias)
+		return []Frame{{Address: ip, Function: name, Offset: offset + ip - pc, Module: m.name}}
 	}
 	return list
 }
@@ -102,6 +110,10 @@ func (f Frame) String() string {
 		return fmt.Sprintf("%#x (no code is there)", f.Address)
 	case f.File != "":
 		return fmt.Sprintf("%-24s %s:%d", f.Function, f.File, f.Line)
+	case f.Module != "" && f.Function != "":
+		return fmt.Sprintf("%-24s %s", fmt.Sprintf("%s+%#x", f.Function, f.Offset), printable.Text(f.Module))
+	case f.Module != "":
+		return fmt.Sprintf("%-24s %s", fmt.Sprintf("%#x", f.Address), printable.Text(f.Module))
 	case f.Function != "":
 		return fmt.Sprintf("%s+%#x", f.Function, f.Offset)
 	case f.Address >= kernelHalf:

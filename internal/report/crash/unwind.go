@@ -31,20 +31,19 @@ const (
 // unwinder goes from the crash to the callers.
 type unwinder struct {
 	*Report
-	program *Program
-	bias    uint64 // what addresses have more than the program's file says
-	regs    registerSet
-	exact   bool // the ip is an instruction's own address, not that behind a call
+	space space
+	regs  registerSet
+	exact bool // the ip is an instruction's own address, not that behind a call
 }
 
-func (p *Program) unwinder(r *Report, bias uint64) *unwinder {
-	u := &unwinder{Report: r, program: p, bias: bias, exact: true}
+func (s space) unwinder(r *Report) *unwinder {
+	u := &unwinder{Report: r, space: s, exact: true}
 	u.regs.value = r.regs
 	return u
 }
 
-// code tells whether there is an instruction of the application.
-func (u *unwinder) code(pc uint64) bool { return u.program.isCode(pc - u.bias) }
+// code tells whether there is an instruction of the application or of a library.
+func (u *unwinder) code(pc uint64) bool { return u.space.at(pc) != nil }
 
 // pc is an address inside the instruction that the frame is at.
 func (u *unwinder) pc() uint64 {
@@ -57,8 +56,8 @@ func (u *unwinder) pc() uint64 {
 // next goes to the caller. end tells why that is impossible; "" at the first function of all. signal is the kind of the
 // frame that was left, which is known only now.
 func (u *unwinder) next() (signal, ok bool, end string) {
-	if e := u.program.table.find(u.pc() - u.bias); e != nil {
-		return u.byTable(e)
+	if m, e := u.space.entry(u.pc()); e != nil {
+		return u.byTable(m, e)
 	}
 	ip, sp := u.regs.value[rip], u.regs.value[rsp]
 	if u.exact && !u.code(ip) {
@@ -128,10 +127,11 @@ func (u *unwinder) byPointer() (signal, ok bool, end string) {
 
 // returns tells whether a word is an address behind a call.
 func (u *unwinder) returns(ret uint64) bool {
-	if ret == 0 || !u.code(ret-1) {
+	m := u.space.at(ret - 1)
+	if ret == 0 || m == nil || m.program == nil {
 		return false
 	}
-	b := u.program.before(ret - u.bias)
+	b := m.program.before(ret - m.bias)
 	n := len(b)
 	if n >= 5 && b[n-5] == 0xe8 {
 		return true
@@ -146,8 +146,8 @@ func (u *unwinder) returns(ret uint64) bool {
 }
 
 // byTable follows the table.
-func (u *unwinder) byTable(e *entry) (signal, ok bool, end string) {
-	row, err := e.row(u.pc() - u.bias)
+func (u *unwinder) byTable(m *module, e *entry) (signal, ok bool, end string) {
+	row, err := e.row(u.pc() - m.bias)
 	if err != nil {
 		return e.signal, false, err.Error()
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
@@ -17,6 +19,27 @@ import (
 type File struct {
 	Guest string // absolute and clean
 	Host  string
+}
+
+// HostFiles are the places of the host where a file of the guest may be from: a volume, or else what was copied. They
+// need not be there.
+func (o *Options) HostFiles(guest string) []string {
+	var places []string
+	for _, v := range o.Machine.Volumes {
+		at := v.Guest
+		if v.IsRoot() {
+			at = qemu.Root
+		}
+		if rest, ok := strings.CutPrefix(guest, strings.TrimSuffix(at, "/")+"/"); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
+			places = append(places, filepath.Join(v.Host, rest))
+		}
+	}
+	for _, f := range slices.Concat(o.Files, o.Usual) {
+		if rest, ok := strings.CutPrefix(guest, strings.TrimSuffix(f.Guest, "/")); ok && (rest == "" || rest[0] == '/' && filepath.IsLocal(rest[1:])) {
+			places = append(places, filepath.Join(f.Host, rest))
+		}
+	}
+	return places
 }
 
 // members are the names in an archive, and what each is.

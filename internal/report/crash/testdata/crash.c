@@ -14,6 +14,25 @@
 enum { WORDS = 8 };
 static int lines = 32;
 
+/* Where code of files is; the program's own is called as in a guest. */
+static void maps(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[4200], self[4096] = "", *path;
+	unsigned long start, end, offset;
+	char rights[8];
+
+	readlink("/proc/self/exe", self, sizeof(self) - 1);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s %lx", &start, &end, rights, &offset) == 4 && rights[2] == 'x' &&
+		    (path = strchr(line, '/'))) {
+			path[strcspn(path, "\n")] = '\0';
+			printf("[    0.5] ukl: crash map %lx %lx %lx %s\r\n", start, end, offset,
+			       strcmp(path, self) ? path : "/app");
+		}
+	fclose(f);
+}
+
 static void report(int sig, siginfo_t *info, void *context)
 {
 	const greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -27,6 +46,8 @@ static void report(int sig, siginfo_t *info, void *context)
 	       "r10 %llx r11 %llx r12 %llx r13 %llx r14 %llx r15 %llx ip %llx flags %llx\r\n",
 	       g[REG_RAX], g[REG_RDX], g[REG_RCX], g[REG_RBX], g[REG_RSI], g[REG_RDI], g[REG_RBP], g[REG_RSP], g[REG_R8],
 	       g[REG_R9], g[REG_R10], g[REG_R11], g[REG_R12], g[REG_R13], g[REG_R14], g[REG_R15], g[REG_RIP], g[REG_EFL]);
+	if (!getenv("NOMAPS"))
+		maps();
 	for (i = 0; i < lines; i++, sp += sizeof(w)) {
 		struct iovec to = { w, sizeof(w) }, from = { (void *)sp, sizeof(w) };
 		if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != sizeof(w))
