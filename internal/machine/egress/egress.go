@@ -26,6 +26,7 @@ func Rules(peers bool) []seccomp.Rule {
 		// Ways around the filter, of which QEMU needs none.
 		{Call: unix.SYS_IO_URING_SETUP, Answer: unix.ENOSYS},
 		{Call: unix.SYS_SENDMMSG, Answer: unix.EPERM},
+		{Call: unix.SYS_SENDMSG, Answer: unix.EPERM, Argument: 2, Flags: unix.MSG_FASTOPEN},
 	}
 	if peers {
 		rules = append(rules, seccomp.Rule{Call: unix.SYS_RECVFROM, Ask: true, Argument: 4, Pointer: true})
@@ -326,7 +327,7 @@ func (o *addresses) has(a netip.Addr) bool {
 			}
 		}
 	}
-	return o.list[a]
+	return o.list[a] || !leaves(a)
 }
 
 // parse reads a socket address. The kernel takes one of no family for IPv4 where it sends a datagram.
