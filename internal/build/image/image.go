@@ -89,7 +89,7 @@ func (e *NoSpace) Error() string {
 
 // Build returns the image of an application.
 func (b *Builder) Build(ctx context.Context, a apps.App) (*Image, error) {
-	key, err := b.key(a)
+	key, err := b.key(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (b *Builder) Linked(ctx context.Context, a apps.App) (string, error) {
 
 // file returns a file of what an attribute makes. What others have made that hold the same one will do as well.
 func (b *Builder) file(ctx context.Context, a apps.App, name, attr string, others ...string) (string, error) {
-	key, err := b.key(a)
+	key, err := b.key(ctx, a)
 	if err != nil {
 		return "", err
 	}

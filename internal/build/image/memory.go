@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -119,7 +120,7 @@ func (b *Builder) Places() []string {
 
 // key names everything that an image is made from: the expressions, and with them the lock; the first builder; the
 // application's files.
-func (b *Builder) key(a apps.App) (string, error) {
+func (b *Builder) key(ctx context.Context, a apps.App) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s\n", nixexprs.Hash(), stage.Builder())
 	var err error
@@ -128,15 +129,15 @@ func (b *Builder) key(a apps.App) (string, error) {
 		fmt.Fprintf(h, "bundled %s\n", a.Short) // part of the expressions
 	case a.Program != "" && a.Dir == "":
 		fmt.Fprintf(h, "program %s\n", a.Name)
-		err = hashFile(h, a.Program)
+		err = hashFile(ctx, h, a.Program)
 	default:
 		var fields []byte
 		if fields, err = a.Fields(); err == nil {
 			fmt.Fprintf(h, "manifest %d %s\n", len(fields), fields)
 			if a.Source != "" {
-				err = hashFile(h, a.Source)
+				err = hashFile(ctx, h, a.Source)
 			} else {
-				err = hashDir(h, a.Dir)
+				err = hashDir(ctx, h, a.Dir)
 			}
 		}
 	}
@@ -194,7 +195,7 @@ func walk(dir string, visit func(path string, info fs.FileInfo) error) error {
 }
 
 // hashDir reads what a build takes from a directory, apart from its manifest.
-func hashDir(h hash.Hash, dir string) error {
+func hashDir(ctx context.Context, h hash.Hash, dir string) error {
 	return walk(dir, func(path string, info fs.FileInfo) error {
 		rel, err := filepath.Rel(dir, path)
 		if err != nil {
@@ -207,18 +208,31 @@ func hashDir(h hash.Hash, dir string) error {
 			fmt.Fprintf(h, "%d %s\n", len(target), target)
 			return err
 		case info.Mode().IsRegular():
-			return hashFile(h, path)
+			return hashFile(ctx, h, path)
 		}
 		return nil
 	})
 }
 
-func hashFile(h hash.Hash, path string) error {
+func hashFile(ctx context.Context, h hash.Hash, path string) error {
 	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(h, f)
+	_, err = io.Copy(h, until{ctx, f})
 	return err
+}
+
+// until is a reader that ends with its context: a file may have more than anybody wants to wait for.
+type until struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u until) Read(b []byte) (int, error) {
+	if err := context.Cause(u.ctx); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(b)
 }

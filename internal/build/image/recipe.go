@@ -23,7 +23,7 @@ func (b *Builder) Recipe(ctx context.Context, a apps.App, attr string, without .
 	if a.Manifest != nil {
 		root = b.root(a, attr+recipeSuffix)
 		var err error
-		if key, err = b.key(a); err != nil {
+		if key, err = b.key(ctx, a); err != nil {
 			return nil, err
 		}
 	}

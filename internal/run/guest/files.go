@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"ukl/internal/cli/exit"
 	"ukl/internal/machine/qemu"
 )
@@ -153,6 +155,37 @@ func addUsual(b *bytes.Buffer, usual []File, made members) error {
 	return nil
 }
 
+// TooBig is a file for the root file system that cannot be there, which is memory of the guest.
+type TooBig struct {
+	File string
+	Size int64 // bytes
+	Most int64 // that all files may have
+}
+
+func (e *TooBig) Error() string {
+	return fmt.Sprintf("%s has %d MB, and the files of a guest, which are in its memory, may have %d MB here", e.File,
+		e.Size/1e6, e.Most/1e6)
+}
+
+// ExitCode is the code of a command that this ends.
+func (*TooBig) ExitCode() exit.Code { return exit.Input }
+
+// Hint is the line that helps.
+func (*TooBig) Hint() string { return "lend it the directory: volumes in ukl.toml, or --volume" }
+
+// largestFile is what an archive has digits for.
+const largestFile = 1<<32 - 1
+
+// mostFiles is what the files of a guest may have together. They take three times as much of its memory, which this
+// machine must have.
+func mostFiles() int64 {
+	var s unix.Sysinfo_t
+	if unix.Sysinfo(&s) != nil {
+		return largestFile
+	}
+	return int64(s.Totalram) * int64(s.Unit) / 3
+}
+
 // addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a
 // link.
 func addFile(b *bytes.Buffer, name, host string, named bool, made members) error {
@@ -169,6 +202,9 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made members) error
 	case mode.IsDir():
 		addParents(b, name, made)
 	case mode.IsRegular():
+		if most := mostFiles(); fi.Size() > largestFile || int64(b.Len()) > most-fi.Size() {
+			return &TooBig{host, fi.Size(), min(most, largestFile)}
+		}
 		text, err := os.ReadFile(host)
 		if err != nil {
 			return err
@@ -187,7 +223,8 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made members) error
 		entry(b, name, 0o120777, []byte(target))
 		made[name] = link
 	default:
-		return fmt.Errorf("%s is neither a file nor a directory nor a link", host)
+		return exit.Errorf(exit.Input, "%s is neither a file nor a directory nor a link", host).
+			WithHint("name a file or a directory in [files]")
 	}
 	return nil
 }

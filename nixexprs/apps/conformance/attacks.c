@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/netlink.h>
 #include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
@@ -303,6 +304,17 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		n = call(SYS_open, (long)path, O_RDONLY | O_TRUNC, 0, 0, 0, 0);
 		return n < 0 ? n : 0;
 	}
+	if (what == 'n') { /* send a message to the netlink socket with that address */
+		struct sockaddr_nl to;
+
+		clear(&to, sizeof to);
+		to.nl_family = AF_NETLINK;
+		to.nl_pid = (unsigned)decimal(path);
+		n = call(SYS_socket, AF_NETLINK, SOCK_RAW, 0, 0, 0, 0);
+		if (n >= 0)
+			n = call(SYS_sendto, n, (long)&value, sizeof value, 0, (long)&to, sizeof to);
+		return n == sizeof value ? 0 : n;
+	}
 	if (what == 'h') { /* hold a shared page of memory with a RET in it */
 		n = call(SYS_mmap, SHARED_PAGE, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (n == SHARED_PAGE)
@@ -550,7 +562,7 @@ TEST(attacks, code_from_ring_3)
 	char file[200];
 	int after;
 
-	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
+	snprintf(file, sizeof file, "%s", write_program("library", "\xc3", 1));
 	CHECK_EQ(attacked('a', file, &after), 0);
 	CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(map_data(file, 1), ring() == 0 ? EPERM : 0); /* relocations could write code */
@@ -561,6 +573,51 @@ TEST(attacks, code_from_ring_3)
 	CHECK_EQ(map_code(file), ring() == 0 ? EPERM : 0);
 }
 
+/* The C library believes much of what it reads of a library before it maps it, and of its tables. */
+TEST(attacks, library_from_ring_3)
+{
+	static const char *const tables[] = { "/etc/ld.so.cache", "/etc/ld.so.preload" };
+	char file[200], plain[200];
+	int after, fd;
+
+	snprintf(file, sizeof file, "%s", write_program("library.so.2", "x", 1));
+	close(MUST(open(file, O_RDONLY))); /* it has written that itself, and so it stays */
+	CHECK_EQ(attacked('a', file, &after), ring() == 0 ? ETXTBSY : 0);
+	MUST(unlink(file));
+	CHECK_EQ(attacked('a', file, &after), 0);
+	if (ring() == 0)
+		FAILS(open(file, O_RDONLY), EACCES);
+	else
+		close(MUST(open(file, O_RDONLY)));
+	close(MUST(open(file, O_RDWR)));
+	snprintf(plain, sizeof plain, "%s", scratch_file("library.sound"));
+	MUST(rename(file, plain));
+	close(MUST(open(plain, O_RDONLY))); /* no library has such a name */
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		CHECK_EQ(attacked('a', tables[i], &after), 0);
+		fd = open(tables[i], O_RDONLY);
+		if (ring() == 0)
+			CHECK(fd < 0 && errno == EACCES);
+		else
+			CHECK(fd >= 0);
+		MUST(unlink(tables[i]));
+	}
+}
+
+/* Nor does a library hear from ring 3 where it takes all that comes for the kernel's. */
+TEST(attacks, netlink_from_ring_3)
+{
+	struct sockaddr_nl name = { .nl_family = AF_NETLINK };
+	socklen_t size = sizeof name;
+	int after, fd = MUST(socket(AF_NETLINK, SOCK_RAW, 0));
+	char number[20];
+
+	MUST(bind(fd, (struct sockaddr *)&name, sizeof name));
+	MUST(getsockname(fd, (struct sockaddr *)&name, &size));
+	snprintf(number, sizeof number, "%u", name.nl_pid);
+	CHECK_EQ(attacked('n', number, &after), ring() == 0 ? EPERM : 0);
+}
+
 /* What is code of ring 0 already, ring 3 cannot write: not by its name, and not by an open file. */
 TEST(attacks, code_of_ring_0)
 {
@@ -568,7 +625,7 @@ TEST(attacks, code_of_ring_0)
 	char file[200], path[32];
 	struct stat status;
 
-	snprintf(file, sizeof file, "%s", write_program("library.so", "\xc3", 1));
+	snprintf(file, sizeof file, "%s", write_program("library", "\xc3", 1));
 	CHECK_EQ(map_code(file), 0); /* it has written that itself */
 	mapped = MUST(open(file, O_RDONLY | O_CLOEXEC)); /* a volume's file is code as long as it is mapped */
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, mapped, 0) != MAP_FAILED);
@@ -591,7 +648,7 @@ TEST(attacks, files_for_ring_3)
 	int after, fd, pair[2];
 
 	for (int code = 0; code < 2; code++) {
-		snprintf(file, sizeof file, "%s", write_program(code ? "code.so" : "data.so", "\xc3", 1));
+		snprintf(file, sizeof file, "%s", write_program(code ? "code" : "data", "\xc3", 1));
 		if (code)
 			CHECK_EQ(map_code(file), 0);
 		fd = MUST(open(file, O_WRONLY));
@@ -602,7 +659,7 @@ TEST(attacks, files_for_ring_3)
 		MUST(close(fd));
 	}
 	for (int code = 0; code < 2; code++) {
-		snprintf(file, sizeof file, "%s", write_program(code ? "code2.so" : "data2.so", "\xc3", 1));
+		snprintf(file, sizeof file, "%s", write_program(code ? "code2" : "data2", "\xc3", 1));
 		if (code)
 			CHECK_EQ(map_code(file), 0);
 		fd = MUST(open(file, O_WRONLY | O_CLOEXEC));
