@@ -579,7 +579,7 @@ func (r *run) start() error {
 	r.console.Started()
 	log := io.Writer(r.journal)
 	if r.log != nil {
-		log = io.MultiWriter(r.journal, lossy{r.log})
+		log = io.MultiWriter(r.journal, &lossy{to: r.log, left: longestLog})
 	}
 	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
 	if channel != nil {
@@ -659,11 +659,23 @@ func (r *run) echo() io.Writer {
 	return nil
 }
 
-// lossy hides write errors: a full disk must not end the guest.
-type lossy struct{ w io.Writer }
+// longestLog is what a file keeps of a kernel's log, from its begin: every process of the guest that is root can write
+// there.
+const longestLog = 64 << 20
 
-func (l lossy) Write(b []byte) (int, error) {
-	_, _ = l.w.Write(b)
+// lossy writes as much as there is left, and hides errors: a full disk must not end the guest.
+type lossy struct {
+	to   io.Writer
+	left int
+}
+
+func (l *lossy) Write(b []byte) (int, error) {
+	part := b[:min(len(b), l.left)]
+	_, _ = l.to.Write(part)
+	l.left -= len(part)
+	if l.left == 0 && len(part) > 0 {
+		_, _ = fmt.Fprintf(l.to, "\nukl: more than %d MiB of this log are not kept\n", longestLog>>20)
+	}
 	return len(b), nil
 }
 
