@@ -1,7 +1,8 @@
 # commands.nix: the user's program, made by commands of its own (make, configure, cmake) in the tree.
 # in   source (app-source.nix), manifest (name, build, program or objects, flags), commands.sh, prebuilt.sh,
 #      libraries.sh, static.cmake, ld.sh, linked.awk, links.awk, origins.sh
-# out  program, or objects/*.o as of app.nix; linked: the object files in them; root, libraries and missing, as of prebuilt.nix
+# out  program, or objects/*.o as of app.nix; linked: the object files in them; root, libraries and missing, as of
+#      prebuilt.nix
 { run, script, source, manifest }:
 run {
   name = "app-${manifest.name}";

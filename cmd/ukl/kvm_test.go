@@ -316,8 +316,8 @@ func (b *kvmBench) boot(t *testing.T, scripts []string, tell func(outcome)) (str
 	return console(), nil
 }
 
-// stir presses a key of the host now and then, until it is gone: each is an interrupt. QEMU 7.2 loses the interrupt of a
-// timer now and then when it emulates SVM, see docs/kernel-tests.md, and a host that waits for one would wait for ever.
+// stir presses a key of the host now and then, until it is gone: each is an interrupt. QEMU 7.2 loses that of a timer
+// now and then when it emulates SVM, see docs/kernel-tests.md, and a host that waits for one would wait for ever.
 func stir(monitor io.Writer) {
 	for range time.Tick(100 * time.Millisecond) {
 		if _, err := io.WriteString(monitor, "sendkey shift 1\n"); err != nil {

@@ -246,7 +246,8 @@ func TestAddressesOfRoutes(t *testing.T) {
 	}
 	for _, words := range []string{
 		"link set lo up", "address add 10.81.0.1/24 dev lo", "route add local 10.82.0.0/16 dev lo",
-		"tuntap add dev out mode tap", "link set out up", "address add 10.83.0.1/24 dev out", "route add unreachable 10.84.0.0/16",
+		"tuntap add dev out mode tap", "link set out up", "address add 10.83.0.1/24 dev out",
+		"route add unreachable 10.84.0.0/16",
 		"route add 10.85.0.0/16 via 10.83.0.9",
 	} {
 		if out, err := exec.Command("ip", strings.Fields(words)...).CombinedOutput(); err != nil {

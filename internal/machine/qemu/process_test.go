@@ -284,7 +284,8 @@ func TestAdopt(t *testing.T) {
 	close(done)
 	clients.Wait()
 	l.Close()
-	if n := children(); n != spares {
+	// One is chosen by the kernel alone now, for one client of 64: now and then none of them comes.
+	if n := children(); n < spares-1 {
 		t.Errorf("at last %d sockets answer; want %d", n, spares)
 	}
 	if _, err := Listen(Forward{Addr: "127.0.0.1", Host: l.Addr().(*net.TCPAddr).Port}); err == nil {
@@ -336,11 +337,12 @@ func TestAdoptChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
+		fd := int(f.Fd()) // may make it wait, as the next call does: both before anybody hears of the port
+		if err := unix.SetNonblock(fd, false); err != nil {
 			t.Fatal(err)
 		}
+		sockets = append(sockets, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 		fmt.Fprintln(os.NewFile(3, "ports"), l.Addr().(*net.TCPAddr).Port)
-		sockets = append(sockets, unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN})
 	}
 	for {
 		if _, err := unix.Poll(sockets, -1); err != nil {

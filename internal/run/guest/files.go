@@ -32,12 +32,13 @@ func (o *Options) HostFiles(guest string) []string {
 		if v.IsRoot() {
 			at = qemu.Root
 		}
-		if rest, ok := strings.CutPrefix(guest, strings.TrimSuffix(at, "/")+"/"); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
+		if rest, ok := strings.CutPrefix(guest, at+"/"); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
 			places = append(places, filepath.Join(v.Host, rest))
 		}
 	}
 	for _, f := range slices.Concat(o.Files, o.Usual) {
-		if rest, ok := strings.CutPrefix(guest, strings.TrimSuffix(f.Guest, "/")); ok && (rest == "" || rest[0] == '/' && filepath.IsLocal(rest[1:])) {
+		rest, ok := strings.CutPrefix(guest, strings.TrimSuffix(f.Guest, "/"))
+		if ok && (rest == "" || rest[0] == '/' && filepath.IsLocal(rest[1:])) {
 			places = append(places, filepath.Join(f.Host, rest))
 		}
 	}
