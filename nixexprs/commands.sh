@@ -109,6 +109,10 @@ if [ ! -f "$result" ]; then
     printf 'error: programs that they made:%s\n' "${made:- none}" >&2
     exit 1
 fi
+if [ "$(head -c 2 "$result" | tr -d '\000')" = '#!' ]; then
+    printf 'error: %s is a script: libtool, for one, has the program in .libs\n' "$result" >&2
+    exit 1
+fi
 program=/build/obj/$result
 # shellcheck disable=SC1090
 . "$finish"

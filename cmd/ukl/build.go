@@ -173,7 +173,7 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 		if in.Usual, err = usual(c.Context, b, a); err != nil {
 			return "", 0, err
 		}
-		if err := withLibraries(c.Context, b, a, &in.Usual); err != nil {
+		if err := t.withLibraries(c, b, a, false, in.Files, &in.Usual); err != nil {
 			return "", 0, err
 		}
 	}

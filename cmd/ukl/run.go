@@ -783,7 +783,8 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 		o.Usual, err = usual(c.Context, b, a)
 	}
 	if err == nil && c.String("kernel") == "" && !slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.IsRoot) {
-		err = withLibraries(c.Context, b, a, &o.Usual)
+		elsewhere := len(o.Machine.Volumes) > 0
+		err = t.withLibraries(c, b, a, elsewhere, o.Files, &o.Usual)
 	}
 	if err != nil {
 		return err
@@ -850,14 +851,23 @@ func usual(ctx context.Context, b *image.Builder, a apps.App) ([]guest.File, err
 	return wanted, nil
 }
 
-// withLibraries adds the shared libraries of a dynamic program to the files of its guest.
-func withLibraries(ctx context.Context, b *image.Builder, a apps.App, files *[]guest.File) error {
-	l, err := b.Libraries(ctx, a)
+// withLibraries adds the shared libraries of a dynamic program to the files of its guest. What no package has may be
+// among its own files, or elsewhere in the guest.
+func (t *tool) withLibraries(c *cli.Context, b *image.Builder, a apps.App, elsewhere bool, own []guest.File,
+	files *[]guest.File,
+) error {
+	l, err := b.Libraries(c.Context, a)
 	if err != nil {
 		return err
 	}
-	if l.Missing != nil {
-		return &image.Lacking{App: a.Name, Missing: l.Missing, Static: program.Static(a.Program), Described: a.Dir != ""}
+	l.Missing = slices.DeleteFunc(l.Missing, func(name string) bool { return guest.Has(own, name) })
+	switch {
+	case len(l.Missing) > 0 && elsewhere && l.Refused == "":
+		t.note(c, "none of the pinned packages has %s: the program must find it in a volume", strings.Join(l.Missing, ", "))
+	case len(l.Missing) > 0 || l.Refused != "":
+		return &image.Lacking{
+			App: a.Name, Missing: l.Missing, Refused: l.Refused, Static: program.Static(a.Program), Described: a.Dir != "",
+		}
 	}
 	if l.Root != "" {
 		*files = append(*files, guest.File{Guest: "/", Host: l.Root})

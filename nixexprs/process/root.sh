@@ -30,4 +30,5 @@ find root -exec touch -h -d @1 {} +
 
 mkdir "$out"
 cp app "$out/app"
+if [ "$program" ] && [ -f "$program/symbols" ]; then cp -f "$program/symbols" "$out/app"; fi
 (cd root && printf '%s\n' app init | cpio --quiet -o -H newc -R 0:0 --reproducible) >"$out/root.cpio"

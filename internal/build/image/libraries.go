@@ -18,6 +18,7 @@ import (
 type Libraries struct {
 	Root    string   // a part of a root file system, with the loader and the libraries; "" is none
 	Missing []string // what none of the program's packages has
+	Refused string   // why the loader does not take the program all the same; "" is no reason
 }
 
 // Libraries returns those of an application's program, from the packages that it was built with. A static program has
@@ -36,7 +37,14 @@ func (b *Builder) Libraries(ctx context.Context, a apps.App) (Libraries, error) 
 	}
 	text, err := os.ReadFile(filepath.Join(stage, "missing"))
 	if err == nil {
-		l.Missing = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimSuffix(line, "\n")
+			if why, refused := strings.CutPrefix(line, "! "); refused {
+				l.Refused = why
+			} else {
+				l.Missing = append(l.Missing, line)
+			}
+		}
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -47,6 +55,7 @@ func (b *Builder) Libraries(ctx context.Context, a apps.App) (Libraries, error) 
 type Lacking struct {
 	App     string
 	Missing []string
+	Refused string // by the loader; "" if only something is missing
 	// Static says how to link the program otherwise.
 	Static string
 	// Described tells that the application has a ukl.toml, where more packages can be named.
@@ -54,6 +63,9 @@ type Lacking struct {
 }
 
 func (e *Lacking) Error() string {
+	if e.Refused != "" {
+		return fmt.Sprintf("%s: a dynamic program, which its loader refuses: %s", e.App, e.Refused)
+	}
 	return fmt.Sprintf("%s: a dynamic program: none of the pinned packages has %s", e.App, strings.Join(e.Missing, ", "))
 }
 

@@ -45,6 +45,26 @@ func (o *Options) HostFiles(guest string) []string {
 	return places
 }
 
+// Has tells whether a file of that name is among files, or in a directory among them.
+func Has(files []File, name string) bool {
+	for _, f := range files {
+		if path.Base(f.Guest) == name {
+			return true
+		}
+		found := false
+		_ = filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error { // what is wrong there is said later
+			if found = err == nil && !d.IsDir() && at != f.Host && d.Name() == name; found {
+				return fs.SkipAll
+			}
+			return err
+		})
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
 // members are the names in an archive, and what each is.
 type members map[string]kind
 
