@@ -48,15 +48,19 @@ func (o *Options) HostFiles(guest string) []string {
 // Has tells whether a file of that name is among files, or in a directory among them.
 func Has(files []File, name string) bool {
 	for _, f := range files {
-		if path.Base(f.Guest) == name {
-			return true
-		}
 		found := false
 		_ = filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error { // what is wrong there is said later
-			if found = err == nil && !d.IsDir() && at != f.Host && d.Name() == name; found {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			called := d.Name()
+			if at == f.Host {
+				called = path.Base(f.Guest)
+			}
+			if found = called == name; found {
 				return fs.SkipAll
 			}
-			return err
+			return nil
 		})
 		if found {
 			return true

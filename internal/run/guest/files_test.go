@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -284,5 +285,53 @@ func TestAddFilesRefuses(t *testing.T) {
 		if _, err := addFiles(new(bytes.Buffer), []File{{"/x", host}}); err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %v", host, err)
 		}
+	}
+}
+
+// A file of the guest may be from a volume or among what was copied; a path that leaves them is from nowhere.
+func TestHostFiles(t *testing.T) {
+	o := Options{
+		Machine: qemu.Machine{Volumes: []qemu.Volume{
+			{Host: "/srv/root", Guest: "/"}, {Host: "/srv/data", Guest: "/data"}, {Host: "/srv/disk", Guest: "/disk", FileSystem: "ext4"},
+		}},
+		Files: []File{{Guest: "/etc/one", Host: "/home/one"}},
+		Usual: []File{{Guest: "/", Host: "/store/libraries"}},
+	}
+	for guest, want := range map[string][]string{
+		"/.root/usr/lib/x.so":       {"/srv/root/usr/lib/x.so", "/store/libraries/.root/usr/lib/x.so"},
+		"/data/x.so":                {"/srv/data/x.so", "/store/libraries/data/x.so"},
+		"/database":                 {"/store/libraries/database"},
+		"/disk/x.so":                {"/store/libraries/disk/x.so"},
+		"/etc/one":                  {"/home/one", "/store/libraries/etc/one"},
+		"/data/../../etc/shadow":    nil,
+		"/.root/../../../etc/group": nil,
+	} {
+		if got := o.HostFiles(guest); !slices.Equal(got, want) {
+			t.Errorf("HostFiles(%s) = %q, want %q", guest, got, want)
+		}
+	}
+}
+
+func TestHas(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"lib/deep/libone.so.1", "two.so"} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := []File{{Guest: "/usr/lib", Host: filepath.Join(dir, "lib")}, {Guest: "/lib/libtwo.so", Host: filepath.Join(dir, "two.so")}}
+	for name, want := range map[string]bool{
+		"libone.so.1": true, "libtwo.so": true, "two.so": false, "libone.so": false, "deep": false, "lib": false,
+	} {
+		if got := Has(files, name); got != want {
+			t.Errorf("Has(%s) = %v", name, got)
+		}
+	}
+	if Has([]File{{Guest: "/x", Host: filepath.Join(dir, "absent")}}, "x.so") {
+		t.Error("what is not there has a file")
 	}
 }
