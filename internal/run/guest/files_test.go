@@ -292,7 +292,9 @@ func TestAddFilesRefuses(t *testing.T) {
 func TestHostFiles(t *testing.T) {
 	o := Options{
 		Machine: qemu.Machine{Volumes: []qemu.Volume{
-			{Host: "/srv/root", Guest: "/"}, {Host: "/srv/data", Guest: "/data"}, {Host: "/srv/disk", Guest: "/disk", FileSystem: "ext4"},
+			{Host: "/srv/root", Guest: "/"},
+			{Host: "/srv/data", Guest: "/data"},
+			{Host: "/srv/disk", Guest: "/disk", FileSystem: "ext4"},
 		}},
 		Files: []File{{Guest: "/etc/one", Host: "/home/one"}},
 		Usual: []File{{Guest: "/", Host: "/store/libraries"}},
@@ -323,7 +325,10 @@ func TestHas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files := []File{{Guest: "/usr/lib", Host: filepath.Join(dir, "lib")}, {Guest: "/lib/libtwo.so", Host: filepath.Join(dir, "two.so")}}
+	files := []File{
+		{Guest: "/usr/lib", Host: filepath.Join(dir, "lib")},
+		{Guest: "/lib/libtwo.so", Host: filepath.Join(dir, "two.so")},
+	}
 	for name, want := range map[string]bool{
 		"libone.so.1": true, "libtwo.so": true, "two.so": false, "libone.so": false, "deep": false, "lib": false,
 	} {
