@@ -178,19 +178,13 @@ func Dynamic(file string) bool {
 
 // Static is how to link a program so that it needs no libraries, as far as its sections tell what made it.
 func Static(file string) string {
-	f, err := regular.Open(file)
-	if err != nil {
-		return static(&elf.File{})
+	e := &elf.File{} // one that tells nothing
+	if f, err := regular.Open(file); err == nil {
+		defer f.Close()
+		if read, err := elf.NewFile(f); err == nil {
+			e = read
+		}
 	}
-	defer f.Close()
-	e, err := elf.NewFile(f)
-	if err != nil {
-		return static(&elf.File{})
-	}
-	return static(e)
-}
-
-func static(e *elf.File) string {
 	for _, s := range e.Sections {
 		if s.Name == ".go.buildinfo" || s.Name == ".note.go.buildid" {
 			return "link it statically: CGO_ENABLED=0 go build"

@@ -220,19 +220,6 @@ func hashFile(ctx context.Context, h hash.Hash, path string) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(h, until{ctx, f})
+	_, err = io.Copy(h, regular.Until(ctx, f))
 	return err
-}
-
-// until is a reader that ends with its context: a file may have more than anybody wants to wait for.
-type until struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (u until) Read(b []byte) (int, error) {
-	if err := context.Cause(u.ctx); err != nil {
-		return 0, err
-	}
-	return u.Reader.Read(b)
 }

@@ -3,6 +3,7 @@
 package regular
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -92,6 +93,21 @@ func Read(path string, most int64) ([]byte, error) {
 		err = &TooLarge{path, most}
 	}
 	return text, err
+}
+
+// Until is a reader that ends with its context: a file may have more than anybody wants to wait for.
+func Until(ctx context.Context, r io.Reader) io.Reader { return until{ctx, r} }
+
+type until struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u until) Read(b []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.Reader.Read(b)
 }
 
 // MostText is how large a file may be that a Dir reads as a whole, in bytes: texts are.

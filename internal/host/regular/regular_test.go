@@ -1,7 +1,9 @@
 package regular
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -67,5 +69,23 @@ func TestDir(t *testing.T) {
 	}
 	if err := fstest.TestFS(Dir(dir), "a/b"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A reader that has no end ends with its context.
+func TestUntil(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	zero, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zero.Close()
+	r := Until(ctx, zero)
+	if n, err := r.Read(make([]byte, 8)); n != 8 || err != nil {
+		t.Errorf("Read = %d, %v", n, err)
+	}
+	cancel()
+	if n, err := io.Copy(io.Discard, r); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end: %d, %v", n, err)
 	}
 }

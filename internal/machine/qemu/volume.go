@@ -119,9 +119,9 @@ func (v Volume) String() string {
 // it: what the volume has at its top is there by links.
 const Root = "/.root"
 
-// place is where the kernel mounts the volume.
-func (v Volume) place() string {
-	if v.Guest == "/" {
+// Place is where the kernel mounts the volume.
+func (v Volume) Place() string {
+	if v.IsRoot() {
 		return Root
 	}
 	return v.Guest
@@ -172,13 +172,13 @@ func (m Machine) Mounts() string {
 		if v.ReadOnly {
 			mode = "ro"
 		}
-		line := fmt.Sprintf("virtiofs %s %s - %s\n", tag(n), mode, v.place())
+		line := fmt.Sprintf("virtiofs %s %s - %s\n", tag(n), mode, v.Place())
 		switch {
 		case v.FileSystem != "":
-			line = fmt.Sprintf("%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.place())
+			line = fmt.Sprintf("%s /dev/vd%c %s - %s\n", v.FileSystem, disk, mode, v.Place())
 			disk++
 		case v.NineP:
-			line = fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.place())
+			line = fmt.Sprintf("9p %s %s trans=virtio,version=9p2000.L,msize=524288,cache=mmap %s\n", tag(n), mode, v.Place())
 		}
 		lines[v.Guest] = line
 	}

@@ -397,7 +397,7 @@ func compare(ctx context.Context, p Pin, r *seeds.Seed, source string, w io.Writ
 	read := make(chan error, 1)
 	go func() {
 		var err error
-		n, err = io.Copy(io.MultiWriter(w, h), io.LimitReader(ending{ctx, r}, most+1))
+		n, err = io.Copy(io.MultiWriter(w, h), io.LimitReader(regular.Until(ctx, r), most+1))
 		read <- err
 	}()
 	select {
@@ -546,19 +546,6 @@ func checked(ctx context.Context, p Pin, seed *seeds.Seed, source, to string) er
 		os.Remove(to)
 	}
 	return err
-}
-
-// ending is a reader that ends with its context.
-type ending struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (e ending) Read(p []byte) (int, error) {
-	if err := e.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return e.Reader.Read(p)
 }
 
 // add puts all files into the store in one call and removes them.

@@ -1,8 +1,6 @@
 package crash
 
-import (
-	"path"
-)
+import "path"
 
 // Mapping is a part of a file whose code the application has in memory.
 type Mapping struct {

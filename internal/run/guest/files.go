@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -28,11 +29,7 @@ type File struct {
 func (o *Options) HostFiles(guest string) []string {
 	var places []string
 	for _, v := range o.Machine.Volumes {
-		at := v.Guest
-		if v.IsRoot() {
-			at = qemu.Root
-		}
-		if rest, ok := strings.CutPrefix(guest, at+"/"); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
+		if rest, ok := strings.CutPrefix(guest, v.Place()+"/"); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
 			places = append(places, filepath.Join(v.Host, rest))
 		}
 	}
@@ -203,13 +200,13 @@ const largestFile = 1<<32 - 1
 
 // mostFiles is what the files of a guest may have together. They take three times as much of its memory, which this
 // machine must have.
-func mostFiles() int64 {
+var mostFiles = sync.OnceValue(func() int64 {
 	var s unix.Sysinfo_t
 	if unix.Sysinfo(&s) != nil {
 		return largestFile
 	}
 	return int64(s.Totalram) * int64(s.Unit) / 3
-}
+})
 
 // addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a
 // link.
