@@ -499,10 +499,17 @@ static uint64_t argument(char kind)
 	}
 }
 
-/* Processes of root that may change how others are scheduled could let the whole run wait. */
-static int32_t not_keeper(uint64_t pid)
+/* Whose scheduling may change: that of victims and attackers. Any root may slow down the keeper, and threads of the
+ * kernel for which all others wait, as for the end of an RCU grace period. 0 is the caller. */
+static uint64_t other(uint64_t pid)
 {
-	return keeper((int32_t)pid) ? 0 : (int32_t)pid;
+	for (unsigned i = pool.keeper_count; i < pool.pid_count; i++)
+		if (pool.pids[i] == (int32_t)pid)
+			return pid;
+	for (unsigned i = 0; i < child_count; i++)
+		if (children[i] == (int32_t)pid)
+			return pid;
+	return 0;
 }
 
 /* Makes a call that would end the run, or only wait, another one. False if it is not to be made at all. */
@@ -562,11 +569,11 @@ static bool tame(long n, uint64_t *a)
 			a[0] = 0;
 		return true;
 	case SYS_sched_setscheduler:
-		a[0] = (uint64_t)not_keeper(a[0]);
+		a[0] = other(a[0]);
 		a[1] = a[1] & 1 ? SCHED_BATCH : SCHED_IDLE;
 		return true;
 	case SYS_sched_setattr:
-		a[0] = (uint64_t)not_keeper(a[0]);
+		a[0] = other(a[0]);
 		if (a[1] >= (uint64_t)arena && a[1] < (uint64_t)arena + ARENA - 16)
 			((uint32_t *)a[1])[1] = below(2) ? SCHED_OTHER : SCHED_IDLE;
 		else
@@ -574,11 +581,11 @@ static bool tame(long n, uint64_t *a)
 		return true;
 	case SYS_sched_setparam:
 	case SYS_sched_setaffinity:
-		a[0] = (uint64_t)not_keeper(a[0]);
+		a[0] = other(a[0]);
 		return true;
 	case SYS_setpriority:
 		a[0] = PRIO_PROCESS;
-		a[1] = (uint64_t)not_keeper(a[1]);
+		a[1] = other(a[1]);
 		return true;
 	/* Memory is for all. */
 	case SYS_truncate:
