@@ -119,6 +119,12 @@ func reasons() map[string]string {
 		{"SLUB", "the allocator that scales"},
 		{"NET_9P NET_9P_VIRTIO NETWORK_FILESYSTEMS 9P_FS", "volumes: directories of the host"},
 		{"FUSE_FS VIRTIO_FS", "volumes whose locks hold on the host, too"},
+		{
+			"MISC_FILESYSTEMS SQUASHFS SQUASHFS_FILE_DIRECT SQUASHFS_DECOMP_MULTI_PERCPU SQUASHFS_ZLIB SQUASHFS_ZSTD",
+			"root file systems of packages: read-only images, compressed by zstd",
+		},
+		{"OVERLAY_FS TMPFS_XATTR", "what is written to such a root, in memory above it"},
+		{"BLK_DEV_RAM BLK_DEV_RAM_COUNT BLK_DEV_RAM_SIZE", "such a root in a disk or CD that boots alone"},
 		{"NFS_FS", "no other network file systems"},
 		{"ETHTOOL_NETLINK", "no program asks a virtual card that way"},
 		{

@@ -17,9 +17,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -194,6 +196,31 @@ static RING3 long fake_fault(long pid)
 	info.si_signo = SIGSEGV;
 	info.si_code = SI_QUEUE;
 	return call(SYS_rt_sigqueueinfo, pid, SIGSEGV, (long)&info, 0, 0, 0);
+}
+
+/* Sends it a signal that looks like that of a timer. */
+static RING3 long fake_timer(long pid)
+{
+	siginfo_t info;
+
+	clear(&info, sizeof info);
+	info.si_signo = SIGUSR1;
+	info.si_code = SI_TIMER;
+	info.si_value.sival_int = LATER;
+	return call(SYS_rt_tgsigqueueinfo, pid, pid, SIGUSR1, (long)&info, 0, 0);
+}
+
+/* Adds a pipe to the epoll that was inherited. */
+static RING3 long add_to_epoll(int epoll)
+{
+	struct epoll_event event;
+	int pipe[2];
+	long n = call(SYS_pipe2, (long)pipe, 0, 0, 0, 0, 0);
+
+	clear(&event, sizeof event);
+	event.events = EPOLLOUT;
+	event.data.u64 = LATER;
+	return n < 0 ? n : call(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, pipe[1], (long)&event, 0, 0);
 }
 
 /* Has the kernel send one, when there is something to read in a pipe. */
@@ -371,6 +398,17 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		return fake_breakpoint(pid);
 	if (what == 'M')
 		return message(decimal(path));
+	if (what == 'T')
+		return fake_timer(pid);
+	if (what == 'E')
+		return add_to_epoll(decimal(path));
+	if (what == 'l' || what == 'L') { /* lower the limit of its files, or raise it */
+		struct rlimit limit;
+
+		n = call(SYS_prlimit64, pid, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+		limit.rlim_cur += what == 'l' ? -1 : 1;
+		return n < 0 ? n : call(SYS_prlimit64, pid, RLIMIT_NOFILE, (long)&limit, 0, 0, 0);
+	}
 	if (what == 'e') /* submit nothing to it */
 		return call(SYS_io_uring_enter, decimal(path), 0, 0, 0, 0, 0);
 	n = seize(pid);
@@ -604,6 +642,80 @@ TEST(attacks, library_from_ring_3)
 	}
 }
 
+/* A name may lead to what no file system keeps: what a process says of itself in /proc, a disk, a pipe. OpenSSL's
+ * configuration names libraries. */
+TEST(attacks, library_that_is_no_file)
+{
+	static const char *const content[] = { "/proc/self/cmdline", "/dev/zero" };
+	char library[200], pipe[200];
+	int after;
+
+	snprintf(library, sizeof library, "%s", scratch_file("library.so"));
+	snprintf(pipe, sizeof pipe, "%s", scratch_file("pipe.so.1"));
+	for (size_t i = 0; i < sizeof content / sizeof *content; i++) {
+		MUST(symlink(content[i], library));
+		if (ring() == 0)
+			FAILS(open(library, O_RDONLY), EACCES);
+		else
+			close(MUST(open(library, O_RDONLY)));
+		MUST(unlink(library));
+	}
+	MUST(mkfifo(pipe, 0600));
+	if (ring() == 0)
+		FAILS(open(pipe, O_RDONLY | O_NONBLOCK), EACCES);
+	else
+		close(MUST(open(pipe, O_RDONLY | O_NONBLOCK)));
+	close(MUST(open("/proc/self/cmdline", O_RDONLY)));
+	MUST(mkdir(library, 0700));
+	close(MUST(open(library, O_RDONLY | O_DIRECTORY)));
+
+	snprintf(library, sizeof library, "%s", scratch_file("openssl.cnf"));
+	CHECK_EQ(attacked('a', library, &after), 0);
+	if (ring() == 0)
+		FAILS(open(library, O_RDONLY), EACCES);
+	else
+		close(MUST(open(library, O_RDONLY)));
+}
+
+/* Ring 3 gets no file that the application shares with nobody. */
+TEST(attacks, private_files)
+{
+	int after, memory = MUST(memfd_create("private", MFD_CLOEXEC)), ends[2];
+	char path[40], link[80];
+
+	MUST(pipe2(ends, O_CLOEXEC));
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), i == 0 ? memory : ends[1]);
+		CHECK_EQ(attacked('a', path, &after), ring() == 0 ? EPERM : 0);
+		CHECK(MUST(readlink(path, link, sizeof link)) > 0);
+		snprintf(path, sizeof path, "/proc/self/fd/%d", i == 0 ? memory : ends[1]);
+		close(MUST(open(path, O_WRONLY))); /* its own */
+	}
+}
+
+/* Nor does it choose the pointers that an epoll of the application gives back. */
+TEST(attacks, epoll_of_ring_0)
+{
+	int after, epoll = MUST(epoll_create(1));
+	struct epoll_event event = { 0 };
+	char number[20];
+
+	snprintf(number, sizeof number, "%d", epoll);
+	CHECK_EQ(attacked('E', number, &after), ring() == 0 ? EPERM : 0);
+	CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0); /* its pipe is gone */
+}
+
+/* A program may have no room for more than its limit: an fd_set, say. */
+TEST(attacks, limits_from_ring_3)
+{
+	struct rlimit limit = { 500, 1000 };
+	int after;
+
+	MUST(setrlimit(RLIMIT_NOFILE, &limit));
+	CHECK_EQ(attacked('l', NULL, &after), 0);
+	CHECK_EQ(attacked('L', NULL, &after), ring() == 0 ? EPERM : 0);
+}
+
 /* Nor does a library hear from ring 3 where it takes all that comes for the kernel's. */
 TEST(attacks, netlink_from_ring_3)
 {
@@ -638,7 +750,7 @@ TEST(attacks, code_of_ring_0)
 	CHECK_EQ(write(fd, "\xc3", 1), 1);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) != MAP_FAILED);
 	snprintf(path, sizeof path, "/proc/%d/fd/%d", getpid(), fd);
-	CHECK_EQ(attacked('a', path, &after), ring() == 0 ? ETXTBSY : 0);
+	CHECK_EQ(attacked('a', path, &after), ring() == 0 ? EPERM : 0); /* see private_files */
 }
 
 /* An open file is given away: at execve(), and through a socket. It is no code then, or not given away. */
@@ -818,6 +930,25 @@ TEST(attacks, faults_from_ring_3)
 	MUST(sigqueue(getpid(), SIGSEGV, data));
 	CHECK_EQ(seen(), SIGSEGV);
 	CHECK_EQ(seen_code, SI_QUEUE);
+	CHECK_EQ(seen_sender, getpid());
+}
+
+/* Nor like the timer to which a program has given a pointer. */
+TEST(attacks, timer_from_ring_3)
+{
+	struct sigaction action = { .sa_sigaction = see, .sa_flags = SA_SIGINFO | SA_RESTART };
+	union sigval data = { .sival_int = LATER };
+
+	MUST(sigaction(SIGUSR1, &action, NULL));
+	CHECK_EQ(attack_on(getpid(), 'T', NULL), 0);
+	CHECK_EQ(seen(), SIGUSR1);
+	CHECK_EQ(seen_code, ring() == 0 ? SI_QUEUE : SI_TIMER);
+	if (ring() == 0)
+		CHECK(seen_sender > 0 && seen_sender != getpid());
+
+	seen_signal = 0;
+	MUST(sigqueue(getpid(), SIGUSR1, data));
+	CHECK_EQ(seen(), SIGUSR1);
 	CHECK_EQ(seen_sender, getpid());
 }
 

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/times.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -304,6 +305,28 @@ TEST(cpu, direction_flag_in_system_call)
 	CHECK_EQ(write(ends[1], pattern, SIZE), SIZE);
 	CHECK_EQ(read_with_direction(ends[0], memory + SIZE, SIZE), SIZE);
 	CHECK(memcmp(memory, expected, sizeof memory) == 0);
+}
+
+/* IRET fails with the flag NT set. The kernel keeps it over a switch of tasks, so it hits whoever runs next. */
+TEST(cpu, nested_task_flag)
+{
+	pid_t child = MUST(fork());
+	int status;
+
+	if (child == 0) {
+		struct timespec used;
+
+		do
+			clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+		while (used.tv_sec == 0 && used.tv_nsec < 300000000);
+		_exit(42);
+	}
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		__asm__ volatile("sub $128, %%rsp; pushfq; orl $0x4000, (%%rsp); popfq; add $128, %%rsp" ::: "memory", "cc");
+		usleep(1000);
+	}
+	__asm__ volatile("sub $128, %%rsp; pushfq; andl $~0x4000, (%%rsp); popfq; add $128, %%rsp" ::: "memory", "cc");
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
 }
 
 /* With SMAP this flag opens user memory to the kernel: it must not be lost, nor do harm in a system call. */

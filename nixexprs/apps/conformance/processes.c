@@ -23,6 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The direct mapping of memory begins there. */
+#define KERNEL_ADDRESS 0xffff888001000000ul
+
 enum { PAGE = 4096 };
 
 static int global = 1;
@@ -539,6 +542,15 @@ static long next_system_call(pid_t child)
 	return (long)registers.orig_rax;
 }
 
+/* A stack pointer in the kernel's half would make a ring-0 process kernel context. */
+TEST(processes, clone_with_stack_in_kernel_half)
+{
+	if (ring() == 0)
+		FAILS(syscall(SYS_clone, SIGCHLD, KERNEL_ADDRESS, 0, 0, 0), EINVAL);
+	else
+		CHECK_EQ(reap(MUST((pid_t)syscall(SYS_clone, SIGCHLD, KERNEL_ADDRESS, 0, 0, 0))), -SIGSEGV);
+}
+
 TEST(processes, ptrace)
 {
 	static volatile int value = 3;
@@ -556,6 +568,10 @@ TEST(processes, ptrace)
 	MUST(ptrace(PTRACE_SETREGS, child, 0, &registers)); /* what was read may be written */
 	MUST(ptrace(PTRACE_GETREGS, child, 0, &same));
 	CHECK(memcmp(&registers, &same, sizeof same) == 0);
+	same.rsp = KERNEL_ADDRESS; /* would make a ring-0 process the kernel */
+	if (ring() == 0)
+		FAILS(ptrace(PTRACE_SETREGS, child, 0, &same), EIO);
+	MUST(ptrace(PTRACE_SETREGS, child, 0, &registers));
 	while (next_system_call(child) != SYS_getppid)
 		;
 	CHECK_EQ(next_system_call(child), SYS_getppid); /* its end */
