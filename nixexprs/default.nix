@@ -58,6 +58,7 @@ let
   tools = tree "tools";
   qemu = tree "qemu";
   data = tree "data";
+  squashfs = tree "squashfs";
 
   linux-source = import ./linux-source.nix { inherit run script; deb = deb pins.sources.linux; };
   linux-config = additions: import ./linux-config.nix { inherit run script additions; source = linux-source; };
@@ -128,11 +129,22 @@ let
         inherit (manifest) name;
         debs = map deb pins.trees.tools.packages ++ map pinned (builtins.attrValues manifest.packages);
       };
+      rootfs =
+        if manifest.root == null then
+          null
+        else
+          import ./rootfs.nix {
+            run = within tools;
+            inherit script manifest squashfs;
+            debs = map pinned (builtins.attrValues manifest.root.packages);
+          };
       run = within (if manifest.packages == { } then tools else packages);
     in
-    { inherit packages upstream; }
+    { inherit packages upstream rootfs; }
     // chain run manifest source (
-      if manifest.prebuilt != null then
+      if manifest.root != null then
+        import ./app-root.nix { inherit run script manifest rootfs; }
+      else if manifest.prebuilt != null then
         import ./prebuilt.nix { inherit run script manifest; }
       else if manifest.build != "" then
         import ./commands.nix { inherit run script source manifest; }
@@ -154,6 +166,7 @@ in
     tools
     qemu
     data
+    squashfs
     files
     linux-source
     linux-objects
@@ -178,6 +191,7 @@ in
       inherit (described (if fields == null then null else file fields) (file app))
         packages
         upstream
+        rootfs
         app
         link
         image

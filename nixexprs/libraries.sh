@@ -9,7 +9,7 @@
 program=$1 out=$2
 loader=$(readelf --program-headers --wide "$program" | sed -n 's/.*\[Requesting program interpreter: \(.*\)\]$/\1/p')
 if [ -z "$loader" ]; then exit; fi
-if [ ! -e "$loader" ]; then
+if [ ! -f "$loader" ] || [ ! -x "$loader" ]; then
     printf '%s\n' "$loader" >"$out/missing"
     exit
 fi

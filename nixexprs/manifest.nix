@@ -1,6 +1,6 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
 # in   dir; fields: a JSON file with the keys below of its ukl.toml, or null for the ukl.toml itself
-# out  name, prebuilt, linked, build, result, results, archive, patches, limit, sources, include, cflags, cxxflags,
+# out  name, prebuilt, linked, build, result, results, root, archive, patches, limit, sources, include, cflags, cxxflags,
 #      ldflags, libs, calls, kernel; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image.
 #      ukl, which has read the file already, passes fields: for TOML, Nix takes time that grows with the square of the
@@ -27,11 +27,19 @@ in
 {
   name = toml.name or directory;
   prebuilt = if toml ? prebuilt then dir + "/${toml.prebuilt}" else null;
-  linked = toml ? prebuilt || toml ? program;
+  linked = toml ? prebuilt || toml ? program || toml ? root;
   build = lines "build" [ ];
   result = toml.program or "";
   results = lines "objects" [ ];
   packages = if toml.packages or [ ] == [ ] then { } else lock.packages;
+  root =
+    if toml ? root then
+      {
+        inherit (toml.root) program;
+        packages = if toml.root.packages or [ ] == [ ] then { } else lock.root.packages;
+      }
+    else
+      null;
   archive = toml.source or null;
   patches = builtins.concatStringsSep "\n" ((toml.source or { }).patches or [ ]);
   limit = (toml.source or { }).limit or "";

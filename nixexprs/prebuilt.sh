@@ -1,5 +1,5 @@
 # prebuilt.sh: a finished program as it goes into the image, where every byte costs memory.
-# env  program      an ELF file      libraries  libraries.sh
+# env  program      an ELF file      libraries  libraries.sh, or "" for a program whose root has them
 # out  $out/program the same without debugging information, if that leaves what is loaded as it is; what libraries.sh
 #      says of a dynamic one
 
@@ -30,4 +30,4 @@ cd /tmp
 mkdir "$out"
 objcopy --strip-debug "$program" "$out/program" && same "$program" "$out/program" || cp -f "$program" "$out/program"
 chmod 555 "$out/program"
-sh -eu "$libraries" "$program" "$out"
+if [ "$libraries" ]; then sh -eu "$libraries" "$program" "$out"; fi

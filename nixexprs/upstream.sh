@@ -39,10 +39,16 @@ if ! {
     too_much
 fi
 if [ -e /build/obj/failed ]; then
-    echo "error: the archive of [source] cannot be unpacked: $(head -n 1 /build/obj/said)" >&2
+    # tar says first that it takes a name for a relative one.
+    echo "error: the archive of [source] cannot be unpacked: $(grep -v ': Removing leading' /build/obj/said | head -n 1)" >&2
     exit 1
 fi
 cd /build/obj/unpacked
+odd=$(find . ! -type f ! -type d ! -type l | head -n 1)
+if [ "$odd" ]; then
+    echo "error: the archive of [source] has $odd, which is neither a file nor a directory nor a link" >&2
+    exit 1
+fi
 chmod -R u+rwX .
 # A link to a file becomes a file when it is copied, and a hole becomes zeros.
 find . -type f -printf '%s\n' | within 1 || too_much

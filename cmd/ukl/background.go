@@ -47,7 +47,7 @@ func detachable(c *cli.Context) error {
 // detach starts the same run in the background, where all that could be missing is there now, and prints its name.
 func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	info := instance.Info{App: a.Name, Ports: portsOf(o.Machine.Forwards), Waiting: portsOf(tcp(o.Machine.Forwards))}
-	args := t.line.args[1:]
+	args := slices.Concat(t.line.args[1:], t.allowed)
 	if t.line.dashes {
 		args = append(append(args, "--"), t.line.rest...)
 	}

@@ -106,6 +106,9 @@ func (t *tool) build(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if a.Root != nil {
+			t.note(c, "the root file system is not in the image: ukl run and --format %s add it", format.Booting())
+		}
 		if l.Root != "" || l.Missing != nil {
 			t.note(c, "the libraries of this dynamic program are not in its image: ukl run and --format %s add them",
 				format.Booting())
@@ -164,7 +167,7 @@ func wantedFormat(c *cli.Context) (format.Format, error) {
 func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format, a apps.App,
 	i *image.Image,
 ) (string, int, error) {
-	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a), Append: c.String("append")}
+	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a, a.Lend(a.Dir)), Append: c.String("append")}
 	if kind.Boots() {
 		var err error
 		if in.Boot, err = b.BootSector(c.Context, a); err != nil {
@@ -174,6 +177,9 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 			return "", 0, err
 		}
 		if err := t.withLibraries(c, b, a, false, in.Files, &in.Usual); err != nil {
+			return "", 0, err
+		}
+		if in.Root, err = b.Rootfs(c.Context, a); err != nil {
 			return "", 0, err
 		}
 	}

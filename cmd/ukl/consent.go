@@ -17,14 +17,14 @@ import (
 )
 
 // consent makes sure that the user wants what an application's ukl.toml asks for of this machine: an option says so, or
-// an answer on a terminal. In the background it has been asked before.
-func (t *tool) consent(c *cli.Context, a apps.App) error {
-	if t.own != nil || a.Bundled {
+// an answer on a terminal. In the background it has been asked before, and the answers are options.
+func (t *tool) consent(c *cli.Context, a apps.App, lent manifest.Lent) error {
+	if a.Bundled {
 		return nil
 	}
-	for _, ask := range a.Asks(a.Dir) {
+	for _, ask := range a.Asks(lent) {
 		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
-		ports := ask.Option == manifest.AllowPorts && c.IsSet(manifest.AllowPorts)
+		ports := ask.Option == manifest.AllowPorts && (c.IsSet(manifest.AllowPorts) || t.own != nil)
 		if c.Bool(ask.Option) || ports || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
 			continue
 		}
@@ -41,6 +41,9 @@ func (t *tool) consent(c *cli.Context, a apps.App) error {
 		}
 		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 			return refused
+		}
+		if ask.Option != manifest.AllowPorts {
+			t.allowed = append(t.allowed, "--"+ask.Option)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -29,7 +30,7 @@ func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Ve
 	if file := t.symbols(c, a, o); file != "" {
 		p, err = crash.Open(file, systemMap(o))
 	}
-	trace := p.Look(r, libraries(o))
+	trace := p.Look(r, cmp.Or(o.Place, crash.AppFile), libraries(o))
 	if err != nil {
 		trace.End = err.Error()
 	}
@@ -40,12 +41,26 @@ func (t *tool) backtrace(c *cli.Context, a apps.App, o guest.Options, v guest.Ve
 func libraries(o guest.Options) func(file string) *crash.Program {
 	return func(file string) *crash.Program {
 		for _, host := range o.HostFiles(file) {
-			if p, err := crash.Open(host, ""); err == nil {
+			if p := library(host); p != nil {
 				return p
 			}
 		}
 		return nil
 	}
+}
+
+// library is what is known of one; nil is nothing.
+func library(h guest.HostFile) *crash.Program {
+	f, err := h.Open()
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	p, err := crash.Read(f, "")
+	if err != nil {
+		return nil
+	}
+	return p
 }
 
 // tellLate says where a kernel is that does not come to start the application.

@@ -151,7 +151,7 @@ func TestSchema(t *testing.T) {
 			}
 		}
 	}
-	if tables != 5 {
+	if tables != 6 {
 		t.Errorf("%d tables", tables)
 	}
 }

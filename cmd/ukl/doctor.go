@@ -51,7 +51,7 @@ func ownPackages(l *pins.Lock) []pins.Pin {
 	if err != nil {
 		return nil
 	}
-	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Wants())
 	if err != nil {
 		return nil
 	}

@@ -109,7 +109,7 @@ func pinned(places []string) ([]string, error) {
 	}
 	var paths []string
 	for _, a := range list {
-		own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+		own, err := pins.LoadOwn(a.Files, a.Dir, a.Wants())
 		if err != nil {
 			continue
 		}

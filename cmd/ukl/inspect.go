@@ -55,7 +55,8 @@ type inspected struct {
 	BzImage sizes.File    `json:"bzImage"`
 	Kernel  sizes.Program `json:"kernel"`
 	Program sizes.Program `json:"program"`
-	Config  []string      `json:"config"` // the lines in which the kernel's configuration differs from tinyconfig
+	Root    *rootfs       `json:"root,omitempty"` // beside the image
+	Config  []string      `json:"config"`         // the lines in which the kernel's configuration differs from tinyconfig
 	Reasons []reason      `json:"reasons"`
 	Patches []string      `json:"patches"`
 	Pins    int           `json:"pins"` // of the image and its tools
@@ -66,6 +67,34 @@ type inspected struct {
 type reason struct {
 	Line   string `json:"line"`
 	Reason string `json:"reason"`
+}
+
+// rootfs is the root file system of packages.
+type rootfs struct {
+	sizes.File
+	Program  string   `json:"program"` // its path there
+	Files    int      `json:"files"`
+	Bytes    int64    `json:"bytes"`    // that they have
+	Packages []string `json:"packages"` // that ukl.toml names
+	NotRun   []string `json:"notRun"`   // packages with scripts of an installation
+}
+
+// lookAtRoot is the root file system of an application; nil without one.
+func (t *tool) lookAtRoot(c *cli.Context, a apps.App) (*rootfs, error) {
+	if a.Root == nil {
+		return nil, nil
+	}
+	b, done := t.builder(c)
+	defer done()
+	root, err := b.Rootfs(c.Context, a)
+	if err != nil {
+		return nil, err
+	}
+	r := &rootfs{Program: root.Place, Packages: a.Root.Packages}
+	if r.File, err = sizes.Look(root.Image); err == nil {
+		r.Files, r.Bytes, r.NotRun, err = root.Contents()
+	}
+	return r, err
 }
 
 // largest is the number of functions and variables that are shown.
@@ -88,6 +117,9 @@ func (t *tool) inspect(c *cli.Context) error {
 		return err
 	}
 	out := inspected{App: a.Name, Source: nixexprs.Hash()}
+	if out.Root, err = t.lookAtRoot(c, a); err != nil {
+		return err
+	}
 	if out.BzImage, err = sizes.Look(i.BzImage); err != nil {
 		return err
 	}
@@ -148,6 +180,11 @@ func (t *tool) inspect(c *cli.Context) error {
 		file sizes.File
 	}{{"bzImage", out.BzImage}, {"vmlinux", out.Kernel.File}, {"program", out.Program.File}} {
 		fmt.Fprintf(w, "%s\t%d\tsha256 %s\t%s\n", f.what, f.file.Size, f.file.SHA256, f.file.Path)
+	}
+	if r := out.Root; r != nil {
+		fmt.Fprintf(w, "root\t%d\tsha256 %s\t%s\n", r.Size, r.SHA256, r.Path)
+		fmt.Fprintf(w, "\nroot file system\n  packages\t%s\n  program\t%s\n  files\t%d\n  bytes of them\t%d\n"+
+			"  scripts not run\t%s\n", strings.Join(r.Packages, " "), r.Program, r.Files, r.Bytes, strings.Join(r.NotRun, " "))
 	}
 	for _, p := range []struct {
 		what    string

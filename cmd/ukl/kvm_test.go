@@ -233,7 +233,7 @@ func buildKVMHost(t *testing.T, root string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := pins.LoadOwn(os.DirFS(expr), expr, []string{"busybox-static"}, nil)
+	own, err := pins.LoadOwn(os.DirFS(expr), expr, pins.Wants{Packages: []string{"busybox-static"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func ownPins(c *cli.Context, l *pins.Lock, words []string) ([]pins.Pin, error) {
 		if err != nil {
 			return nil, err
 		}
-		o, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+		o, err := pins.LoadOwn(a.Files, a.Dir, a.Wants())
 		if err != nil {
 			return nil, err
 		}
@@ -369,31 +369,36 @@ func pinsAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted := slices.Clone(m.Packages)
+	wants := m.Wants()
+	list := &wants.Packages
+	if m.Root != nil {
+		list = &wants.Root
+	}
+	before := slices.Clone(*list)
 	for _, name := range c.Args().Slice() {
 		if !manifest.IsPackage(name) {
 			return exit.Errorf(exit.Input, "%q is not the name of a Debian package", name)
 		}
-		if !slices.Contains(wanted, name) {
-			wanted = append(wanted, name)
+		if !slices.Contains(*list, name) {
+			*list = append(slices.Clip(*list), name)
 		}
 	}
-	if len(wanted) == 0 {
+	if len(wants.Packages)+len(wants.Root) == 0 {
 		return exit.Errorf(exit.Usage, "there is no package to pin").
 			WithHint("ukl pins add PACKAGE, or packages = [\"PACKAGE\"] in ukl.toml")
 	}
 	edited := string(text)
-	if len(wanted) > len(m.Packages) {
-		if edited, err = manifest.WithPackages(edited, wanted); err != nil {
+	if len(*list) > len(before) {
+		if edited, err = manifest.WithPackages(edited, *list); err != nil {
 			return err
 		}
 	}
-	own, err := pins.ResolveOwn(c.Context, lock, wanted, pinOptions(c))
+	own, err := pins.ResolveOwn(c.Context, lock, wants, pinOptions(c))
 	if err != nil {
 		return err
 	}
-	if old, err := pins.LoadOwn(regular.Dir(dir), dir, m.Packages, nil); err == nil && old.Snapshot != "" &&
-		maps.Equal(old.Packages, own.Packages) {
+	if old, err := pins.LoadOwn(regular.Dir(dir), dir, m.Wants()); err == nil && old.Snapshot != "" &&
+		maps.Equal(old.Packages, own.Packages) && maps.Equal(old.Root.Packages, own.Root.Packages) {
 		own.Snapshot = old.Snapshot // nothing moved, so the file stays as it is
 	}
 	if err := own.Write(dir); err != nil {
@@ -404,11 +409,13 @@ func pinsAdd(c *cli.Context) error {
 			return err
 		}
 	}
+	pinned := maps.Clone(own.Packages)
+	maps.Copy(pinned, own.Root.Packages)
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, own.Packages)
+		return printJSON(c.App.Writer, pinned)
 	}
-	for _, name := range slices.Sorted(maps.Keys(own.Packages)) {
-		if _, err := fmt.Fprintf(c.App.Writer, "%s %s\n", name, own.Packages[name].Version); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(pinned)) {
+		if _, err := fmt.Fprintf(c.App.Writer, "%s %s\n", name, pinned[name].Version); err != nil {
 			return err
 		}
 	}

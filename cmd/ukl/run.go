@@ -28,6 +28,7 @@ import (
 	"ukl/internal/host/inuse"
 	"ukl/internal/host/machineid"
 	"ukl/internal/host/printable"
+	"ukl/internal/host/realpath"
 	"ukl/internal/machine/accel"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/gdb"
@@ -440,7 +441,7 @@ func debugKernel() cli.Flag {
 func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	o := guest.Options{
 		Name: a.Name, MachineID: machineID(a),
-		Argv: append([]string{a.Name}, a.Args...),
+		Argv: append([]string{a.Called()}, a.Args...),
 		Env:  a.Env, Sysctl: a.Sysctl,
 		Signals: make(guest.Signals),
 		Unset:   func(what string) { t.note(c, "the kernel says: %s", printable.Text(what)) },
@@ -468,7 +469,8 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	if err := network(c, &o.Machine); err != nil {
 		return o, err
 	}
-	if err := t.consent(c, a); err != nil {
+	lent := a.Lend(a.Dir)
+	if err := t.consent(c, a, lent); err != nil {
 		return o, err
 	}
 	if m := c.String("mode"); c.IsSet("mode") && !slices.Contains(modes(), m) {
@@ -479,11 +481,11 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	o.Refused = func(what string) {
 		t.note(c, "the guest may not reach %s; to allow it: --%s", what, manifest.AllowHost)
 	}
-	volumes, err := volumes(c, a)
+	volumes, err := volumes(c, a, lent)
 	if err != nil {
 		return o, err
 	}
-	o.Machine.Volumes, o.Files = volumes, copied(a)
+	o.Machine.Volumes, o.Files = volumes, copied(a, lent)
 	env, err := environment(c.StringSlice("env"), os.LookupEnv)
 	if err != nil {
 		return o, err
@@ -563,14 +565,12 @@ func network(c *cli.Context, m *qemu.Machine) error {
 	return nil
 }
 
-// volumes are the directories and disk images that the guest sees: those of the manifest, relative to its directory,
-// and of the command line.
-func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
+// volumes are the directories and disk images that the guest sees, by paths without links: those of the manifest, which
+// lends them, and of the command line.
+func volumes(c *cli.Context, a apps.App, lent manifest.Lent) ([]qemu.Volume, error) {
 	var all, named []qemu.Volume
-	for _, v := range a.Volumes {
-		if !filepath.IsAbs(v.Host) {
-			v.Host = filepath.Join(a.Dir, v.Host)
-		}
+	for i, v := range a.Volumes {
+		v.Host = cmp.Or(lent.Volumes[i], manifest.Below(a.Dir, v.Host)) // what is missing is said below
 		all = append(all, v)
 	}
 	for _, s := range c.StringSlice("volume") {
@@ -581,14 +581,21 @@ func volumes(c *cli.Context, a apps.App) ([]qemu.Volume, error) {
 		if v.Host, err = filepath.Abs(v.Host); err != nil {
 			return nil, err
 		}
+		if real, err := realpath.Of(v.Host); err == nil {
+			v.Host = real
+		}
 		if slices.ContainsFunc(named, func(w qemu.Volume) bool { return w.Guest == v.Guest }) {
 			return nil, exit.Errorf(exit.Usage, "--volume %s: there is another one for %s", v, v.Guest)
 		}
 		all = slices.DeleteFunc(all, func(w qemu.Volume) bool { return w.Guest == v.Guest })
 		all, named = append(all, v), append(named, v)
 	}
-	if len(all) > qemu.MaxVolumes {
-		return nil, exit.Errorf(exit.Usage, "%d volumes are too many: a guest has room for %d", len(all), qemu.MaxVolumes)
+	most := qemu.MaxVolumes
+	if a.Root != nil {
+		most-- // the root is one
+	}
+	if len(all) > most {
+		return nil, exit.Errorf(exit.Usage, "%d volumes are too many: a guest has room for %d", len(all), most)
 	}
 	for i, v := range all {
 		fi, err := os.Stat(v.Host)
@@ -745,14 +752,11 @@ func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error)
 	return found.Type, nil
 }
 
-// copied are the files that the guest gets, from paths that may be relative to the manifest's directory.
-func copied(a apps.App) []guest.File {
+// copied are the files that the guest gets, by paths without links; what is not there keeps its name, for messages.
+func copied(a apps.App, lent manifest.Lent) []guest.File {
 	var all []guest.File
-	for _, f := range a.Manifest.Files {
-		if !filepath.IsAbs(f.Host) {
-			f.Host = filepath.Join(a.Dir, f.Host)
-		}
-		all = append(all, guest.File(f))
+	for i, f := range a.Manifest.Files {
+		all = append(all, guest.File{Guest: f.Guest, Host: cmp.Or(lent.Files[i], manifest.Below(a.Dir, f.Host))})
 	}
 	return all
 }
@@ -782,6 +786,9 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err == nil {
 		o.Usual, err = usual(c.Context, b, a)
 	}
+	if err == nil && a.Root != nil {
+		err = withRoot(c.Context, b, a, o)
+	}
 	if err == nil && c.String("kernel") == "" && !slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.IsRoot) {
 		elsewhere := len(o.Machine.Volumes) > 0
 		err = t.withLibraries(c, b, a, elsewhere, o.Files, &o.Usual)
@@ -797,6 +804,19 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	}
 	o.Program, err = qemu.Find(tree, override)
 	return err
+}
+
+// withRoot gives the guest the root file system of its application, and puts the application in its place there.
+func withRoot(ctx context.Context, b *image.Builder, a apps.App, o *guest.Options) error {
+	root, err := b.Rootfs(ctx, a)
+	if err != nil {
+		return err
+	}
+	o.Place = root.Place
+	o.Machine.Volumes = append([]qemu.Volume{
+		{Host: root.Image, Guest: "/", ReadOnly: true, FileSystem: image.RootType},
+	}, o.Machine.Volumes...)
+	return nil
 }
 
 // distribution takes Debian's kernel, with the drivers that it needs.
@@ -931,9 +951,9 @@ func (t *tool) accelerate(c *cli.Context, host accel.Host, choice accel.Choice, 
 		case v.KVM:
 			o.Machine.KVM, o.Machine.CPU = true, v.CPU
 			return nil
-		case choice == accel.KVM && v.Slow:
+		case choice == accel.KVM && v.MayWork():
 			o.Machine.KVM, o.Machine.CPU = true, v.CPU
-			t.note(c, "KVM does not pay here: %s", v.Reason)
+			t.note(c, "KVM may not pay here: %s", v.Reason)
 			return nil
 		case choice == accel.KVM:
 			return noKVM(v)

@@ -3,7 +3,7 @@
  * ring 3. In mode distro the kernel is a distribution's, which also lacks drivers, the address of ip=, and an fsync() of
  * the console's ports that waits for the host.
  *
- * in   /app, the application; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
+ * in   /app, the application; /ukl/app, its place in a root of its own; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
  *      /ukl/modules/order, a line for each driver, if the kernel has any as modules (distro/kernel.sh); ip= on the kernel's
  *      command line, if it has no CONFIG_IP_PNP;
  *      /dev/vport0p1 to 3, its streams; /dev/vport0p4, what host and guest tell each other, as of init/ring0_control.c
@@ -151,10 +151,48 @@ static void load_drivers(const char *mounts)
 	rmdir("/ukl/modules");
 }
 
+/* Where the layers of the root are, and where the application is, as in the patched kernel. */
+#define LAYERS "/.root"
+#define MERGED LAYERS "/merged"
+
+static char *app_path = "/app";
+
+/* enter_root makes a read-only file system the root, as enter_root() of the patched kernel does. place is the file of it
+ * that the application stands for, or NULL. */
+static void enter_root(const char *type, const char *source, const char *options, char *place)
+{
+	static const char *const layers[] = { LAYERS, LAYERS "/base", LAYERS "/image", LAYERS "/files", LAYERS "/work", MERGED };
+	static const char *const moved[] = { "/dev", "/proc", "/sys" };
+	char path[4200];
+	size_t i;
+
+	for (i = 0; i < sizeof(layers) / sizeof(*layers); i++)
+		mkdir(layers[i], 0755);
+	if (mount(source, LAYERS "/image", type, MS_RDONLY, options))
+		die(source);
+	if (mount("overlay", MERGED, "overlay", 0,
+		  "lowerdir=" LAYERS "/image:" LAYERS "/base,upperdir=" LAYERS "/files,workdir=" LAYERS "/work"))
+		die("overlay");
+	for (i = 0; i < sizeof(moved) / sizeof(*moved); i++) {
+		snprintf(path, sizeof(path), MERGED "%s", moved[i]);
+		mkdir(path, 0755);
+		if (mount(moved[i], path, NULL, MS_MOVE, NULL))
+			die(moved[i]);
+	}
+	mkdir(MERGED "/tmp", 01777);
+	if (place)
+		app_path = place;
+	snprintf(path, sizeof(path), MERGED "%s", app_path);
+	if (!place)
+		close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0555));
+	if (mount("/app", path, NULL, MS_BIND, NULL) || chdir(MERGED) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot("."))
+		die(app_path);
+}
+
 static char *mounted[16]; /* the directories of volumes */
 static size_t volumes;
 
-static void mount_volumes(char *text)
+static void mount_volumes(char *text, char *place)
 {
 	char *line;
 
@@ -171,12 +209,17 @@ static void mount_volumes(char *text)
 			errno = EINVAL;
 			die("/ukl/mounts");
 		}
+		options = strcmp(options, "-") ? options : NULL;
+		if (!strcmp(dir, "/")) {
+			enter_root(type, source, options, place);
+			continue;
+		}
 		for (s = dir; (s = strchr(s + 1, '/')); *s = '/') {
 			*s = 0;
 			mkdir(dir, 0755);
 		}
 		mkdir(dir, 0755);
-		if (mount(source, dir, type, strcmp(mode, "ro") ? 0 : MS_RDONLY, strcmp(options, "-") ? options : NULL))
+		if (mount(source, dir, type, strcmp(mode, "ro") ? 0 : MS_RDONLY, options))
 			die(dir);
 		if (volumes < sizeof(mounted) / sizeof(*mounted))
 			mounted[volumes++] = dir;
@@ -842,7 +885,7 @@ static int dumped(const char *application, const char *pid, const char *thread)
 
 int main(int argc, char **args)
 {
-	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env, *mounts;
+	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env, **place, *mounts;
 	size_t size;
 	int status, i, executed[2];
 	pthread_t host;
@@ -853,11 +896,12 @@ int main(int argc, char **args)
 	furnish();
 	argv = strings("/ukl/argv");
 	env = strings("/ukl/env");
+	place = strings("/ukl/app");
 	mounts = contents("/ukl/mounts", &size);
 	load_drivers(mounts ? mounts : "");
 	set_address();
-	mount_volumes(mounts);
 	rmdir("/ukl");
+	mount_volumes(mounts, place ? *place : NULL);
 	open_streams();
 	open_control();
 	if (pipe2(executed, O_CLOEXEC))
@@ -871,8 +915,8 @@ int main(int argc, char **args)
 			dup2(streams[i < streams_open ? i : 1].app, i);
 		receive_crashes();
 		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 1024, 1 << 20 });
-		execve("/app", argv && argv[0] ? argv : only, env ? env : none);
-		die("/app");
+		execve(app_path, argv && argv[0] ? argv : only, env ? env : none);
+		die(app_path);
 	}
 	app = pid;
 	/* init holds no end of the streams: the application's closing one must be seen. */

@@ -146,7 +146,7 @@ func TestBundled(t *testing.T) {
 		if a.Summary == "" {
 			t.Errorf("%s has no summary", a.Short)
 		}
-		if _, err := pins.LoadOwn(a.Files, a.Short, a.Packages, a.Archive); err != nil {
+		if _, err := pins.LoadOwn(a.Files, a.Short, a.Wants()); err != nil {
 			t.Errorf("%s: %v", a.Short, err)
 		}
 	}

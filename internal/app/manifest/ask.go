@@ -5,7 +5,8 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
-	"strings"
+
+	"ukl/internal/host/realpath"
 )
 
 // Ask is something of the host that the file wants for the guest, and that a file alone does not get: whoever has
@@ -26,21 +27,62 @@ const (
 	AllowPorts   = "port"
 )
 
-// Asks are those of the file, which is in a directory.
-func (m *Manifest) Asks(dir string) []Ask {
+// Lent are the paths of the host that the file lends, as realpath.Of has them; "" is one that is not there. They are
+// looked at once: what is asked for and what the guest gets are the same then.
+type Lent struct {
+	Dir            string // of the file
+	Volumes, Files []string
+}
+
+// Lend looks at the paths that the file lends, which may be relative to its directory.
+func (m *Manifest) Lend(dir string) Lent {
+	l := Lent{Dir: realOf(dir)}
+	for _, v := range m.Volumes {
+		l.Volumes = append(l.Volumes, realOf(Below(dir, v.Host)))
+	}
+	for _, f := range m.Files {
+		l.Files = append(l.Files, realOf(Below(dir, f.Host)))
+	}
+	return l
+}
+
+// Below is a path that may be relative to a directory.
+func Below(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// realOf is the path without links; "" if there is nothing. Where it cannot be found out, the path stays: it cannot be
+// opened then.
+func realOf(path string) string {
+	real, err := realpath.Of(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ""
+	case err != nil:
+		return path
+	}
+	return real
+}
+
+// Asks are those of the file.
+func (m *Manifest) Asks(lent Lent) []Ask {
 	var all []Ask
+	outside := func(path string) bool { return path != "" && !realpath.Inside(lent.Dir, path) }
 	for i, v := range m.Volumes {
 		use := "as a volume that it may write to"
 		if v.ReadOnly {
 			use = "as a volume"
 		}
-		if outside(dir, v.Host) {
+		if outside(lent.Volumes[i]) {
 			what := v.Host + " from outside of the application's directory, " + use
 			all = append(all, Ask{m.volumes[i], what, AllowVolumes, "", v.Guest})
 		}
 	}
 	for i, f := range m.Files {
-		if outside(dir, f.Host) {
+		if outside(lent.Files[i]) {
 			what := "a copy of " + f.Host + " from outside of the application's directory"
 			all = append(all, Ask{m.files[i], what, AllowVolumes, "", ""})
 		}
@@ -67,21 +109,4 @@ func (a Ask) Refuse() Errors {
 		e.Hint += " " + a.Value
 	}
 	return Errors{&e}
-}
-
-// outside tells whether a path, which may be relative to a directory, leads out of it, also by a link. What is not
-// there is a mistake that others report.
-func outside(dir, path string) bool {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	top, terr := filepath.EvalSymlinks(dir)
-	if err != nil || terr != nil {
-		return true
-	}
-	return real != top && !strings.HasPrefix(real, strings.TrimSuffix(top, "/")+"/")
 }

@@ -10,6 +10,7 @@ type fields struct {
 	Program   string     `json:"program,omitempty"`
 	Objects   []string   `json:"objects,omitempty"`
 	Packages  []string   `json:"packages,omitempty"`
+	Root      *root      `json:"root,omitempty"`
 	Source    *source    `json:"source,omitempty"`
 	Sources   []string   `json:"sources,omitempty"`
 	Include   []string   `json:"include,omitempty"`
@@ -19,6 +20,11 @@ type fields struct {
 	Libs      []string   `json:"libs,omitempty"`
 	Unikernel *unikernel `json:"unikernel,omitempty"`
 	Kernel    *kernel    `json:"kernel,omitempty"`
+}
+
+type root struct {
+	Packages []string `json:"packages"`
+	Program  string   `json:"program"`
 }
 
 type source struct {
@@ -43,6 +49,9 @@ func (m *Manifest) Fields() ([]byte, error) {
 		Name: m.Name, Prebuilt: m.Prebuilt, Build: m.Build, Program: m.Result, Objects: m.Objects, Packages: m.Packages,
 		Sources: m.Sources, Include: m.Include, CFlags: m.CFlags, CXXFlags: m.CXXFlags, LDFlags: m.LDFlags, Libs: m.Libs,
 		Unikernel: &unikernel{m.Calls},
+	}
+	if m.Root != nil {
+		f.Root = &root{m.Root.Packages, m.Root.Program}
 	}
 	if m.Archive != nil {
 		f.Source = &source{m.Archive.URL, m.Archive.SHA256, m.Patches, m.Limit}

@@ -37,6 +37,8 @@ type Manifest struct {
 	Objects []string
 	// Packages are Debian packages that the build sees besides the usual tools; their pins are in ukl.lock.
 	Packages []string
+	// Root is a root file system of packages that has the program; nil is none.
+	Root *Root
 	// Archive is third-party source that is unpacked below the directory's own files; nil is none. Patches are patterns of
 	// files of the directory, which are applied to it.
 	Archive *pins.Archive
@@ -70,6 +72,8 @@ type Manifest struct {
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 	memory *Error           // where Memory is; nil if the file says nothing of it
 	source *Error           // where [source] is; nil without one
+	// Where the program of [root] is; nil without one.
+	program *Error
 	// Where Host is, and the items of Volumes and Files.
 	host           Error
 	ports          []Error // of Ports
@@ -80,6 +84,13 @@ type Manifest struct {
 func (m *Manifest) SourceError(text, hint string) Errors {
 	e := *m.source
 	e.Text, e.Hint = text, hint
+	return Errors{&e}
+}
+
+// RootError is a mistake in the program of [root], which the file has, that only the packages have shown.
+func (m *Manifest) RootError(text string) Errors {
+	e := *m.program
+	e.Text = text
 	return Errors{&e}
 }
 
@@ -108,6 +119,37 @@ func (m *Manifest) KernelErrors(texts []string, hint string) Errors {
 	}
 	errs[0].Hint = hint
 	return errs
+}
+
+// Root is a root file system of Debian packages, whose pins are in ukl.lock.
+type Root struct {
+	Packages []string
+	Program  string // the absolute path of the application in it, which may be a link
+}
+
+// Wants are what the manifest names that is pinned.
+func (m *Manifest) Wants() pins.Wants {
+	w := pins.Wants{Packages: m.Packages, Archive: m.Archive}
+	if m.Root != nil {
+		w.Root = m.Root.Packages
+	}
+	return w
+}
+
+// Called is the application's argv[0].
+func (m *Manifest) Called() string {
+	if m.Root != nil {
+		return m.Root.Program
+	}
+	return m.Name
+}
+
+// listed are the packages to which more are added.
+func (m *Manifest) listed() *[]string {
+	if m.Root != nil {
+		return &m.Root.Packages
+	}
+	return &m.Packages
 }
 
 // Copied is a file or directory that the guest gets a copy of.
@@ -248,7 +290,9 @@ func (r *reader) manifest(p Place) *Manifest {
 	if m.Archive != nil {
 		sources = nil // most are in the archive
 	}
+	r.root(m)
 	switch {
+	case m.Root != nil: // its program is finished
 	case r.has("prebuilt"):
 		r.prebuilt(m.Prebuilt, p.FS)
 	case r.has("build"):
@@ -404,7 +448,9 @@ func (r *reader) volumes(m *Manifest, key string) {
 }
 
 // reserved are places of the root file system that belong to the kernel and to ukl.
-func reserved() []string { return []string{"/app", "/dev", "/init", "/proc", "/sys", "/ukl"} }
+func reserved() []string {
+	return []string{"/app", "/dev", "/init", "/proc", "/sys", "/ukl", qemu.Root}
+}
 
 // copied reads a table of places in the guest, and looks whether there is something to copy below the manifest's
 // directory.
@@ -489,6 +535,36 @@ func (r *reader) inside(key string, paths []string) {
 			r.fault(r.listed(key, i), "%q leaves the application's directory", p)
 		}
 	}
+}
+
+// root reads [root], and checks that nothing is asked for that only a compiler could do.
+func (r *reader) root(m *Manifest) {
+	t := r.table("root")
+	if !r.has("root") {
+		return
+	}
+	m.Root = &Root{Packages: t.list("packages"), Program: t.text("program", "")}
+	t.packages("packages", m.Root.Packages)
+	switch p := m.Root.Program; {
+	case p == "":
+		t.fault("", "[root] needs program, the path of the application in it")
+	case !filepath.IsAbs(p) || filepath.Clean(p) != p || strings.ContainsAny(p, "\x00\n"):
+		t.fault("program", "program: want an absolute path as /usr/bin/server, not %q", p)
+	}
+	if len(m.Root.Packages) == 0 {
+		t.fault("", "[root] needs packages, which have the files")
+	}
+	at := t.at("program")
+	m.program = &at
+	t.done()
+	for i, v := range m.Volumes {
+		if v.IsRoot() {
+			r.fault(r.listed("volumes", i), "volume %s: [root] is the root file system already", v)
+		}
+	}
+	r.without("a program of [root] is neither compiled nor linked",
+		"prebuilt", "build", "program", "objects", "packages", "source", "sources", "include",
+		"cflags", "cxxflags", "ldflags", "libs", "unikernel")
 }
 
 // prebuilt checks that the finished program is there, and that nothing is asked for that only a compiler could do.

@@ -293,7 +293,7 @@ func TestOutside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		asks := m.Asks(app)
+		asks := m.Asks(m.Lend(app))
 		if got := len(asks) == 2; got != want || !want && len(asks) > 0 {
 			t.Errorf("%s: %+v", path, asks)
 		}
@@ -310,7 +310,7 @@ func TestAsks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asks := m.Asks("")
+	asks := m.Asks(m.Lend(""))
 	if len(asks) != 1 || asks[0].Option != AllowHost {
 		t.Fatalf("%+v", asks)
 	}
@@ -323,7 +323,7 @@ func TestAsks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if asks = m.Asks(""); len(asks) != 1 || asks[0].Option != AllowPorts {
+	if asks = m.Asks(m.Lend("")); len(asks) != 1 || asks[0].Option != AllowPorts {
 		t.Fatalf("%+v", asks)
 	}
 	if e := asks[0].Refuse(); !strings.HasPrefix(e.Error(), "ukl.toml:1:16: the guest shall get port 0.0.0.0:80 of this") ||
@@ -331,7 +331,7 @@ func TestAsks(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 	for _, text := range []string{"", "[network]", "[network]\nhost = false"} {
-		if m, err := Parse([]byte(text), place("main.c")); err != nil || len(m.Asks("")) > 0 {
+		if m, err := Parse([]byte(text), place("main.c")); err != nil || len(m.Asks(m.Lend(""))) > 0 {
 			t.Errorf("%q: %+v, %v", text, m, err)
 		}
 	}

@@ -59,6 +59,13 @@ func Schema() ([]byte, error) {
 				"type": "string", "pattern": `^CONFIG_[A-Z0-9_]+=(y|n|-?[0-9]+|0x[0-9a-fA-F]+|"[^"\\]*")$`,
 			}),
 		}),
+		"root": with(closed(object{
+			"packages": some(strings("Debian packages of which the root file system is made; `ukl pins add` pins them in ukl.lock")),
+			"program":  text("the path of the application in it, as /usr/bin/server"),
+		}), object{
+			"description": "a root file system of packages, with the application in it",
+			"required":    []string{"packages", "program"},
+		}),
 		"source": with(closed(object{
 			"url": object{
 				"type": "string", "pattern": "^(https?://|file:///|pool/)",

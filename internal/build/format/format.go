@@ -78,6 +78,7 @@ type Inputs struct {
 	Image  *image.Image
 	Files  []guest.File // for the root file system; of formats that boot
 	Usual  []guest.File // likewise, where Files has nothing
+	Root   image.Rootfs // of the application; of formats that boot
 	Boot   string       // file with the boot sector; of formats that boot
 	Append string       // words for the kernel's command line; of formats that boot
 	Memory int          // MiB that the boot sector asks of the machine, as Memory returns them; 0 is nothing
@@ -127,8 +128,8 @@ func (f Format) Memory(in Inputs) (int, error) {
 // alone is what a file brings besides the kernel.
 func (in Inputs) alone() (cmdline string, archive []byte, err error) {
 	return guest.Alone(guest.Options{
-		Name: in.App.Name, Argv: append([]string{in.App.Name}, in.App.Args...), Env: in.App.Env,
-		Sysctl: in.App.Sysctl, Files: in.Files, Usual: in.Usual,
+		Name: in.App.Name, Argv: append([]string{in.App.Called()}, in.App.Args...), Env: in.App.Env,
+		Sysctl: in.App.Sysctl, Files: in.Files, Usual: in.Usual, Packed: in.Root.Image, Place: in.Root.Place,
 	}, in.Append)
 }
 

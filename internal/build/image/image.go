@@ -132,6 +132,46 @@ func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "root.cpio", attrProcessRoot)
 }
 
+// Rootfs is the root file system of an application that names packages for one.
+type Rootfs struct {
+	Image string // of a disk with Type on it
+	Place string // where in it the application is
+}
+
+// RootType is the file system of a Rootfs, as the kernel calls it.
+const RootType = "squashfs"
+
+// Rootfs returns the root file system of an application; the zero value if it has none.
+func (b *Builder) Rootfs(ctx context.Context, a apps.App) (Rootfs, error) {
+	if a.Manifest == nil || a.Root == nil {
+		return Rootfs{}, nil
+	}
+	place, err := b.file(ctx, a, "path", attrRootfs)
+	if err != nil {
+		return Rootfs{}, err
+	}
+	text, err := os.ReadFile(place)
+	return Rootfs{filepath.Join(filepath.Dir(place), "root.squashfs"), strings.TrimSuffix(string(text), "\n")}, err
+}
+
+// Contents are the files of the root file system, how many bytes they have, and the packages with scripts that an
+// installation would have run, and nobody has.
+func (r Rootfs) Contents() (files int, bytes int64, scripts []string, err error) {
+	list, err := os.ReadFile(filepath.Join(filepath.Dir(r.Image), "files"))
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	for line := range strings.Lines(string(list)) {
+		var mode, size int64
+		if _, err := fmt.Sscanf(line, "%o %d ", &mode, &size); err != nil {
+			return 0, 0, nil, fmt.Errorf("list of files: %q: %w", line, err)
+		}
+		files, bytes = files+1, bytes+size
+	}
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(r.Image), "scripts"))
+	return files, bytes, strings.Fields(string(text)), err
+}
+
 // BootSector returns the boot sector of disks and CDs, which is the same for all applications.
 func (b *Builder) BootSector(ctx context.Context, a apps.App) (string, error) {
 	return b.file(ctx, a, "boot.bin", attrBoot)
@@ -213,6 +253,7 @@ const (
 	attrTools = "tools"
 
 	attrUpstream = "upstream" // third-party source, unpacked
+	attrRootfs   = "rootfs"   // root file system of packages
 
 	attrConfig        = "linux-config"
 	attrObjects       = "linux-objects"
@@ -330,6 +371,9 @@ func (b *Builder) Pieces(ctx context.Context, list []apps.App) ([]cache.Piece, e
 		}
 		if len(a.Packages) > 0 {
 			attrs = append([]string{"packages"}, attrs...)
+		}
+		if a.Root != nil {
+			attrs = append([]string{attrRootfs}, attrs...)
 		}
 		for _, attr := range attrs {
 			if err := add(a, attr); err != nil {
@@ -468,7 +512,7 @@ func (b *Builder) evaluate(ctx context.Context, a apps.App, attr, root string) (
 	r := nix.Request{Expr: expr, Attr: attr, Root: root}
 	own := &pins.Own{}
 	if a.Manifest != nil {
-		if own, err = pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive); err != nil { // the expressions would say it worse
+		if own, err = pins.LoadOwn(a.Files, a.Dir, a.Wants()); err != nil { // the expressions would say it worse
 			return "", nil, err
 		}
 		r.Args = a.Arguments(expr)
@@ -546,7 +590,7 @@ func (e *alone) Hint() string {
 func (e *alone) Unwrap() error { return e.BuildError }
 
 // inManifest is the error of a build where its application's ukl.toml is wrong: what Kconfig says of lines of [kernel],
-// and what the archive of [source] unpacks to. Other errors stay as they are.
+// what the archive of [source] unpacks to, and what the packages of [root] do not have. Other errors stay as they are.
 func inManifest(a apps.App, err error) error {
 	failed := (*nix.BuildError)(nil)
 	if a.Manifest == nil || !errors.As(err, &failed) {
@@ -562,6 +606,13 @@ func inManifest(a apps.App, err error) error {
 			if text, ok := strings.CutPrefix(l, "error: "); ok && strings.Contains(text, " unpacks to more than ") {
 				text, _, _ = strings.Cut(text, ": ")
 				return a.SourceError(text, "if you trust the archive, add to [source]: limit = \"8G\"")
+			}
+		}
+		return err
+	case s.Attr == attrRootfs && a.Root != nil:
+		for _, l := range failed.Lines {
+			if text, ok := strings.CutPrefix(l, "error: program of [root]: "); ok {
+				return a.RootError(text)
 			}
 		}
 		return err

@@ -76,7 +76,7 @@ func (b *Builder) Handover(ctx context.Context, a apps.App, version string) (han
 	if err != nil {
 		return c, err
 	}
-	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Wants())
 	if err != nil {
 		return c, err
 	}
@@ -103,6 +103,7 @@ type materials struct {
 	app      apps.App
 	lock     *pins.Lock
 	all      []pins.Pin // those of the tools and sources, of files for the guest, then the application's own
+	root     pins.Root  // of the application
 	facts    *facts.Set
 	parts    map[string]*taken // of packages, by their names
 	contents linked.Contents
@@ -124,11 +125,12 @@ func (b *Builder) materials(ctx context.Context, a apps.App, program string) (*m
 	if m.lock, err = pins.Load(nixexprs.FS); err != nil {
 		return nil, err
 	}
-	own, err := pins.LoadOwn(a.Files, a.Dir, a.Packages, a.Archive)
+	own, err := pins.LoadOwn(a.Files, a.Dir, a.Wants())
 	if err != nil {
 		return nil, err
 	}
 	m.all = slices.Concat(m.lock.ImagePins(), m.lock.Asked(a.Certificates, a.TimeZones), own.All())
+	m.root = own.Root
 	if err := b.open(); err != nil {
 		return nil, err
 	}
@@ -303,7 +305,7 @@ func (m *materials) role(c *sbom.Component, p pins.Pin, f facts.Facts) (skip boo
 	case slices.Contains(p.Groups, "linux"):
 		c.Role = sbom.Source
 		c.Patches, err = m.patches(nixexprs.FS, "nixexprs/", "GPL-2.0-only", []string{"linux/patches/*.patch"})
-	case slices.Contains(p.Groups, pins.Data), p.Name == pins.Locale:
+	case slices.Contains(p.Groups, pins.Data), p.Name == pins.Locale, m.root.Packages[p.Name].SHA256 == p.SHA256:
 		c.Role = sbom.Data
 	case slices.Contains(p.Groups, libc):
 		c.Role, c.InProgram = sbom.Source, true

@@ -69,7 +69,7 @@ func TestProgramAndCheckoutAgree(t *testing.T) {
 	app := filepath.Join(t.TempDir(), "some")
 	os.Mkdir(app, 0o755)
 	os.WriteFile(filepath.Join(app, "ukl.toml"),
-		[]byte("name = \"some\"\nargs = [\"x\"]\n[kernel]\nconfig = [\"CONFIG_NLS=y\"]\n[source]\nurl = \"file:///x\"\nsha256 = \""+strings.Repeat("ab", 32)+"\"\n"), 0o644)
+		[]byte("name = \"some\"\nargs = [\"x\"]\n[kernel]\nconfig = [\"CONFIG_NLS=y\"]\n[root]\nprogram = \"/x\"\n[source]\nurl = \"file:///x\"\nsha256 = \""+strings.Repeat("ab", 32)+"\"\n"), 0o644)
 	os.WriteFile(filepath.Join(app, "main.c"), []byte("int main(void) { return 0; }\n"), 0o644)
 	expr, err := nixexprs.Extract(t.TempDir())
 	if err != nil {

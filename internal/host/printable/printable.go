@@ -10,16 +10,22 @@ import (
 )
 
 // obeyed tells whether a terminal may take a character for a command: the control characters of ASCII and Latin-1 but
-// for tab, line feed and carriage return.
+// for tab and line feed, and those that change the direction of a text (Unicode TR 9).
 func obeyed(c rune) bool {
-	switch c {
-	case '\t', '\n', '\r':
+	switch {
+	case c == '\t' || c == '\n':
 		return false
+	case c >= 0x202a && c <= 0x202e, c >= 0x2066 && c <= 0x2069:
+		return true
 	}
 	return c < ' ' || c >= 0x7f && c < 0xa0
 }
 
-// Text is s with \xNN or \uNNNN in place of each control character, and of each byte that is no UTF-8.
+// Line is Text of what is part of one line: line feeds are shown, too.
+func Line(s string) string { return strings.ReplaceAll(Text(s), "\n", `\x0a`) }
+
+// Text is s with \xNN or \uNNNN in place of each control character, and of each byte that is no UTF-8. A carriage
+// return before a line feed, or at the end, where one may follow, stays.
 func Text(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, obeyed) {
 		return s
@@ -28,6 +34,8 @@ func Text(s string) string {
 	for len(s) > 0 {
 		c, n := utf8.DecodeRuneInString(s)
 		switch {
+		case c == '\r' && (len(s) == 1 || s[1] == '\n'):
+			b.WriteByte('\r')
 		case c == utf8.RuneError && n == 1, obeyed(c) && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[0])
 		case obeyed(c):

@@ -13,6 +13,9 @@ func TestText(t *testing.T) {
 		"a\x00b\x7f":              `a\x00b\x7f`,
 		"8-bit \u009b31m":         `8-bit \u009b31m`,
 		"no UTF-8 \x9b31m \xffä":  `no UTF-8 \x9b31m \xffä`,
+		"over the begin\rits end": `over the begin\x0dits end`,
+		"a piece\r":               "a piece\r",
+		"direction \u202e":        `direction \u202e`,
 		"backspace over\b\b\b\b.": `backspace over\x08\x08\x08\x08.`,
 	} {
 		if got := Text(in); got != want {

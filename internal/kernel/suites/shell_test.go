@@ -154,7 +154,7 @@ func shellSource(t *testing.T, ukl string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := pins.LoadOwn(os.DirFS(shellApp), shellApp, m.Packages, m.Archive)
+	own, err := pins.LoadOwn(os.DirFS(shellApp), shellApp, m.Wants())
 	if err != nil {
 		t.Fatal(err)
 	}

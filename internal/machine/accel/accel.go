@@ -143,7 +143,7 @@ func probe(ctx context.Context, p qemu.Program) Verdict {
 func compare(ctx context.Context, p qemu.Program, cpu string, took time.Duration, slow error) Verdict {
 	tcg, err := Boot(ctx, p, "tcg", "max")
 	if err != nil {
-		return Verdict{Reason: "this machine is too busy to try KVM: even without it, the probe had " + err.Error(), unsure: true}
+		return Verdict{Reason: "this machine is too busy to try KVM: even without it, the probe had " + err.Error(), CPU: cpu, unsure: true}
 	}
 	limit := slower * tcg
 	if slow != nil && limit > probeTime {
@@ -165,6 +165,9 @@ func compare(ctx context.Context, p qemu.Program, cpu string, took time.Duration
 		}
 	}
 }
+
+// MayWork tells whether somebody who wants KVM all the same may have it: it is not known to fail.
+func (v Verdict) MayWork() bool { return v.KVM || v.Slow || v.unsure }
 
 // noEnd is the error of a probe that took too long.
 type noEnd time.Duration

@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -44,7 +45,11 @@ func (m Machine) Confined(files ...string) *Confined {
 		if v.Trusted {
 			c.Keep = append(c.Keep, unix.CAP_CHOWN, unix.CAP_FSETID, unix.CAP_SETFCAP)
 		}
-		c.Paths = append(c.Paths, confine.Path{Name: v.Host, Write: !v.ReadOnly})
+		name := v.Host
+		if v.Descriptor != 0 {
+			name = fmt.Sprintf("/proc/self/fd/%d", v.Descriptor)
+		}
+		c.Paths = append(c.Paths, confine.Path{Name: name, Write: !v.ReadOnly})
 		if !v.ReadOnly && confine.Landlock() == 1 { // it would refuse to rename
 			c.Paths = nil
 			break

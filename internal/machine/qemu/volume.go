@@ -17,7 +17,8 @@ type Volume struct {
 	Trusted bool
 	// FileSystem is the type of what an image holds, as the guest's kernel calls it; "" is a directory.
 	FileSystem string
-	// Descriptor is that of an image which QEMU inherits; 0 lets it open the image itself.
+	// Descriptor is that of the image, or of the directory that is lent over 9P, which QEMU inherits; 0 lets it open Host
+	// itself.
 	Descriptor int
 	// Server is the host's end of virtiofs, as QEMU's -chardev option without the id: "socket,fd=3".
 	Server string
@@ -28,6 +29,10 @@ func (v Volume) VirtioFS() bool { return v.FileSystem == "" && !v.NineP }
 
 // IsRoot tells whether a volume brings the guest's root file system.
 func (v Volume) IsRoot() bool { return v.Guest == "/" }
+
+// Layered tells whether the volume is the middle layer of the guest's root: the guest reads it, and writes to memory
+// above it.
+func (v Volume) Layered() bool { return v.IsRoot() && v.ReadOnly }
 
 // MaxVolumes is how many there is room for: the machine has places for 8 devices, and console and network card have
 // two.
@@ -115,13 +120,13 @@ func (v Volume) String() string {
 	return s
 }
 
-// Root is where the kernel mounts a volume for "/". The root itself is in memory, and the application has started from
-// it: what the volume has at its top is there by links.
+// Root is where the kernel mounts a volume for "/" that is written to. The root itself is in memory then, and what the
+// volume has at its top is there by links. Of a volume that is not written to, the layers around it are there.
 const Root = "/.root"
 
 // Place is where the kernel mounts the volume.
 func (v Volume) Place() string {
-	if v.IsRoot() {
+	if v.IsRoot() && !v.ReadOnly {
 		return Root
 	}
 	return v.Guest
@@ -156,8 +161,12 @@ func (v Volume) args(n int, device func(string) string) []string {
 	if v.ReadOnly {
 		mode = ",readonly=on"
 	}
+	dir := Value(v.Host)
+	if v.Descriptor != 0 {
+		dir = fmt.Sprintf("/proc/self/fd/%d", v.Descriptor)
+	}
 	return []string{
-		"-fsdev", fmt.Sprintf("local,id=%s,path=%s,security_model=none,multidevs=remap%s", tag(n), Value(v.Host), mode),
+		"-fsdev", fmt.Sprintf("local,id=%s,path=%s,security_model=none,multidevs=remap%s", tag(n), dir, mode),
 		"-device", fmt.Sprintf("%s,fsdev=%s,mount_tag=%[2]s", device("virtio-9p"), tag(n)),
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/host/realpath"
 	"ukl/internal/host/userns"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/machine/seccomp"
@@ -40,8 +40,8 @@ type Access struct {
 	Trusted bool
 }
 
-// Start serves a directory by a virtiofsd, which argv runs. guest is the other end, for QEMU to inherit; the caller
-// closes it. A server ends when QEMU closes that end, or when ukl ends.
+// Start serves a directory, whose path is as of realpath.Of, by a virtiofsd, which argv runs. guest is the other end,
+// for QEMU to inherit; the caller closes it. A server ends when QEMU closes that end, or when ukl ends.
 func Start(argv []string, dir string, may Access) (s Server, guest *os.File, err error) {
 	listener, guest, err := pair()
 	if err != nil {
@@ -208,12 +208,13 @@ func Child(args []string) error {
 	if len(args) < 3 {
 		return fmt.Errorf("%s is started by ukl itself", Inside)
 	}
-	dir, err := filepath.EvalSymlinks(args[0]) // virtiofsd does not serve where a link leads
+	dir := args[0]
+	fd, err := inherited(dir)
 	if err != nil {
 		return err
 	}
 	may := accessOf(args[1])
-	argv := append(args[2:], options(dir, may)...)
+	argv := append(args[2:], options(fmt.Sprintf("/proc/self/fd/%d/.", fd), may)...) // without the point it is a link
 	if err := raiseFiles(); err != nil {
 		return fmt.Errorf("%s: number of open files: %w", dir, err)
 	}
@@ -229,6 +230,17 @@ func Child(args []string) error {
 		return fmt.Errorf("%s: seccomp filter: %w", dir, err)
 	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, []string{}))
+}
+
+// inherited opens a directory for the server, which is to serve what was looked at. The path has no link in it.
+func inherited(dir string) (fd int, err error) {
+	f, err := realpath.Open(dir, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return 0, err
+	}
+	fd, err = unix.Dup(int(f.Fd()))
+	f.Close()
+	return fd, err
 }
 
 // options of virtiofsd. With timeout=0 the guest asks the host each time whether a file is still what it was, so that

@@ -50,7 +50,7 @@ func TestArchivePin(t *testing.T) {
 			t.Error("IsArchive")
 		}
 	}
-	own, err := LoadOwn(fstest.MapFS{}, "", nil, &Archive{"file:///a", sum})
+	own, err := LoadOwn(fstest.MapFS{}, "", Wants{Archive: &Archive{"file:///a", sum}})
 	if err != nil || len(own.All()) != 1 || len(own.InPlan([]string{"/nix/store/x-archive-abababababab.drv"})) != 1 ||
 		len(own.InPlan([]string{"/nix/store/x-archive-cdcdcdcdcdcd.drv"})) != 0 {
 		t.Errorf("%+v %v", own, err)

@@ -73,7 +73,7 @@ func FuzzOwn(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, OwnFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		o, err := LoadOwn(os.DirFS(dir), dir, []string{"gcc"}, nil)
+		o, err := LoadOwn(os.DirFS(dir), dir, Wants{Packages: []string{"gcc"}})
 		if err != nil {
 			if stale := new(Stale); !errors.As(err, &stale) {
 				placed(t, err, text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -219,11 +220,14 @@ func TestOutdatedWithoutAMirror(t *testing.T) {
 
 func TestResolveOwn(t *testing.T) {
 	release(t, map[string][]string{
-		"bookworm":          {"libz-dev 1 libz,gcc", "libz 1", "gcc 1"},
+		"bookworm": {
+			"libz-dev 1 libz,gcc", "libz 1", "gcc 1", "server 1 libz,gcc,adduser,base-files", "adduser 1 perl", "perl 1",
+			"base-files 1",
+		},
 		"bookworm-security": {"libz 2"},
 	})
 	l := &Lock{Trees: map[string]Tree{"tools": {Packages: []string{"gcc"}}}}
-	own, err := ResolveOwn(context.Background(), l, []string{"libz-dev"}, Options{Mirror: NoMirror})
+	own, err := ResolveOwn(context.Background(), l, Wants{Packages: []string{"libz-dev"}}, Options{Mirror: NoMirror})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,9 +235,17 @@ func TestResolveOwn(t *testing.T) {
 		!isSnapshot(own.Snapshot) {
 		t.Errorf("%+v", own)
 	}
+	own, err = ResolveOwn(context.Background(), l, Wants{Root: []string{"server"}}, Options{Mirror: NoMirror})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(maps.Keys(own.Root.Packages))
+	if want := []string{"base-files", "gcc", "libz", "server"}; !slices.Equal(got, want) || len(own.Packages) != 0 {
+		t.Errorf("the root has %q, want %q; the build %v", got, want, own.Packages)
+	}
 	var none *NoPackage
-	if _, err := ResolveOwn(context.Background(), l, []string{"liby-dev"}, Options{Mirror: NoMirror}); !errors.As(err,
-		&none) {
+	if _, err := ResolveOwn(context.Background(), l, Wants{Packages: []string{"liby-dev"}},
+		Options{Mirror: NoMirror}); !errors.As(err, &none) {
 		t.Errorf("got %v", err)
 	}
 }

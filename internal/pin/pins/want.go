@@ -39,6 +39,8 @@ var wants = map[string]want{
 	},
 	// data has files for guests whose ukl.toml asks for them; no image and no tool is made of it.
 	Data: {packages: []string{certificates, timezones}, alone: true},
+	// squashfs writes the root file systems of applications that name packages for one, with the libraries of the tools.
+	"squashfs": {packages: []string{"liblzo2-2", "squashfs-tools"}, alone: true},
 	// qemu runs images on any host, through the tree's own loader.
 	"qemu": {
 		packages: []string{"qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"},

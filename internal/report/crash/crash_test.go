@@ -50,7 +50,7 @@ func crashed(t *testing.T, file, what string, signal int, lines ...string) *Trac
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Look(r, nil)
+	return p.Look(r, AppFile, nil)
 }
 
 // line is where a comment stands in the source.
@@ -255,7 +255,7 @@ func TestLibraries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := p.Look(r, func(file string) *Program {
+		got := p.Look(r, AppFile, func(file string) *Program {
 			library, err := Open(file, "")
 			if err != nil {
 				t.Error(err)
@@ -268,7 +268,7 @@ func TestLibraries(t *testing.T) {
 		if s := strings.Join(got.Lines(), "\n"); !strings.Contains(s, "libc.so.6\n") {
 			t.Errorf("%s: no library is named: %s", how, s)
 		}
-		got = p.Look(r, nil)
+		got = p.Look(r, AppFile, nil)
 		if len(got.Frames) != 1 || got.Frames[0].Module != "libc.so.6" || got.End == "" {
 			t.Errorf("%s: without the libraries' files: %q", how, got.Lines())
 		}
@@ -288,7 +288,7 @@ func TestStripped(t *testing.T) {
 	if s := got.Frames[0].String(); len(got.Frames) != 6 || s != fmt.Sprintf("%#x", got.regs[rip]) {
 		t.Errorf("%q", got.Lines())
 	}
-	got = (*Program)(nil).Look(got.Report, nil)
+	got = (*Program)(nil).Look(got.Report, AppFile, nil)
 	if s := strings.Join(got.Lines(), "\n"); !strings.Contains(s, "no file with the application's symbols") {
 		t.Error(s)
 	}
@@ -328,7 +328,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		r := &Report{stack: b[:len(b)&^7]}
 		r.regs[rsp], r.regs[rip] = 0x7ff000, ip
-		if lines := p.Look(r, nil).Lines(); len(lines) < 2 {
+		if lines := p.Look(r, AppFile, nil).Lines(); len(lines) < 2 {
 			t.Errorf("%q", lines)
 		}
 	})

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"debug/dwarf"
 	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -45,9 +47,24 @@ func Open(file, systemMap string) (*Program, error) {
 		return nil, err
 	}
 	defer in.Close()
+	return Read(in, systemMap)
+}
+
+// mostFile is how many bytes a program's file may have, also when what is compressed in it is not: guests write files.
+const mostFile = 1 << 30
+
+// Read is Open for a file that is open.
+func Read(in *os.File, systemMap string) (*Program, error) {
+	fi, err := in.Stat()
+	if err != nil {
+		return nil, err
+	}
 	f, err := elf.NewFile(in)
 	if err != nil {
 		return nil, err
+	}
+	if fi.Size() > mostFile || unpacked(f) > mostFile {
+		return nil, fmt.Errorf("the application's file has more than %d MiB, or unpacks to more", mostFile>>20)
 	}
 	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
 		return nil, errors.New("the application's file is not an x86-64 program")
@@ -73,6 +90,32 @@ func Open(file, systemMap string) (*Program, error) {
 		p.kernel = mapped(string(b))
 	}
 	return p, nil
+}
+
+// unpacked is how many bytes the sections of a file say that they have. A file may say that the same bytes belong to
+// many sections.
+func unpacked(f *elf.File) uint64 {
+	var sum uint64
+	for _, s := range f.Sections {
+		size := s.Size
+		if strings.HasPrefix(s.Name, ".zdebug_") { // GNU's way: "ZLIB" and the size (man 1 ld, compress-debug-sections)
+			head := make([]byte, 12)
+			if _, err := s.ReadAt(head, 0); err == nil {
+				size = max(size, binary.BigEndian.Uint64(head[4:]))
+			}
+		}
+		if s.Type != elf.SHT_NOBITS {
+			if sum += size; sum < size {
+				return math.MaxUint64
+			}
+		}
+	}
+	for _, p := range f.Progs {
+		if sum += p.Filesz; sum < p.Filesz {
+			return math.MaxUint64
+		}
+	}
+	return sum
 }
 
 // functions are the symbols of a program's code, by address, each address once.

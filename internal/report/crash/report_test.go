@@ -74,7 +74,7 @@ func FuzzParse(f *testing.F) {
 		if r.Signal != signal || len(r.stack)%8 != 0 {
 			t.Errorf("%+v", r)
 		}
-		(&Program{}).Look(r, nil)
-		_ = (*Program)(nil).Look(r, nil).Lines()
+		(&Program{}).Look(r, AppFile, nil)
+		_ = (*Program)(nil).Look(r, AppFile, nil).Lines()
 	})
 }

@@ -9,7 +9,7 @@ type Mapping struct {
 	File       string // its path in the guest
 }
 
-// AppFile is the application's own file in a guest.
+// AppFile is the application's own file in a guest whose root is not the application's.
 const AppFile = "/app"
 
 // module is a file with code: the application's, or a library's.
@@ -23,11 +23,11 @@ type module struct {
 // space are the modules of a process, the application's first.
 type space []module
 
-// space places the application and its libraries, whose files library finds by their paths in the guest; it gives nil
-// for what it does not find. ok is false if nobody knows where the application is.
-func (p *Program) space(r *Report, library func(file string) *Program) (s space, ok bool) {
+// space places the application, whose path in the guest is place, and its libraries, whose files library finds by their
+// paths there; it gives nil for what it does not find. ok is false if nobody knows where the application is.
+func (p *Program) space(r *Report, place string, library func(file string) *Program) (s space, ok bool) {
 	s = space{{program: p}}
-	at := map[string]int{AppFile: 0}
+	at := map[string]int{place: 0}
 	for _, m := range r.maps {
 		i, there := at[m.File]
 		if !there {

@@ -90,7 +90,7 @@ func FuzzTable(f *testing.F) {
 		table := parseTable(data, addr, eh)
 		r := &Report{stack: data[:len(data)&^7]}
 		r.regs[rsp], r.regs[rip] = sp, addr^sp
-		(&Program{moves: true, table: table, code: []segment{{addr: addr, data: data}}}).Look(r, nil)
+		(&Program{moves: true, table: table, code: []segment{{addr: addr, data: data}}}).Look(r, AppFile, nil)
 		for i, e := range table {
 			if i == 100 {
 				break

@@ -30,16 +30,16 @@ type Trace struct {
 // of their functions): a stack that has them leads in a circle.
 const deepestTrace = 4096
 
-// Look makes the backtrace of a report. p may be nil. library finds the application's libraries by their paths in the
-// guest, and gives nil for what it does not find.
-func (p *Program) Look(r *Report, library func(file string) *Program) *Trace {
+// Look makes the backtrace of a report. p may be nil. place is the application's path in the guest. library finds its
+// libraries by theirs, and gives nil for what it does not find.
+func (p *Program) Look(r *Report, place string, library func(file string) *Program) *Trace {
 	t := &Trace{Report: r}
 	if p == nil {
 		t.Frames = []Frame{{Address: r.regs[rip]}}
 		t.End = "there is no file with the application's symbols"
 		return t
 	}
-	s, ok := p.space(r, library)
+	s, ok := p.space(r, place, library)
 	if !ok {
 		t.Frames = []Frame{{Address: r.regs[rip]}}
 		t.End = "the application is position-independent, and the report does not have its address"
@@ -101,8 +101,9 @@ func (p *Program) frames(s space, ip, pc uint64) []Frame {
 	return list
 }
 
-// String is the frame without its number.
+// String is the frame without its number. Names may be those of a file that the guest has written.
 func (f Frame) String() string {
+	f.Function, f.File, f.Module = printable.Line(f.Function), printable.Line(f.File), printable.Line(f.Module)
 	switch {
 	case f.Signal:
 		return "<signal handler called>"
@@ -111,9 +112,9 @@ func (f Frame) String() string {
 	case f.File != "":
 		return fmt.Sprintf("%-24s %s:%d", f.Function, f.File, f.Line)
 	case f.Module != "" && f.Function != "":
-		return fmt.Sprintf("%-24s %s", fmt.Sprintf("%s+%#x", f.Function, f.Offset), printable.Text(f.Module))
+		return fmt.Sprintf("%-24s %s", fmt.Sprintf("%s+%#x", f.Function, f.Offset), f.Module)
 	case f.Module != "":
-		return fmt.Sprintf("%-24s %s", fmt.Sprintf("%#x", f.Address), printable.Text(f.Module))
+		return fmt.Sprintf("%-24s %s", fmt.Sprintf("%#x", f.Address), f.Module)
 	case f.Function != "":
 		return fmt.Sprintf("%s+%#x", f.Function, f.Offset)
 	case f.Address >= kernelHalf:

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ukl/internal/host/realpath"
 )
 
 // confined tells whether QEMU gets only what its machine needs.
@@ -24,12 +26,9 @@ func inheritor(files *[]*os.File) func(*os.File) int {
 // store is where everybody may read.
 const store = "/nix/store/"
 
-// openFiles opens for a confined QEMU what it could not open itself. The caller closes what is opened, also after an
-// error.
+// openFiles opens volumes for QEMU, so that it gets what was looked at, and for a confined QEMU what it could not open
+// itself. The caller closes what is opened, also after an error.
 func (r *run) openFiles(inherit func(*os.File) int) (opened []*os.File, err error) {
-	if !r.confined() {
-		return nil, nil
-	}
 	m := &r.Machine
 	add := func(f *os.File, err error) (int, error) {
 		if err != nil {
@@ -38,25 +37,32 @@ func (r *run) openFiles(inherit func(*os.File) int) (opened []*os.File, err erro
 		opened = append(opened, f)
 		return inherit(f), nil
 	}
+	m.Volumes = slices.Clone(m.Volumes)
+	for i, v := range m.Volumes {
+		var mode int
+		switch {
+		case v.VirtioFS():
+			continue
+		case v.NineP:
+			mode = unix.O_PATH | unix.O_DIRECTORY
+		case v.ReadOnly:
+			mode = os.O_RDONLY
+		default:
+			mode = os.O_RDWR
+		}
+		if m.Volumes[i].Descriptor, err = add(realpath.Open(v.Host, mode)); err != nil {
+			return opened, fmt.Errorf("volume %s: %w", v, err)
+		}
+	}
+	if !r.confined() {
+		return opened, nil
+	}
 	if !strings.HasPrefix(m.Kernel, store) {
 		fd, err := add(inMemory(m.Kernel))
 		if err != nil {
 			return opened, err
 		}
 		m.Kernel = fmt.Sprintf("/proc/self/fd/%d", fd)
-	}
-	m.Volumes = slices.Clone(m.Volumes)
-	for i, v := range m.Volumes {
-		if v.FileSystem == "" {
-			continue
-		}
-		mode := os.O_RDWR
-		if v.ReadOnly {
-			mode = os.O_RDONLY
-		}
-		if m.Volumes[i].Descriptor, err = add(os.OpenFile(v.Host, mode, 0)); err != nil {
-			return opened, err
-		}
 	}
 	if m.Network.Tap != "" {
 		m.Network.Descriptor, err = add(m.Network.Open())

@@ -2,7 +2,9 @@ package guest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -14,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/realpath"
+	"ukl/internal/host/regular"
 	"ukl/internal/machine/qemu"
 )
 
@@ -26,20 +30,45 @@ type File struct {
 
 // HostFiles are the places of the host where a file of the guest may be from: a volume, or else what was copied. They
 // need not be there.
-func (o *Options) HostFiles(guest string) []string {
-	var places []string
+func (o *Options) HostFiles(guest string) []HostFile {
+	var places []HostFile
 	for _, v := range o.Machine.Volumes {
-		if rest, ok := strings.CutPrefix(guest, v.Place()+"/"); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
-			places = append(places, filepath.Join(v.Host, rest))
+		at := strings.TrimSuffix(v.Place(), "/") + "/"
+		if rest, ok := strings.CutPrefix(guest, at); ok && v.FileSystem == "" && filepath.IsLocal(rest) {
+			places = append(places, HostFile{v.Host, rest})
 		}
 	}
 	for _, f := range slices.Concat(o.Files, o.Usual) {
 		rest, ok := strings.CutPrefix(guest, strings.TrimSuffix(f.Guest, "/"))
-		if ok && (rest == "" || rest[0] == '/' && filepath.IsLocal(rest[1:])) {
-			places = append(places, filepath.Join(f.Host, rest))
+		switch {
+		case ok && rest == "":
+			places = append(places, HostFile{filepath.Dir(f.Host), filepath.Base(f.Host)})
+		case ok && rest[0] == '/' && filepath.IsLocal(rest[1:]):
+			places = append(places, HostFile{f.Host, rest[1:]})
 		}
 	}
 	return places
+}
+
+// HostFile is a file in a directory of the host, to which a guest may write.
+type HostFile struct{ Dir, Name string }
+
+// Open opens it to read, if it is a regular file. No link leads out of the directory.
+func (h HostFile) Open() (*os.File, error) {
+	dir, err := os.OpenRoot(h.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	f, err := dir.OpenFile(h.Name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		f.Close()
+		return nil, errors.Join(err, &regular.Irregular{Path: h.Name, Kind: "no regular file"})
+	}
+	return f, nil
 }
 
 // Has tells whether a file of that name is among files, or in a directory among them.
@@ -131,46 +160,86 @@ func (e *Misplaced) Error() string {
 // ExitCode is that of a wrong argument: the place was named.
 func (e *Misplaced) ExitCode() exit.Code { return exit.Usage }
 
-// addFiles appends the files and the directories around them to an archive. Of a file's mode the right to execute it is
-// kept; owner is root, and times are 0, so that equal files give equal bytes. It returns the names of all members.
-func addFiles(b *bytes.Buffer, files []File) (members, error) {
-	made := members{".": directory}
-	for _, f := range files {
-		err := filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			rel, err := filepath.Rel(f.Host, at)
-			if err != nil {
-				return err
-			}
-			return addFile(b, path.Join(f.Guest, filepath.ToSlash(rel))[1:], at, at == f.Host, made)
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return made, nil
+// tree is a directory of an archive in which files are put, and what it has.
+type tree struct {
+	archive *bytes.Buffer
+	at      string // what the names of its members in the archive begin with; "" is the root
+	members
 }
 
-// addUsual appends the files of directories for which the archive has room.
-func addUsual(b *bytes.Buffer, usual []File, made members) error {
-	for _, f := range usual {
-		err := filepath.WalkDir(f.Host, func(at string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			rel, err := filepath.Rel(f.Host, at)
-			if err != nil {
-				return err
-			}
-			name := path.Join(f.Guest, filepath.ToSlash(rel))[1:]
-			if !made.room(name) {
-				return nil
-			}
-			return addFile(b, name, at, false, made)
-		})
+func newTree(archive *bytes.Buffer, at string) *tree {
+	return &tree{archive, at, members{".": directory}}
+}
+
+// add appends one member.
+func (t *tree) add(name string, mode int, data []byte) {
+	entry(t.archive, t.at+name, mode, data)
+	t.members[name] = kindOf(mode)
+}
+
+// addFiles appends files and the directories around them. Of a file's mode the right to execute it is kept; owner is
+// root, and times are 0, so that equal files give equal bytes.
+func (t *tree) addFiles(files []File) error {
+	for _, f := range files {
+		if err := t.addAll(f, func(string) bool { return true }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addAll appends a file, or what is in a directory and has room. It follows no link, and takes nothing that is not in
+// the directory, whoever changes it meanwhile.
+func (t *tree) addAll(f File, room func(name string) bool) error {
+	in, err := realpath.Open(f.Host, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	fi, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() {
+		return t.addFile(f.Guest[1:], f.Host, fi, func() ([]byte, error) { return io.ReadAll(in) }, nil)
+	}
+	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", in.Fd()))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(at string, d fs.DirEntry, err error) error {
+		name := path.Join(f.Guest, at)[1:]
+		if err != nil || !room(name) {
+			return err
+		}
+		fi, err := root.Lstat(at)
 		if err != nil {
+			return err
+		}
+		return t.addFile(name, filepath.Join(f.Host, at), fi, func() ([]byte, error) { return readIn(root, at) },
+			func() (string, error) { return root.Readlink(at) })
+	})
+}
+
+// readIn reads a file of a directory. It does not wait for whoever writes to a pipe.
+func readIn(root *os.Root, name string) ([]byte, error) {
+	f, err := root.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, largestFile))
+}
+
+// addUsual appends the files of directories for which there is room.
+func (t *tree) addUsual(usual []File) error {
+	for _, f := range usual {
+		var err error
+		if f.Host, err = realpath.Of(f.Host); err != nil {
+			return err
+		}
+		if err := t.addAll(f, t.room); err != nil {
 			return err
 		}
 	}
@@ -208,26 +277,19 @@ var mostFiles = sync.OnceValue(func() int64 {
 	return int64(s.Totalram) * int64(s.Unit) / 3
 })
 
-// addFile appends one; made are the members that the archive has. The file that was named itself is followed if it is a
-// link.
-func addFile(b *bytes.Buffer, name, host string, named bool, made members) error {
-	look := os.Lstat
-	if named {
-		look = os.Stat
-	}
-	fi, err := look(host)
-	if err != nil {
-		return err
-	}
-	addParents(b, path.Dir(name), made)
+// addFile appends one, which the host calls so.
+func (t *tree) addFile(name, host string, fi fs.FileInfo, read func() ([]byte, error),
+	lead func() (string, error),
+) error {
+	t.addParents(path.Dir(name))
 	switch mode := fi.Mode(); {
 	case mode.IsDir():
-		addParents(b, name, made)
+		t.addParents(name)
 	case mode.IsRegular():
-		if most := mostFiles(); fi.Size() > largestFile || int64(b.Len()) > most-fi.Size() {
+		if most := mostFiles(); fi.Size() > largestFile || int64(t.archive.Len()) > most-fi.Size() {
 			return &TooBig{host, fi.Size(), min(most, largestFile)}
 		}
-		text, err := os.ReadFile(host)
+		text, err := read()
 		if err != nil {
 			return err
 		}
@@ -235,15 +297,13 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made members) error
 		if mode&0o111 != 0 {
 			perm = 0o100755
 		}
-		entry(b, name, perm, text)
-		made[name] = file
+		t.add(name, perm, text)
 	case mode&fs.ModeSymlink != 0:
-		target, err := os.Readlink(host)
+		target, err := lead()
 		if err != nil {
 			return err
 		}
-		entry(b, name, 0o120777, []byte(target))
-		made[name] = link
+		t.add(name, 0o120777, []byte(target))
 	default:
 		return exit.Errorf(exit.Input, "%s is neither a file nor a directory nor a link", host).
 			WithHint("name a file or a directory in [files]")
@@ -251,11 +311,10 @@ func addFile(b *bytes.Buffer, name, host string, named bool, made members) error
 	return nil
 }
 
-func addParents(b *bytes.Buffer, dir string, made members) {
-	if made.has(dir) || dir == "/" {
+func (t *tree) addParents(dir string) {
+	if t.has(dir) || dir == "/" {
 		return
 	}
-	addParents(b, path.Dir(dir), made)
-	made[dir] = directory
-	entry(b, dir, 0o040755, nil)
+	t.addParents(path.Dir(dir))
+	t.add(dir, 0o040755, nil)
 }

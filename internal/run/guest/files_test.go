@@ -14,7 +14,7 @@ import (
 	"ukl/internal/machine/qemu"
 )
 
-func tree(t *testing.T) string {
+func hostTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"conf": 0o600, "www/index.html": 0o644, "www/cgi/run": 0o700} {
@@ -39,12 +39,12 @@ func TestAddFiles(t *testing.T) {
 	if err != nil {
 		t.Skip("no cpio to judge the archive; boot_files lets the kernel do it")
 	}
-	dir := tree(t)
+	dir := hostTree(t)
 	var b bytes.Buffer
-	if _, err := addFiles(&b, []File{
+	if err := newTree(&b, "").addFiles([]File{
 		{"/etc/deep/conf", dir + "/conf"},
 		{"/srv", dir + "/www"},
-		{"/etc/other", dir + "/www/link"},
+		{"/etc/other", dir + "/www/index.html"},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestEtc(t *testing.T) {
 
 // A directory or link of the usual root is not made where [files] has something of that name.
 func TestPlaces(t *testing.T) {
-	dir := tree(t)
+	dir := hostTree(t)
 	o := Options{Files: []File{{"/var/run", dir + "/www"}, {"/run", dir + "/www/cgi"}}}
 	b, err := o.initrd()
 	if err != nil {
@@ -151,7 +151,7 @@ func TestPlaces(t *testing.T) {
 // What a run has besides comes only where [files] has nothing, neither of the name nor above it; it brings no directory
 // of its own in the way.
 func TestUsual(t *testing.T) {
-	usual, dir := t.TempDir(), tree(t)
+	usual, dir := t.TempDir(), hostTree(t)
 	for name, text := range map[string]string{"etc/ssl/bundle": "roots", "etc/hosts": "theirs", "share/zone/utc": "zone"} {
 		file := filepath.Join(usual, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o444)); err != nil {
@@ -171,7 +171,7 @@ func TestUsual(t *testing.T) {
 		{[]File{{"/etc/ssl/bundle", dir + "/conf"}}, nil, []string{"conf", "etc/ssl/link", "zone"}, []string{"roots"}},
 		{[]File{{"/etc/ssl", dir + "/conf"}}, nil, []string{"conf", "zone"}, []string{"roots", "etc/ssl/"}},
 		{[]File{{"/share", dir + "/www"}}, nil, []string{"roots", "zone", "share/link"}, nil},
-		{[]File{{"/", dir + "/www"}, {"/share", dir + "/www/link"}}, nil, []string{"roots"}, []string{"zone"}},
+		{[]File{{"/", dir + "/www"}, {"/share", dir + "/www/index.html"}}, nil, []string{"roots"}, []string{"zone"}},
 		{nil, []qemu.Volume{{Host: usual, Guest: "/"}}, []string{"/.root/share"}, []string{"roots", "zone", "etc/passwd"}},
 	} {
 		o := Options{Files: c.files, Usual: []File{{"/", usual}}, Machine: qemu.Machine{Volumes: c.volumes}}
@@ -237,7 +237,7 @@ func TestHostname(t *testing.T) {
 
 // What is at the top of a volume for "/" is reached by links; the guest's own places, and what [files] brings, stay.
 func TestRootVolume(t *testing.T) {
-	dir := tree(t)
+	dir := hostTree(t)
 	for _, name := range []string{"etc", "usr", "proc", "tmp", "app"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
@@ -282,7 +282,8 @@ func TestAddFilesRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{dir, dir + "/fifo", dir + "/none"} {
-		if _, err := addFiles(new(bytes.Buffer), []File{{"/x", host}}); err == nil || !strings.Contains(err.Error(), dir) {
+		err := newTree(new(bytes.Buffer), "").addFiles([]File{{"/x", host}})
+		if err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
@@ -299,17 +300,37 @@ func TestHostFiles(t *testing.T) {
 		Files: []File{{Guest: "/etc/one", Host: "/home/one"}},
 		Usual: []File{{Guest: "/", Host: "/store/libraries"}},
 	}
-	for guest, want := range map[string][]string{
-		"/.root/usr/lib/x.so":       {"/srv/root/usr/lib/x.so", "/store/libraries/.root/usr/lib/x.so"},
-		"/data/x.so":                {"/srv/data/x.so", "/store/libraries/data/x.so"},
-		"/database":                 {"/store/libraries/database"},
-		"/disk/x.so":                {"/store/libraries/disk/x.so"},
-		"/etc/one":                  {"/home/one", "/store/libraries/etc/one"},
+	for guest, want := range map[string][]HostFile{
+		"/.root/usr/lib/x.so":       {{"/srv/root", "usr/lib/x.so"}, {"/store/libraries", ".root/usr/lib/x.so"}},
+		"/data/x.so":                {{"/srv/data", "x.so"}, {"/store/libraries", "data/x.so"}},
+		"/database":                 {{"/store/libraries", "database"}},
+		"/disk/x.so":                {{"/store/libraries", "disk/x.so"}},
+		"/etc/one":                  {{"/home", "one"}, {"/store/libraries", "etc/one"}},
 		"/data/../../etc/shadow":    nil,
 		"/.root/../../../etc/group": nil,
 	} {
 		if got := o.HostFiles(guest); !slices.Equal(got, want) {
 			t.Errorf("HostFiles(%s) = %q, want %q", guest, got, want)
+		}
+	}
+}
+
+// A guest that writes to a directory leads nobody out of it, and nobody waits for its pipe.
+func TestHostFileOpen(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "volume")
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(top, "secret"), nil, 0o644),
+		os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644), os.Symlink("file", filepath.Join(dir, "inside")),
+		os.Symlink("../secret", filepath.Join(dir, "outside")), os.Symlink(top+"/secret", filepath.Join(dir, "absolute")),
+		syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for name, good := range map[string]bool{
+		"file": true, "inside": true, "outside": false, "absolute": false, "pipe": false, ".": false, "none": false,
+	} {
+		f, err := HostFile{dir, name}.Open()
+		if f.Close(); (err == nil) != good {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

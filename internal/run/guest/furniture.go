@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"path"
@@ -122,22 +121,32 @@ type place struct {
 	target string // of a link
 }
 
-// addFurniture appends those files of /etc, and the directories that servers write to, for which the archive has room;
-// had are all its members. What lies behind a link to a volume is the volume's.
-func (o *Options) addFurniture(b *bytes.Buffer, had members) {
-	add := func(name string, mode int, data string) {
-		if !had.room(name) {
-			return
-		}
-		addParents(b, path.Dir(name), had)
-		entry(b, name, mode, []byte(data))
-		had[name] = kindOf(mode)
-	}
+// addFurniture appends those files of /etc, and the directories that servers write to, for which there is room. What
+// lies behind a link to a volume is the volume's.
+func (o *Options) addFurniture(t *tree) {
 	files := o.etc()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		add(name, 0o100644, files[name])
+		t.furnish(name, 0o100644, files[name])
 	}
 	for _, p := range places() {
-		add(p.name, p.mode, p.target)
+		t.furnish(p.name, p.mode, p.target)
+	}
+}
+
+// addIdentity appends what is about this guest, and not about the system whose files are in its root.
+func (o *Options) addIdentity(t *tree) {
+	files := o.etc()
+	for _, name := range []string{"etc/hostname", "etc/hosts", "etc/machine-id", "etc/resolv.conf"} {
+		if text, ok := files[name]; ok {
+			t.furnish(name, 0o100644, text)
+		}
+	}
+}
+
+// furnish appends a member if there is room for it.
+func (t *tree) furnish(name string, mode int, data string) {
+	if t.room(name) {
+		t.addParents(path.Dir(name))
+		t.add(name, mode, []byte(data))
 	}
 }

@@ -34,6 +34,8 @@ type Options struct {
 	Machine qemu.Machine
 	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Drivers string   // an initramfs with drivers that the kernel needs, beside Root; "" where it needs none
+	Place   string   // the file of a root of its own that the application stands for; "" is none
+	Packed  string   // a file with that root, for a guest that has no disk with it: see Alone
 	Argv    []string // the application's, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
 	Sysctl  []string // K=V; parameters of the kernel, set before the application starts

@@ -12,28 +12,44 @@ import (
 // application.
 func (o *Options) initrd() ([]byte, error) {
 	var b bytes.Buffer
-	had, err := addFiles(&b, o.Files)
+	fill := o.plain
+	if o.layered() {
+		fill = o.layers
+	}
+	root, err := fill(&b)
 	if err != nil {
 		return nil, err
 	}
-	if err := addLinks(&b, o.Machine.Volumes, had); err != nil {
-		return nil, err
-	}
-	if err := addUsual(&b, o.Usual, had); err != nil {
-		return nil, err
-	}
-	o.addFurniture(&b, had)
 	entry(&b, "ukl", 0o040755, nil)
 	entry(&b, "ukl/argv", 0o100600, terminated(o.Argv))
 	entry(&b, "ukl/env", 0o100600, terminated(environ(defaultEnv(), o.Env)))
-	if err := had.bear(o.Machine.Volumes); err != nil {
+	if o.Place != "" {
+		entry(&b, "ukl/app", 0o100600, terminated([]string{o.Place}))
+	}
+	if err := root.bear(o.Machine.Volumes); err != nil {
 		return nil, err
 	}
-	if mounts := o.Machine.Mounts(); mounts != "" {
+	if mounts := o.mounts(); mounts != "" {
 		entry(&b, "ukl/mounts", 0o100600, []byte(mounts))
 	}
 	entry(&b, newc.Trailer, 0, nil)
 	return b.Bytes(), nil
+}
+
+// plain appends what is in the root of a guest that has no volume there, or one that is written to.
+func (o *Options) plain(b *bytes.Buffer) (*tree, error) {
+	root := newTree(b, "")
+	if err := root.addFiles(o.Files); err != nil {
+		return nil, err
+	}
+	if err := root.addLinks(o.Machine.Volumes); err != nil {
+		return nil, err
+	}
+	if err := root.addUsual(o.Usual); err != nil {
+		return nil, err
+	}
+	o.addFurniture(root)
+	return root, nil
 }
 
 func terminated(list []string) []byte {

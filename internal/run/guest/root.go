@@ -45,15 +45,62 @@ func tops(volumes []qemu.Volume) ([]string, error) {
 	return names, nil
 }
 
-// addLinks makes what is at the top of a volume for "/" appear there; had are the names of all members of the archive,
-// which stay.
-func addLinks(b *bytes.Buffer, volumes []qemu.Volume, had members) error {
+// addLinks makes what is at the top of a volume for "/" appear there; what the tree has stays.
+func (t *tree) addLinks(volumes []qemu.Volume) error {
 	names, err := tops(volumes)
 	for _, name := range names {
-		if !had.has(name) {
-			entry(b, name, 0o120777, []byte(path.Join(qemu.Root, name)))
-			had[name] = link
+		if !t.has(name) {
+			t.add(name, 0o120777, []byte(path.Join(qemu.Root, name)))
 		}
 	}
 	return err
+}
+
+// Layers of the root of a guest whose root is a volume that nobody writes to: what comes first, and what comes last
+// (init/ring0_rootfs.c).
+const (
+	firstLayer = qemu.Root + "/files/"
+	lastLayer  = qemu.Root + "/base/"
+)
+
+// packed is where the kernel finds the image of a root that is on no disk.
+const packed = qemu.Root + "/image.squashfs"
+
+// layered tells whether the root is made of layers.
+func (o *Options) layered() bool {
+	return o.Packed != "" || slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.Layered)
+}
+
+// mounts are what the kernel mounts before it starts the application, a line each.
+func (o *Options) mounts() string {
+	lines := o.Machine.Mounts()
+	if o.Packed != "" {
+		lines = "squashfs " + packed + " ro - /\n" + lines
+	}
+	return lines
+}
+
+// layers appends what is in the layers of the root besides the volume, and returns the first.
+func (o *Options) layers(b *bytes.Buffer) (*tree, error) {
+	entry(b, qemu.Root[1:], 0o040755, nil)
+	first, last := newTree(b, firstLayer[1:]), newTree(b, lastLayer[1:])
+	for _, t := range []*tree{first, last} {
+		entry(b, strings.TrimSuffix(t.at, "/"), 0o040755, nil)
+	}
+	if o.Packed != "" {
+		text, err := os.ReadFile(o.Packed)
+		if err != nil {
+			return nil, err
+		}
+		entry(b, packed[1:], 0o100600, text)
+	}
+	if err := first.addFiles(o.Files); err != nil {
+		return nil, err
+	}
+	o.addIdentity(first)
+	if err := last.addUsual(o.Usual); err != nil {
+		return nil, err
+	}
+	o.addFurniture(last)
+	return first, nil
 }
