@@ -789,6 +789,9 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err == nil && a.Root != nil {
 		err = withRoot(c.Context, b, a, o)
 	}
+	if a.Program != "" {
+		placeIn(a.Program, o)
+	}
 	if err == nil && c.String("kernel") == "" && !slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.IsRoot) {
 		elsewhere := len(o.Machine.Volumes) > 0
 		err = t.withLibraries(c, b, a, elsewhere, o.Files, &o.Usual)
@@ -817,6 +820,20 @@ func withRoot(ctx context.Context, b *image.Builder, a apps.App, o *guest.Option
 		{Host: root.Image, Guest: "/", ReadOnly: true, FileSystem: image.RootType},
 	}, o.Machine.Volumes...)
 	return nil
+}
+
+// placeIn puts a program of the host into its place in the guest, if the root of the guest is a layer with it: then it
+// finds what is beside it.
+func placeIn(program string, o *guest.Options) {
+	real, err := realpath.Of(program)
+	if err != nil {
+		return
+	}
+	for _, v := range o.Machine.Volumes {
+		if v.Layered() && v.FileSystem == "" && realpath.Inside(v.Host, real) {
+			o.Place = "/" + strings.TrimPrefix(strings.TrimPrefix(real, v.Host), "/")
+		}
+	}
 }
 
 // distribution takes Debian's kernel, with the drivers that it needs.
