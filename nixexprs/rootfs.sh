@@ -4,6 +4,7 @@
 # out  root.squashfs  the file system, with the owners and modes that the packages say
 #      program        the ELF file that place leads to      path  where it is
 #      files          mode, bytes and path of each file, sorted by path
+#      links          path of each link, a line, and where it leads, the next one
 #      scripts        packages with a script that an installation would have run, one a line
 # fact deb(5); what base-passwd's script does with passwd.master; mksquashfs(1), pseudo files
 
@@ -80,13 +81,25 @@ lead() {
     printf '%s\n' "$at"
 }
 path=$(lead "$place") && [ -f "$root$path" ] || {
-    echo "error: program of [root]: the packages have no file $place" >&2
+    if [ -d "$root$path" ]; then
+        echo "error: program of [root]: $place is a directory" >&2
+    else
+        echo "error: program of [root]: the packages have no file $place" >&2
+    fi
     exit 1
 }
-if [ "$(head -c 4 "$root$path" | od -An -tx1)" != " 7f 45 4c 46" ]; then
-    echo "error: program of [root]: $path is no program but a script: $(head -n 1 "$root$path" | tr -cd '[:print:]')" >&2
+case $(head -c 4 "$root$path" | od -An -tx1) in
+" 7f 45 4c 46") ;;
+" 23 21 "*)
+    echo "error: program of [root]: $path is a script: name its interpreter, and the script in args:" \
+        "$(head -n 1 "$root$path" | tr -cd '[:print:]')" >&2
     exit 1
-fi
+    ;;
+*)
+    echo "error: program of [root]: $path is no program: it is not an ELF file" >&2
+    exit 1
+    ;;
+esac
 cp "$root$path" "$out/program"
 printf '%s\n' "$path" >"$out/path"
 
@@ -105,3 +118,4 @@ LD_LIBRARY_PATH=$squashfs/usr/lib/x86_64-linux-gnu "$squashfs/usr/bin/mksquashfs
     -comp zstd -Xcompression-level 15 -no-xattrs -noappend -quiet -no-progress \
     -processors "$NIX_BUILD_CORES" -pf /build/obj/pseudo
 find . -type f -printf '%m %s /%P\n' | LC_ALL=C sort -k 3 >"$out/files"
+find . -type l -printf '/%P\n%l\n' >"$out/links"

@@ -24,6 +24,7 @@ import (
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
 	"ukl/internal/pin/pins"
+	"ukl/internal/run/guest"
 	"ukl/nixexprs"
 )
 
@@ -92,6 +93,10 @@ func (t *tool) build(c *cli.Context) error {
 		return err
 	}
 	a = flavoured(c, a)
+	if kind == format.OCI && a.Root != nil {
+		return exit.Errorf(exit.Input, "%s has a root file system, for which a container image of a kernel has no place", a.Name).
+			WithHint("--format %s have it", format.Booting())
+	}
 	b, done := t.builder(c)
 	defer done()
 	if c.Bool("print-nix") {
@@ -181,6 +186,13 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 		}
 		if in.Root, err = b.Rootfs(c.Context, a); err != nil {
 			return "", 0, err
+		}
+		if a.Root != nil {
+			o := guest.Options{Files: in.Files}
+			if err := fitInto(in.Root, &o); err != nil {
+				return "", 0, err
+			}
+			in.Files = o.Files
 		}
 	}
 	file := c.String("output")

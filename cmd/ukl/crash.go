@@ -14,6 +14,7 @@ import (
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/program"
+	"ukl/internal/host/realpath"
 	"ukl/internal/report/crash"
 	"ukl/internal/run/guest"
 )
@@ -101,6 +102,9 @@ func (t *tool) symbols(c *cli.Context, a apps.App, o guest.Options) string {
 	kernel := o.Machine.Kernel
 	switch {
 	case a.Program != "":
+		if real, err := realpath.Of(a.Program); err != nil || o.Writes(real) {
+			return ""
+		}
 		return a.Program
 	case o.Root != "":
 		if file := filepath.Join(filepath.Dir(o.Root), "app"); program.Is(file) {

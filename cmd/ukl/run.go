@@ -587,6 +587,9 @@ func volumes(c *cli.Context, a apps.App, lent manifest.Lent) ([]qemu.Volume, err
 		if slices.ContainsFunc(named, func(w qemu.Volume) bool { return w.Guest == v.Guest }) {
 			return nil, exit.Errorf(exit.Usage, "--volume %s: there is another one for %s", v, v.Guest)
 		}
+		if a.Root != nil && v.IsRoot() {
+			return nil, exit.Errorf(exit.Usage, "--volume %s: the root file system is that of [root] in ukl.toml", v)
+		}
 		all = slices.DeleteFunc(all, func(w qemu.Volume) bool { return w.Guest == v.Guest })
 		all, named = append(all, v), append(named, v)
 	}
@@ -789,8 +792,8 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err == nil && a.Root != nil {
 		err = withRoot(c.Context, b, a, o)
 	}
-	if a.Program != "" {
-		placeIn(a.Program, o)
+	if err == nil {
+		err = placeIn(a.Program, o)
 	}
 	if err == nil && c.String("kernel") == "" && !slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.IsRoot) {
 		elsewhere := len(o.Machine.Volumes) > 0
@@ -815,25 +818,37 @@ func withRoot(ctx context.Context, b *image.Builder, a apps.App, o *guest.Option
 	if err != nil {
 		return err
 	}
-	o.Place = root.Place
+	if err := fitInto(root, o); err != nil {
+		return err
+	}
 	o.Machine.Volumes = append([]qemu.Volume{
 		{Host: root.Image, Guest: "/", ReadOnly: true, FileSystem: image.RootType},
 	}, o.Machine.Volumes...)
 	return nil
 }
 
-// placeIn puts a program of the host into its place in the guest, if the root of the guest is a layer with it: then it
-// finds what is beside it.
-func placeIn(program string, o *guest.Options) {
-	real, err := realpath.Of(program)
+// fitInto puts an application, its files and volumes into their places in a root file system of packages.
+func fitInto(root image.Rootfs, o *guest.Options) error {
+	o.Place = root.Place
+	look, err := root.Look()
 	if err != nil {
-		return
+		return err
 	}
-	for _, v := range o.Machine.Volumes {
-		if v.Layered() && v.FileSystem == "" && realpath.Inside(v.Host, real) {
-			o.Place = "/" + strings.TrimPrefix(strings.TrimPrefix(real, v.Host), "/")
-		}
+	return o.Fit(look)
+}
+
+// placeIn puts files and volumes into their places in a directory that is a layer of the guest's root, and a program of
+// the host, if it is from there: then it finds what is beside it.
+func placeIn(program string, o *guest.Options) error {
+	i := slices.IndexFunc(o.Machine.Volumes, func(v qemu.Volume) bool { return v.Layered() && v.FileSystem == "" })
+	if i < 0 {
+		return nil
 	}
+	root := o.Machine.Volumes[i].Host
+	if real, err := realpath.Of(program); program != "" && err == nil && realpath.Inside(root, real) {
+		o.Place = "/" + strings.TrimPrefix(strings.TrimPrefix(real, root), "/")
+	}
+	return o.Fit(guest.LookIn(root))
 }
 
 // distribution takes Debian's kernel, with the drivers that it needs.

@@ -202,7 +202,11 @@ func (a App) Place() string { return cmp.Or(a.Dir, a.Program, a.Source) }
 
 // Arguments are what the expressions, extracted to nixexprs, get for the application.
 func (a App) Arguments(nixexprs string) map[string]string {
-	args := map[string]string{"app": a.Dir}
+	dir := a.Dir
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // Nix takes a link as it is, not what it leads to
+	}
+	args := map[string]string{"app": dir}
 	switch {
 	case a.Bundled:
 		args["app"] = filepath.Join(nixexprs, folder, a.Short)

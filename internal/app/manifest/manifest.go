@@ -546,12 +546,13 @@ func (r *reader) root(m *Manifest) {
 	m.Root = &Root{Packages: t.list("packages"), Program: t.text("program", "")}
 	t.packages("packages", m.Root.Packages)
 	switch p := m.Root.Program; {
+	case p == "" && t.has("program"): // it is of another kind
 	case p == "":
 		t.fault("", "[root] needs program, the path of the application in it")
 	case !filepath.IsAbs(p) || filepath.Clean(p) != p || strings.ContainsAny(p, "\x00\n"):
 		t.fault("program", "program: want an absolute path as /usr/bin/server, not %q", p)
 	}
-	if len(m.Root.Packages) == 0 {
+	if len(t.array("packages")) == 0 {
 		t.fault("", "[root] needs packages, which have the files")
 	}
 	at := t.at("program")

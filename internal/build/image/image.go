@@ -154,6 +154,44 @@ func (b *Builder) Rootfs(ctx context.Context, a apps.App) (Rootfs, error) {
 	return Rootfs{filepath.Join(filepath.Dir(place), "root.squashfs"), strings.TrimSuffix(string(text), "\n")}, err
 }
 
+// Look tells what is at a path of the root file system: its type, and where it leads if it is a link. Directories that
+// are empty do not count.
+func (r Rootfs) Look() (func(path string) (fs.FileMode, string, error), error) {
+	dir := filepath.Dir(r.Image)
+	list, err := os.ReadFile(filepath.Join(dir, "files"))
+	if err != nil {
+		return nil, err
+	}
+	links, err := os.ReadFile(filepath.Join(dir, "links"))
+	if err != nil {
+		return nil, err
+	}
+	modes, targets := map[string]fs.FileMode{"/": fs.ModeDir}, map[string]string{}
+	add := func(name string, mode fs.FileMode) {
+		modes[name] = mode
+		for up := filepath.Dir(name); up != "/" && modes[up] == 0; up = filepath.Dir(up) {
+			modes[up] = fs.ModeDir
+		}
+	}
+	for line := range strings.Lines(string(list)) {
+		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3); len(parts) == 3 {
+			add(parts[2], 0)
+		}
+	}
+	lines := strings.Split(string(links), "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		add(lines[i], fs.ModeSymlink)
+		targets[lines[i]] = lines[i+1]
+	}
+	return func(path string) (fs.FileMode, string, error) {
+		mode, ok := modes[path]
+		if !ok {
+			return 0, "", fs.ErrNotExist
+		}
+		return mode, targets[path], nil
+	}, nil
+}
+
 // Contents are the files of the root file system, how many bytes they have, and the packages with scripts that an
 // installation would have run, and nobody has.
 func (r Rootfs) Contents() (files int, bytes int64, scripts []string, err error) {

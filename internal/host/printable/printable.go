@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // obeyed tells whether a terminal may take a character for a command: the control characters of ASCII and Latin-1 but
-// for tab and line feed, and those that change the direction of a text (Unicode TR 9).
+// for tab and line feed, and those of Unicode that show nothing, or change the direction of a text or its line.
 func obeyed(c rune) bool {
 	switch {
 	case c == '\t' || c == '\n':
 		return false
-	case c >= 0x202a && c <= 0x202e, c >= 0x2066 && c <= 0x2069:
+	case unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp): // no width, another direction, another line
 		return true
 	}
 	return c < ' ' || c >= 0x7f && c < 0xa0

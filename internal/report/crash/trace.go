@@ -103,7 +103,7 @@ func (p *Program) frames(s space, ip, pc uint64) []Frame {
 
 // String is the frame without its number. Names may be those of a file that the guest has written.
 func (f Frame) String() string {
-	f.Function, f.File, f.Module = printable.Line(f.Function), printable.Line(f.File), printable.Line(f.Module)
+	f.Function, f.File, f.Module = short(f.Function), short(f.File), short(f.Module)
 	switch {
 	case f.Signal:
 		return "<signal handler called>"
@@ -121,6 +121,17 @@ func (f Frame) String() string {
 		return fmt.Sprintf("%#x (an address of the kernel)", f.Address)
 	}
 	return fmt.Sprintf("%#x", f.Address)
+}
+
+// longestName is more than the names of templates have, in bytes.
+const longestName = 1000
+
+// short is a name as a line can show it.
+func short(name string) string {
+	if len(name) > longestName {
+		name = name[:longestName] + "..."
+	}
+	return printable.Line(name)
 }
 
 // repeatsShown is how many frames of one call, as a recursion leaves them, have a line each.

@@ -29,7 +29,7 @@ type File struct {
 }
 
 // HostFiles are the places of the host where a file of the guest may be from: a volume, or else what was copied. They
-// need not be there.
+// need not be there. None of them is where the guest writes.
 func (o *Options) HostFiles(guest string) []HostFile {
 	var places []HostFile
 	for _, v := range o.Machine.Volumes {
@@ -47,7 +47,15 @@ func (o *Options) HostFiles(guest string) []HostFile {
 			places = append(places, HostFile{f.Host, rest[1:]})
 		}
 	}
-	return places
+	return slices.DeleteFunc(places, func(h HostFile) bool { return o.Writes(filepath.Join(h.Dir, h.Name)) })
+}
+
+// Writes tells whether the guest may write to a file of the host, by a path without links: what reads symbols and
+// tables out of a program's file believes it how much there is.
+func (o *Options) Writes(path string) bool {
+	return slices.ContainsFunc(o.Machine.Volumes, func(v qemu.Volume) bool {
+		return !v.ReadOnly && realpath.Inside(v.Host, path)
+	})
 }
 
 // HostFile is a file in a directory of the host, to which a guest may write.
@@ -201,7 +209,9 @@ func (t *tree) addAll(f File, room func(name string) bool) error {
 		return err
 	}
 	if !fi.IsDir() {
-		return t.addFile(f.Guest[1:], f.Host, fi, func() ([]byte, error) { return io.ReadAll(in) }, nil)
+		return t.addFile(f.Guest[1:], f.Host, fi, func() ([]byte, error) {
+			return io.ReadAll(io.LimitReader(in, fi.Size()))
+		}, nil)
 	}
 	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", in.Fd()))
 	if err != nil {
@@ -217,19 +227,19 @@ func (t *tree) addAll(f File, room func(name string) bool) error {
 		if err != nil {
 			return err
 		}
-		return t.addFile(name, filepath.Join(f.Host, at), fi, func() ([]byte, error) { return readIn(root, at) },
+		return t.addFile(name, filepath.Join(f.Host, at), fi, func() ([]byte, error) { return readIn(root, at, fi.Size()) },
 			func() (string, error) { return root.Readlink(at) })
 	})
 }
 
-// readIn reads a file of a directory. It does not wait for whoever writes to a pipe.
-func readIn(root *os.Root, name string) ([]byte, error) {
+// readIn reads a file of a directory, as much as it had. It does not wait for whoever writes to a pipe.
+func readIn(root *os.Root, name string, size int64) ([]byte, error) {
 	f, err := root.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, largestFile))
+	return io.ReadAll(io.LimitReader(f, size))
 }
 
 // addUsual appends the files of directories for which there is room.

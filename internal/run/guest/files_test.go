@@ -293,21 +293,22 @@ func TestAddFilesRefuses(t *testing.T) {
 func TestHostFiles(t *testing.T) {
 	o := Options{
 		Machine: qemu.Machine{Volumes: []qemu.Volume{
-			{Host: "/srv/root", Guest: "/"},
-			{Host: "/srv/data", Guest: "/data"},
+			{Host: "/srv/root", Guest: "/", ReadOnly: true},
+			{Host: "/srv/data", Guest: "/data", ReadOnly: true},
+			{Host: "/srv/written", Guest: "/written"},
 			{Host: "/srv/disk", Guest: "/disk", FileSystem: "ext4"},
 		}},
-		Files: []File{{Guest: "/etc/one", Host: "/home/one"}},
+		Files: []File{{Guest: "/etc/one", Host: "/home/one"}, {Guest: "/etc/theirs", Host: "/srv/written/x"}},
 		Usual: []File{{Guest: "/", Host: "/store/libraries"}},
 	}
 	for guest, want := range map[string][]HostFile{
-		"/.root/usr/lib/x.so":       {{"/srv/root", "usr/lib/x.so"}, {"/store/libraries", ".root/usr/lib/x.so"}},
-		"/data/x.so":                {{"/srv/data", "x.so"}, {"/store/libraries", "data/x.so"}},
-		"/database":                 {{"/store/libraries", "database"}},
-		"/disk/x.so":                {{"/store/libraries", "disk/x.so"}},
-		"/etc/one":                  {{"/home", "one"}, {"/store/libraries", "etc/one"}},
-		"/data/../../etc/shadow":    nil,
-		"/.root/../../../etc/group": nil,
+		"/usr/lib/x.so":           {{"/srv/root", "usr/lib/x.so"}, {"/store/libraries", "usr/lib/x.so"}},
+		"/data/x.so":              {{"/srv/root", "data/x.so"}, {"/srv/data", "x.so"}, {"/store/libraries", "data/x.so"}},
+		"/written/x.so":           {{"/srv/root", "written/x.so"}, {"/store/libraries", "written/x.so"}},
+		"/etc/theirs":             {{"/srv/root", "etc/theirs"}, {"/store/libraries", "etc/theirs"}},
+		"/etc/one":                {{"/srv/root", "etc/one"}, {"/home", "one"}, {"/store/libraries", "etc/one"}},
+		"/data/../../etc/shadow":  nil,
+		"/../../../../etc/passwd": nil,
 	} {
 		if got := o.HostFiles(guest); !slices.Equal(got, want) {
 			t.Errorf("HostFiles(%s) = %q, want %q", guest, got, want)
