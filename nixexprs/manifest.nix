@@ -1,7 +1,7 @@
 # manifest.nix: what a build reads of an app's ukl.toml.
 # in   dir; fields: a JSON file with the keys below of its ukl.toml, or null for the ukl.toml itself
-# out  name, prebuilt, linked, build, result, results, root, archive, patches, limit, sources, include, cflags, cxxflags,
-#      ldflags, libs, calls, kernel; packages, of ukl.lock
+# out  name, prebuilt, linked, build, result, results, root, archive, patches, limit, sources, include, cflags,
+#      cxxflags, ldflags, libs, calls, kernel; packages, of ukl.lock
 # why  arguments, ports, memory and tests belong to a run; were they here, changing one would rebuild the image.
 #      ukl, which has read the file already, passes fields: for TOML, Nix takes time that grows with the square of the
 #      length of a line. internal/app/manifest/build.go writes the same keys

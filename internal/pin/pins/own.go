@@ -197,7 +197,7 @@ func ResolveOwn(ctx context.Context, l *Lock, wants Wants, o Options) (*Own, err
 			return nil, err
 		}
 		maps.DeleteFunc(found, func(n string, _ Package) bool {
-			return slices.Contains(set.without, n) && !slices.Contains(set.wanted, n)
+			return slices.Contains(set.without, n)
 		})
 		if bad := (&Lock{Packages: found}).checkEach(); bad != nil {
 			return nil, errors.New(bad.text)
