@@ -498,7 +498,7 @@ static int use_terminal(void)
 {
 	struct winsize size;
 	sigset_t set;
-	char line[16];
+	char line[16], end;
 	int signal, status;
 	pid_t other;
 
@@ -526,6 +526,8 @@ static int use_terminal(void)
 	CHECK_EQ(reap(other), -SIGKILL);
 	dprintf(STDOUT_FILENO, "interrupted\n");
 	CHECK_EQ(read(STDIN_FILENO, line, sizeof line), 4);
+	/* The end of the session takes away what the other side has not read (tty_ldisc_hangup() of Linux). */
+	CHECK_EQ(read(STDIN_FILENO, &end, 1), 1);
 	return memcmp(line, "abc\n", 4) != 0;
 }
 
@@ -555,6 +557,7 @@ TEST(io, terminal)
 	expect(terminal, "^Cinterrupted\r\n");
 	CHECK(write_all(terminal, "abx\177c\n", 6));
 	expect(terminal, "abx\b \bc\r\n");
+	CHECK(write_all(terminal, "\n", 1));
 	CHECK_EQ(reap(child), 0);
 }
 
