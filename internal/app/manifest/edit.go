@@ -40,7 +40,7 @@ func WithPackages(text string, packages []string) (string, error) {
 	}
 	edited := strings.Join(lines, "")
 	m, err := Parse([]byte(edited), Place{File: File, Base: "x"})
-	if err != nil || !slices.Equal(*m.listed(), packages) {
+	if err != nil || !slices.Equal(m.listed(), packages) {
 		return "", fmt.Errorf("%w: it should say %s", errByHand, strings.TrimSpace(entry))
 	}
 	return edited, nil

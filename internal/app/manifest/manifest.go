@@ -145,11 +145,11 @@ func (m *Manifest) Called() string {
 }
 
 // listed are the packages to which more are added.
-func (m *Manifest) listed() *[]string {
+func (m *Manifest) listed() []string {
 	if m.Root != nil {
-		return &m.Root.Packages
+		return m.Root.Packages
 	}
-	return &m.Packages
+	return m.Packages
 }
 
 // Copied is a file or directory that the guest gets a copy of.

@@ -19,6 +19,7 @@ import (
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
+	"ukl/internal/host/realpath"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/treediff"
 	"ukl/nixexprs"
@@ -134,7 +135,7 @@ func (b *Builder) ProcessRoot(ctx context.Context, a apps.App) (string, error) {
 
 // Rootfs is the root file system of an application that names packages for one.
 type Rootfs struct {
-	Image string // of a disk with Type on it
+	Image string // of a disk with RootType on it, by a path without links
 	Place string // where in it the application is
 }
 
@@ -151,7 +152,12 @@ func (b *Builder) Rootfs(ctx context.Context, a apps.App) (Rootfs, error) {
 		return Rootfs{}, err
 	}
 	text, err := os.ReadFile(place)
-	return Rootfs{filepath.Join(filepath.Dir(place), "root.squashfs"), strings.TrimSuffix(string(text), "\n")}, err
+	if err != nil {
+		return Rootfs{}, err
+	}
+	// A store below somebody's home may be behind a link, and volumes are opened without following any.
+	disk, err := realpath.Of(filepath.Join(filepath.Dir(place), "root.squashfs"))
+	return Rootfs{disk, strings.TrimSuffix(string(text), "\n")}, err
 }
 
 // Look tells what is at a path of the root file system: its type, and where it leads if it is a link. Directories that

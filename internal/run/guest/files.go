@@ -2,7 +2,6 @@ package guest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -58,7 +57,7 @@ func (o *Options) Writes(path string) bool {
 	})
 }
 
-// HostFile is a file in a directory of the host, to which a guest may write.
+// HostFile is a file in a directory of the host, to which another guest may write.
 type HostFile struct{ Dir, Name string }
 
 // Open opens it to read, if it is a regular file. No link leads out of the directory.
@@ -72,9 +71,13 @@ func (h HostFile) Open() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &regular.Irregular{Path: h.Name, Kind: regular.Kind(fi.Mode())}
+	}
+	if err != nil {
 		f.Close()
-		return nil, errors.Join(err, &regular.Irregular{Path: h.Name, Kind: "no regular file"})
+		return nil, err
 	}
 	return f, nil
 }
