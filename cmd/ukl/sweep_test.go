@@ -26,9 +26,10 @@ const hole = 0xffffc80000001000
 // or to as many BYTES before it, something hits it there and at each of the next COUNT instructions, so that no window
 // between two of them is left out:
 //
-//	nmi         an NMI that takes a page fault, as one whose handler touches what is absent
-//	trap        #DB of a single step
-//	breakpoint  #BP
+//	nmi            an NMI that takes a page fault, as one whose handler touches what is absent
+//	trap           #DB of a single step
+//	machine-check  #MC, by QEMU's command mce; the kernel must have CONFIG_X86_MCE, the processor be one of Intel's
+//	breakpoint     #BP
 //
 // The application must end with code 0, and have seen as many NMIs (`NMIs: N' on its stdout).
 func sweep(ts *testscript.TestScript, neg bool, args []string) {
@@ -36,7 +37,7 @@ func sweep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: sweep KIND SYSTEM.MAP FUNCTION[-BYTES] COUNT COMMAND...")
 	}
 	hit, ok := map[string]func(*swept) (bool, error){
-		"nmi": hitByNMI, "trap": hitByTrap, "breakpoint": hitByBreakpoint,
+		"nmi": hitByNMI, "trap": hitByTrap, "machine-check": hitByMachineCheck, "breakpoint": hitByBreakpoint,
 	}[args[0]]
 	if !ok {
 		ts.Fatalf("nothing of the kind %s", args[0])
@@ -216,29 +217,21 @@ func hitByTrap(s *swept) (bool, error) {
 			return false, s.g.Step()
 		}
 	}
-	ofKernel, ofProcess := s.symbols["exc_debug"], s.symbols["noist_exc_debug"]
 	stepped := s.here.Clone()
 	stepped.SetFlags(stepped.Flags() | trapFlag)
 	if err := s.g.SetRegisters(stepped); err != nil {
 		return false, err
 	}
-	at, err := registersAt(s.g, ofKernel, ofProcess)
+	at, err := registersAt(s.g, s.symbols["exc_debug"], s.symbols["noist_exc_debug"])
 	if err != nil {
 		return false, err
 	}
-	frame := at.Get(gdbstub.RDI)
-	ptRegs, err := s.g.Read(frame, 8*21)
+	found, err := s.found(at, "exc_debug")
 	if err != nil {
 		return false, err
 	}
-	saved := func(n int) uint64 { return binary.LittleEndian.Uint64(ptRegs[8*n:]) }
-	const ip, cs, flags, sp = 16, 17, 18, 19
-	kernel := saved(cs)&3 == 0 && (saved(sp)>>63 != 0 || saved(flags)&interruptFlag == 0)
-	if is := at.Get(gdbstub.RIP) == ofKernel; is != kernel {
-		return false, fmt.Errorf("#DB behind it, at %#x with rsp %#x and flags %#x: taken for kernel code: %t", saved(ip), saved(sp),
-			saved(flags), is)
-	}
-	if err := s.g.Write(frame+8*flags, binary.LittleEndian.AppendUint64(nil, saved(flags)&^trapFlag)); err != nil {
+	flags := binary.LittleEndian.AppendUint64(nil, found.at(savedFlags)&^trapFlag)
+	if err := s.g.Write(at.Get(gdbstub.RDI)+8*savedFlags, flags); err != nil {
 		return false, err
 	}
 	caller, err := s.g.Read(at.Get(gdbstub.RSP), 8)
@@ -250,25 +243,94 @@ func hitByTrap(s *swept) (bool, error) {
 	if err := s.g.SetRegisters(at); err != nil {
 		return false, err
 	}
-	back, err := registersAt(s.g, saved(ip))
-	for err == nil && back.Get(gdbstub.RSP) != saved(sp) {
-		if err = s.g.Step(); err == nil {
-			back, err = registersAt(s.g, saved(ip))
-		}
+	return true, s.backTo(found)
+}
+
+// A machine check that asks for nothing: an error that scrubbing has found, with no address. Valid, uncorrected,
+// enabled, signalled; the processor can go on (RIPV). Intel's manual, volume 3B, 15.3 and 15.9.3.
+const (
+	scrubbed       = 0xb1<<56 | 0xc0
+	goesOn         = 1<<0 | 1<<2 // of IA32_MCG_STATUS: RIPV, MCIP
+	bankOfTheError = 3
+)
+
+// hitByMachineCheck injects #MC, whose handler is run to its end, then lets the guest execute an instruction. As with
+// #DB, kernel code that has interrupts off or a stack of the kernel must not be taken for the process.
+func hitByMachineCheck(s *swept) (bool, error) {
+	if err := s.nmi.machineCheck(bankOfTheError, scrubbed, goesOn); err != nil {
+		return false, err
+	}
+	pc, kernel, process := s.here.Get(gdbstub.RIP), s.symbols["exc_machine_check"], s.symbols["noist_exc_machine_check"]
+	at, err := registersAt(s.g, kernel, process, pc)
+	if err == nil && at.Get(gdbstub.RIP) == pc { // QEMU may take the breakpoint here first, as before an NMI
+		at, err = registersAt(s.g, kernel, process, pc)
 	}
 	if err != nil {
 		return false, err
+	}
+	found, err := s.found(at, "exc_machine_check")
+	if err != nil {
+		return false, err
+	}
+	if found.at(savedIP) != pc || found.at(savedSP) != s.here.Get(gdbstub.RSP) {
+		return false, fmt.Errorf("#MC found %#x with rsp %#x", found.at(savedIP), found.at(savedSP))
+	}
+	if err := s.backTo(found); err != nil {
+		return false, err
+	}
+	return true, s.g.Step()
+}
+
+// ptRegs is struct pt_regs of the kernel, as an exception found the processor.
+type ptRegs []byte
+
+// Places in a ptRegs.
+const savedIP, savedCS, savedFlags, savedSP = 16, 17, 18, 19
+
+func (p ptRegs) at(n int) uint64 { return binary.LittleEndian.Uint64(p[8*n:]) }
+
+// found is what an exception found. The guest stands at the handler that has the name for kernel code, or at its twin
+// for the process. Code with interrupts off, or on a stack of the kernel, must be kernel code for the entry.
+func (s *swept) found(at gdbstub.Registers, handler string) (ptRegs, error) {
+	frame, err := s.g.Read(at.Get(gdbstub.RDI), 8*21)
+	if err != nil {
+		return nil, err
+	}
+	p := ptRegs(frame)
+	kernel := p.at(savedCS)&3 == 0 && (p.at(savedSP)>>63 != 0 || p.at(savedFlags)&interruptFlag == 0)
+	switch pc := at.Get(gdbstub.RIP); pc {
+	case s.symbols[handler], s.symbols["noist_"+handler]:
+		if is := pc == s.symbols[handler]; is != kernel {
+			return nil, fmt.Errorf("%s found %#x with rsp %#x and flags %#x: taken for kernel code: %t", handler, p.at(savedIP),
+				p.at(savedSP), p.at(savedFlags), is)
+		}
+		return p, nil
+	default:
+		return nil, fmt.Errorf("no %s: stopped at %#x", handler, pc)
+	}
+}
+
+// backTo lets the guest come back to where an exception found it. Its registers must be as they were.
+func (s *swept) backTo(p ptRegs) error {
+	back, err := registersAt(s.g, p.at(savedIP))
+	for err == nil && back.Get(gdbstub.RSP) != p.at(savedSP) {
+		if err = s.g.Step(); err == nil {
+			back, err = registersAt(s.g, p.at(savedIP))
+		}
+	}
+	if err != nil {
+		return err
 	}
 	for n, in := range map[int]int{
 		gdbstub.RAX: 10, gdbstub.RBX: 5, gdbstub.RCX: 11, gdbstub.RDX: 12, gdbstub.RSI: 13, gdbstub.RDI: 14, gdbstub.RBP: 4,
 		gdbstub.R8: 9, gdbstub.R9: 8, gdbstub.R10: 7, gdbstub.R11: 6, gdbstub.R12: 3, gdbstub.R13: 2, gdbstub.R14: 1,
 		gdbstub.R15: 0,
 	} {
-		if back.Get(n) != saved(in) {
-			return false, fmt.Errorf("#DB changed register %d from %#x to %#x", n, saved(in), back.Get(n))
+		if back.Get(n) != p.at(in) {
+			return fmt.Errorf("the exception changed register %d from %#x to %#x", n, p.at(in), back.Get(n))
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // hitByNMI injects an NMI, then lets the guest execute an instruction.
@@ -374,28 +436,51 @@ func dialInjector(socket string) (*injector, error) {
 	if !i.r.Scan() { // the greeting
 		return nil, fmt.Errorf("no greeting from QEMU: %v", i.r.Err())
 	}
-	return i, i.execute("qmp_capabilities")
+	_, err = i.execute("qmp_capabilities", nil)
+	return i, err
 }
 
-func (i *injector) inject() error { return i.execute("inject-nmi") }
+func (i *injector) inject() error {
+	_, err := i.execute("inject-nmi", nil)
+	return err
+}
 
-func (i *injector) execute(command string) error {
-	if _, err := fmt.Fprintf(i.conn, "{\"execute\": %q}\n", command); err != nil {
-		return err
+// machineCheck raises #MC on the first processor, with these values of the bank's status and of IA32_MCG_STATUS. Only
+// QEMU's monitor for people can.
+func (i *injector) machineCheck(bank int, status, global uint64) error {
+	complaint, err := i.execute("human-monitor-command", map[string]any{
+		"command-line": fmt.Sprintf("mce 0 %d %#x %#x 0 0", bank, status, global),
+	})
+	if err == nil && complaint != "" {
+		return fmt.Errorf("QEMU: mce: %s", complaint)
+	}
+	return err
+}
+
+// execute returns the text that QEMU answers, if it is one.
+func (i *injector) execute(command string, arguments map[string]any) (string, error) {
+	order, err := json.Marshal(map[string]any{"execute": command, "arguments": arguments})
+	if err != nil {
+		return "", err
+	}
+	if _, err := i.conn.Write(append(order, '\n')); err != nil {
+		return "", err
 	}
 	for i.r.Scan() {
 		var answer struct {
 			Return, Error json.RawMessage
 		}
 		if err := json.Unmarshal(i.r.Bytes(), &answer); err != nil {
-			return err
+			return "", err
 		}
 		switch {
 		case answer.Error != nil:
-			return fmt.Errorf("QEMU: %s: %s", command, answer.Error)
+			return "", fmt.Errorf("QEMU: %s: %s", command, answer.Error)
 		case answer.Return != nil:
-			return nil
+			var text string
+			_ = json.Unmarshal(answer.Return, &text) // most answer with an object
+			return strings.TrimSpace(text), nil
 		} // else an event
 	}
-	return fmt.Errorf("QEMU: %s: no answer: %v", command, i.r.Err())
+	return "", fmt.Errorf("QEMU: %s: no answer: %v", command, i.r.Err())
 }
