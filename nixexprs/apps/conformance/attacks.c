@@ -18,10 +18,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -402,6 +404,18 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		return fake_timer(pid);
 	if (what == 'E')
 		return add_to_epoll(decimal(path));
+	if (what == 'I') { /* add a watch to the inotify that was inherited */
+		char top[] = { '/', '\0' };
+
+		n = call(SYS_inotify_add_watch, decimal(path), (long)top, IN_ATTRIB, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	if (what == 'D') { /* change the signals of the signalfd that was inherited */
+		unsigned long none = 0;
+
+		n = call(SYS_signalfd4, decimal(path), (long)&none, sizeof none, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
 	if (what == 'l' || what == 'L') { /* lower the limit of its files, or raise it */
 		struct rlimit limit;
 
@@ -703,6 +717,116 @@ TEST(attacks, epoll_of_ring_0)
 	snprintf(number, sizeof number, "%d", epoll);
 	CHECK_EQ(attacked('E', number, &after), ring() == 0 ? EPERM : 0);
 	CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0); /* its pipe is gone */
+}
+
+/* Nor the indices that an inotify has, or the signals that come by a signalfd. */
+TEST(attacks, watches_and_signals_of_ring_0)
+{
+	int after, watches = MUST(inotify_init()), signals;
+	char number[20];
+	sigset_t set;
+
+	snprintf(number, sizeof number, "%d", watches);
+	CHECK_EQ(attacked('I', number, &after), ring() == 0 ? EPERM : 0);
+	MUST(inotify_rm_watch(watches, MUST(inotify_add_watch(watches, "/tmp", IN_CREATE))));
+	sigemptyset(&set);
+	signals = MUST(signalfd(-1, &set, 0));
+	snprintf(number, sizeof number, "%d", signals);
+	CHECK_EQ(attacked('D', number, &after), ring() == 0 ? EPERM : 0);
+	MUST(signalfd(signals, &set, 0));
+}
+
+/* Mounts an overlay of a directory in TOP at another one there. */
+static int overlay(const char *top, const char *lower, const char *name)
+{
+	char options[1000], at[300];
+
+	snprintf(at, sizeof at, "%s/%s", top, name);
+	MUST(mkdir(at, 0755));
+	snprintf(options, sizeof options, "lowerdir=%s/%s,upperdir=%s/%s-upper,workdir=%s/%s-work", top, lower, top, name, top,
+		 name);
+	snprintf(at, sizeof at, "%s/%s-upper", top, name);
+	MUST(mkdir(at, 0755));
+	snprintf(at, sizeof at, "%s/%s-work", top, name);
+	MUST(mkdir(at, 0755));
+	snprintf(at, sizeof at, "%s/%s", top, name);
+	return mount("overlay", at, "overlay", 0, options);
+}
+
+static const char *below(const char *top, const char *name)
+{
+	static char path[2][300];
+	static unsigned n;
+
+	snprintf(path[++n % 2], sizeof *path, "%s/%s", top, name);
+	return path[n % 2];
+}
+
+static void write_code(const char *path)
+{
+	int fd = MUST(open(path, O_WRONLY | O_CREAT, 0755));
+
+	CHECK_EQ(write(fd, "\xc3", 1), 1);
+	MUST(close(fd));
+}
+
+/* A file of an overlay becomes another one once it is written to, or its mode changes. */
+TEST(attacks, copies_of_an_overlay)
+{
+	static const char *const names[] = { "library.so.1", "opened", "mapped" };
+	char top[200], buffer[10];
+	int after, fd;
+	void *p;
+
+	snprintf(top, sizeof top, "%s", scratch_file("overlays"));
+	MUST(mkdir(top, 0755));
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", top, "tmpfs", 0, NULL) < 0)
+		tap_skip("no mounting here");
+	MUST(mkdir(below(top, "lower"), 0755));
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char lower[300];
+
+		snprintf(lower, sizeof lower, "lower/%s", names[i]);
+		write_code(below(top, lower));
+	}
+	CHECK_EQ(attacked('a', below(top, "lower/theirs"), &after), 0);
+	if (overlay(top, "lower", "o") < 0)
+		tap_skip("no overlays here");
+
+	/* The copy of what ring 3 has written is what ring 3 has written, whoever has caused it. */
+	MUST(chmod(below(top, "o/theirs"), 0700));
+	CHECK_EQ(map_code(below(top, "o/theirs")), ring() == 0 ? EPERM : 0);
+
+	/* A library that is open does not become what ring 3 has written. */
+	fd = MUST(open(below(top, "o/library.so.1"), O_RDONLY));
+	MUST(chmod(below(top, "o/library.so.1"), 0700));
+	CHECK_EQ(attacked('a', below(top, "o/library.so.1"), &after), 0);
+	CHECK_EQ(read(fd, buffer, sizeof buffer), ring() == 0 ? 1 : 2);
+	if (ring() == 0)
+		FAILS(open(below(top, "o/library.so.1"), O_RDONLY), EACCES);
+
+	/* What is mapped is looked at, not its copy: where it is mapped first, and where it becomes code. */
+	fd = MUST(open(below(top, "o/opened"), O_RDONLY));
+	MUST(chmod(below(top, "o/opened"), 0700));
+	CHECK_EQ(attacked('a', below(top, "lower/opened"), &after), 0);
+	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	CHECK_EQ(p == MAP_FAILED ? errno : 0, ring() == 0 ? EPERM : 0);
+	p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, MUST(open(below(top, "o/mapped"), O_RDONLY)), 0);
+	CHECK(p != MAP_FAILED);
+	MUST(chmod(below(top, "o/mapped"), 0700));
+	CHECK_EQ(attacked('a', below(top, "lower/mapped"), &after), 0);
+	CHECK_EQ(mprotect(p, 4096, PROT_READ | PROT_EXEC) < 0 ? errno : 0, ring() == 0 ? EPERM : 0);
+
+	/* In an overlay of an overlay a file may change twice. */
+	MUST(overlay(top, "o", "twice"));
+	if (ring() == 0)
+		FAILS(open(below(top, "twice/library.so.1"), O_RDONLY), EACCES);
+	else
+		close(MUST(open(below(top, "twice/library.so.1"), O_RDONLY)));
+	write_code(below(top, "o/clean"));
+	CHECK_EQ(map_code(below(top, "o/clean")), 0);
+	CHECK_EQ(map_code(below(top, "twice/clean")), ring() == 0 ? EPERM : 0);
 }
 
 /* A program may have no room for more than its limit: an fd_set, say. */

@@ -1,4 +1,4 @@
-/* programs.h: whole programs in a page, which cases write to a file and execute. */
+/* programs.h: whole small programs, which cases write to a file and execute. */
 #ifndef PROGRAMS_H
 #define PROGRAMS_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 /* `conformance --ring' and the reporter exit with this plus their ring. */
-enum { REPORTED_RING = 40, CODE_SIZE = 4096 };
+enum { REPORTED_RING = 40, CODE_SIZE = 8192 };
 
 /* One segment, read and executed. */
 struct program {
