@@ -12,8 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/app/apps"
-	"ukl/internal/app/manifest"
-	"ukl/internal/app/program"
 	"ukl/internal/cli/exit"
 	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
@@ -177,7 +175,7 @@ func whole(l line) []offer {
 		if !strings.HasPrefix(dir+e.Name(), l.word) {
 			continue
 		}
-		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && (program.Is(path) || manifest.IsSource(path)) {
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && apps.Runs(path) {
 			all = append(all, offer{":program", dir + e.Name()})
 		}
 	}

@@ -112,7 +112,7 @@ func TestCompletion(t *testing.T) {
 		"run -p 80 : 80 --volume a:b mul": "multithreaded :directory",
 		"run hello ":                      none,
 		"run hello --mode process mul":    none,
-		"run bin/":                        ":directory bin/program",
+		"run bin/":                        ":directory bin/program bin/script",
 		"run ~/bin/p":                     ":directory ~/bin/program",
 		"test bin/":                       ":directory",
 		"logs ":                           "one two",

@@ -8,9 +8,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/app/scaffold"
 	"ukl/internal/cli/exit"
+	"ukl/nixexprs"
 )
 
 func (t *tool) initCommand() *cli.Command {
@@ -19,8 +21,8 @@ func (t *tool) initCommand() *cli.Command {
 		Usage:     "make a new application: ukl.toml, a source, tests",
 		UsageText: "ukl init [--lang LANGUAGE] [DIR]",
 		Description: `Prints the names of the new files and never overwrites one. Next, in DIR: ukl run, ukl test. If the directory has C or C++
-sources, or a build by make, configure, autoconf, cmake, meson, cargo or Go, it gets only a ukl.toml for them, unless you
-give --lang. Files of which no application can be made are refused.
+sources, a build by make, configure, autoconf, cmake, meson, cargo or Go, a program in Python, JavaScript, Ruby, PHP or Perl, a
+JAR, or a web site, it gets only a ukl.toml for them, unless you give --lang. Files of which no application can be made are refused.
 
 examples:
   ukl init
@@ -63,7 +65,7 @@ func (t *tool) init(c *cli.Context) error {
 	var files []string
 	first := scaffold.Next(language, manifest.NameOf(filepath.Base(abs)))
 	if !c.IsSet("lang") {
-		file, next, err := scaffold.Adopt(dir)
+		file, next, err := scaffold.Adopt(dir, apps.New(nixexprs.FS))
 		if err != nil {
 			return err
 		}

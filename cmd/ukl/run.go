@@ -441,7 +441,7 @@ func debugKernel() cli.Flag {
 func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	o := guest.Options{
 		Name: a.Name, MachineID: machineID(a),
-		Argv: append([]string{a.Called()}, a.Args...),
+		Argv: a.Argv(nil),
 		Env:  a.Env, Sysctl: a.Sysctl,
 		Signals: make(guest.Signals),
 		Unset:   func(what string) { t.note(c, "the kernel says: %s", printable.Text(what)) },
@@ -458,7 +458,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 		},
 	}
 	if t.line.dashes {
-		o.Argv = append(o.Argv[:1], t.line.rest...)
+		o.Argv = a.Argv(append([]string{}, t.line.rest...))
 	}
 	if c.IsSet("port") {
 		var err error
@@ -535,7 +535,7 @@ func unmodified(c *cli.Context) error {
 
 // machineID is what /etc/machine-id of an application's guest holds; "" where this machine cannot have one.
 func machineID(a apps.App) string {
-	guest := cmp.Or(a.Program, a.Place(), a.Short) // without a place it is a bundled application, or a kernel's
+	guest := cmp.Or(a.Program, a.Place(), a.Script, a.Short) // without any it is a bundled application, or a kernel's
 	id, err := machineid.Local().Guest(guest)
 	if err != nil {
 		return ""
@@ -759,7 +759,14 @@ func fileSystem(v qemu.Volume, additions []string, foreign bool) (string, error)
 func copied(a apps.App, lent manifest.Lent) []guest.File {
 	var all []guest.File
 	for i, f := range a.Manifest.Files {
-		all = append(all, guest.File{Guest: f.Guest, Host: cmp.Or(lent.Files[i], manifest.Below(a.Dir, f.Host))})
+		file := guest.File{Guest: f.Guest, Host: cmp.Or(lent.Files[i], manifest.Below(a.Dir, f.Host))}
+		if file.Host == lent.Dir { // the application's own
+			file.Only = manifest.OfSources
+		}
+		all = append(all, file)
+	}
+	if a.Script != "" {
+		all = append(all, guest.File{Guest: apps.Inside(a.Script), Host: a.Script})
 	}
 	return all
 }

@@ -15,8 +15,10 @@ import (
 
 	"ukl/internal/app/manifest"
 	"ukl/internal/app/program"
+	"ukl/internal/app/script"
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/realpath"
 	"ukl/internal/host/regular"
 )
 
@@ -33,6 +35,10 @@ type App struct {
 	Files fs.FS
 	// Source is the absolute path of the one source file that is the application; "" for another one.
 	Source string
+	// Script is the absolute path of the script that the bundled application runs, without links; "" is none. The guest
+	// gets a copy, Inside. The first Fixed of the manifest's Args are the script's, whatever the command line has.
+	Script string
+	Fixed  int
 	// Program is the absolute path of a finished program; "" for one that is compiled.
 	Program string
 	// Entry is used instead of the manifest's Calls; "" is none.
@@ -113,14 +119,15 @@ func (e *Unknown) Hint() string {
 }
 
 // Find returns the application that a word of the command line means. A word with a slash, "." and ".." are
-// directories, or files: finished programs, and sources that are an application by themselves. Another is a bundled
-// application's name, alias, or else a directory that has a manifest, or a file. "" is the current directory.
+// directories, or files: finished programs, sources that are an application by themselves, and scripts, which a bundled
+// application runs. Another is a bundled application's name, alias, or else a directory that has a manifest, or a file.
+// "" is the current directory.
 func (c Catalogue) Find(word string) (App, error) {
 	if word == "" {
 		word = "."
 	}
 	if word == "." || word == ".." || strings.ContainsRune(word, '/') {
-		return own(word)
+		return c.own(word)
 	}
 	list, err := c.List()
 	if err != nil {
@@ -134,10 +141,10 @@ func (c Catalogue) Find(word string) (App, error) {
 		names = append(names, a.Short)
 	}
 	if _, err := os.Stat(filepath.Join(word, manifest.File)); err == nil || program.Is(word) {
-		return own(word)
+		return c.own(word)
 	}
 	if fi, err := os.Stat(word); err == nil && !fi.IsDir() {
-		return own(word)
+		return c.own(word)
 	}
 	for _, a := range list {
 		names = append(append(names, a.Name), a.Aliases...)
@@ -145,8 +152,14 @@ func (c Catalogue) Find(word string) (App, error) {
 	return App{}, &Unknown{word, suggest.Nearest(word, slices.Compact(names))}
 }
 
+// Runs tells whether a file is an application by itself.
+func Runs(file string) bool {
+	_, interpreted := script.Of(file)
+	return interpreted || program.Is(file) || manifest.IsSource(file)
+}
+
 // own reads an application that did not come along.
-func own(place string) (App, error) {
+func (c Catalogue) own(place string) (App, error) {
 	abs, err := filepath.Abs(place)
 	if err != nil {
 		return App{}, err
@@ -160,6 +173,9 @@ func own(place string) (App, error) {
 	case manifest.IsSource(place) && !program.Is(place):
 		return source(place)
 	default:
+		if by, ok := script.Of(place); ok {
+			return c.script(place, by)
+		}
 		m := manifest.OfProgram(abs)
 		if err := program.Check(place); err != nil {
 			return App{}, err
@@ -195,6 +211,34 @@ func source(place string) (App, error) {
 	}
 	m := manifest.OfSource(abs)
 	return App{Manifest: m, Short: m.Name, Source: abs}, nil
+}
+
+// script is a script with the application that runs it, in place of what that does by itself.
+func (c Catalogue) script(place string, by script.Runner) (App, error) {
+	a, err := c.Find(by.App)
+	if err != nil {
+		return App{}, err
+	}
+	if a.Script, err = realpath.Of(place); err != nil {
+		return App{}, err
+	}
+	m := *a.Manifest
+	m.Args = append(slices.Clone(by.Args), Inside(a.Script))
+	m.Tests = nil
+	a.Manifest, a.Fixed = &m, len(m.Args)
+	return a, nil
+}
+
+// Inside is where the guest has a script.
+func Inside(script string) string { return path.Join("/srv", filepath.Base(script)) }
+
+// Argv are the application's arguments, with its name: those of the manifest, or args unless they are nil.
+func (a App) Argv(args []string) []string {
+	argv := append([]string{a.Called()}, a.Args[:a.Fixed]...)
+	if args == nil {
+		args = a.Args[a.Fixed:]
+	}
+	return append(argv, args...)
 }
 
 // Place is the directory or the file that the application is; "" for a bundled one.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -101,7 +102,7 @@ func TestFindProgram(t *testing.T) {
 	copy(elf[52:], []byte{64, 0, 56, 0, 1})
 	copy(elf[64:], []byte{1})
 	for file, text := range map[string]string{
-		"my server!": string(elf), "printing": string(elf), "script": "#!/bin/sh", "d/" + manifest.File: "prebuilt = 'bin'",
+		"my server!": string(elf), "printing": string(elf), "script": "#!/usr/bin/tclsh", "d/" + manifest.File: "prebuilt = 'bin'",
 		"d/bin":                string(elf),
 		"bad/" + manifest.File: "prebuilt = 'bin'", "bad/bin": "x",
 	} {
@@ -132,6 +133,44 @@ func TestFindProgram(t *testing.T) {
 		if _, err := c.Find(word); !errors.As(err, &u) {
 			t.Errorf("Find(%q): %v", word, err)
 		}
+	}
+}
+
+// A script is its interpreter, a bundled application, with arguments that the command line adds to.
+func TestFindScript(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := filepath.EvalSymlinks(".")
+	if err == nil {
+		here, err = filepath.Abs(here)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("real.py", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real.py", "link.py"); err != nil {
+		t.Fatal(err)
+	}
+	c := New(nixexprs.FS)
+	a, err := c.Find("link.py")
+	if err != nil || !a.Bundled || a.Short != "python" || a.Script != filepath.Join(here, "real.py") {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	for _, x := range []struct{ args, want []string }{
+		{nil, []string{"/usr/bin/python3", "/srv/real.py"}},
+		{[]string{}, []string{"/usr/bin/python3", "/srv/real.py"}},
+		{[]string{"a", "b"}, []string{"/usr/bin/python3", "/srv/real.py", "a", "b"}},
+	} {
+		if got := a.Argv(x.args); !slices.Equal(got, x.want) {
+			t.Errorf("%q: %q", x.args, got)
+		}
+	}
+	if b, err := c.Find("redis"); err != nil || len(b.Argv([]string{})) != 1 || len(b.Argv(nil)) != 3 {
+		t.Errorf("redis: %q, %v", b.Argv(nil), err)
+	}
+	if b, err := c.Find("python"); err != nil || b.Script != "" || len(b.Tests) == 0 {
+		t.Errorf("the application itself has changed: %+v, %v", b, err)
 	}
 }
 

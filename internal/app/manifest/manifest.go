@@ -514,6 +514,12 @@ func anyFile(dir fs.FS, patterns []string) bool {
 	})
 }
 
+// OfSources tells by a file's name whether it is one of the application, in whose directory it is: not what describes
+// it, not what a build leaves there, and nothing hidden. nixexprs/app-source.nix has the same.
+func OfSources(name string) bool {
+	return name != File && name != pins.OwnFile && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "result")
+}
+
 // wanted tells whether a pattern names what is used, not, behind a "!", what is taken away again.
 func wanted(pattern string) bool { return !strings.HasPrefix(pattern, "!") }
 

@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path"
 	"slices"
 	"strings"
 
+	"ukl/internal/app/script"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/regular"
 )
@@ -47,8 +46,8 @@ func Is(file string) bool {
 }
 
 // elsewhere is the hint for what is no ELF file.
-const elsewhere = "name an x86-64 ELF program, a source in C or C++, or a directory with sources and a ukl.toml, " +
-	"which `ukl init` writes"
+const elsewhere = "name an x86-64 ELF program, a source in C or C++, a script, or a directory with a ukl.toml, which " +
+	"`ukl init` writes"
 
 // Check returns an *Unfit for a file that is no x86-64 program.
 func Check(file string) error {
@@ -65,7 +64,7 @@ func Check(file string) error {
 	defer f.Close()
 	if !Is(file) {
 		what := "not a program: it is not an ELF file"
-		if by := interpreter(f); by != "" {
+		if by, _ := script.Interpreter(f); by != "" {
 			hint := fmt.Sprintf("run its interpreter, where the guest sees both: ukl run --volume /:/:ro %s -- SCRIPT", by)
 			return unfit(hint, "a script, which %s runs", by)
 		}
@@ -143,26 +142,6 @@ func misplaced(e *elf.File, size int64) string {
 		}
 	}
 	return ""
-}
-
-// interpreter is the program that the first line of a script names; "" is none. Linux reads as much of it
-// (BINPRM_BUF_SIZE).
-func interpreter(f *os.File) string {
-	b := make([]byte, 256)
-	n, _ := f.ReadAt(b, 0)
-	line, ok := strings.CutPrefix(string(b[:n]), "#!")
-	if !ok {
-		return ""
-	}
-	line, _, _ = strings.Cut(line, "\n")
-	words := strings.Fields(line)
-	switch {
-	case len(words) == 0:
-		return ""
-	case len(words) > 1 && path.Base(words[0]) == "env":
-		return words[1]
-	}
-	return words[0]
 }
 
 // Dynamic tells whether a program asks for a loader, which brings its libraries.

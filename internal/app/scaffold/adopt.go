@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/host/regular"
 )
@@ -28,8 +29,11 @@ const programLine = "program = \"PROGRAM\""
 // pinsAdd is what the packages of a new ukl.toml need.
 const pinsAdd = "ukl pins add"
 
+// head is the first line of a ukl.toml for what is there.
+const head = "# What these keys mean, and which others there are: docs/ukl-toml.md of ukl.\n"
+
 // ways come in the order in which they are looked for: a directory with a configure script has sources, too, and of a
-// configure script and cmake the first needs no more packages. Makefiles of other languages' projects call their tools.
+// configure script and cmake the first needs no more packages.
 var ways = []way{
 	{[]string{"configure"}, `build = ["./configure", "make"]
 program = "PROGRAM"
@@ -54,6 +58,10 @@ program = "PROGRAM"
 	{[]string{"go.mod"}, `# Your own Go compiles it: CGO_ENABLED=0 go build -o NAME PACKAGE
 prebuilt = "NAME"
 `, "NAME", recipe{}, "CGO_ENABLED=0 go build -o NAME PACKAGE"},
+}
+
+// general come after what is sure to be for an interpreter: Makefiles of other languages' projects call their tools.
+var general = []way{
 	{[]string{"Makefile", "makefile", "GNUmakefile"}, `build = ["make"]
 program = "PROGRAM"
 `, "NAME", makefile, ""},
@@ -65,8 +73,8 @@ var version = regexp.MustCompile(`-v?[0-9]+(\.[0-9]+)+.*$`)
 
 // Adopt writes a ukl.toml for what is in dir already: sources, or a build by one of the usual tools. It returns its
 // path, and what must be done before the application can run. "" is no path: there is nothing. Files of which Adopt
-// can make no application are an Unknown error.
-func Adopt(dir string) (file, next string, err error) {
+// can make no application are an Unknown error. The catalogue has the interpreters.
+func Adopt(dir string, c apps.Catalogue) (file, next string, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", "", err
@@ -77,19 +85,42 @@ func Adopt(dir string) (file, next string, err error) {
 	}
 	here := regular.Dir(dir)
 	name := manifest.NameOf(version.ReplaceAllString(filepath.Base(abs), ""))
+	next, text := built(ways, here, name)
+	if text == "" {
+		next = pinsAdd
+		text, err = interpret(c, here, name, true)
+	}
+	if text == "" && err == nil {
+		next, text = built(general, here, name)
+	}
+	if text == "" && err == nil {
+		next = pinsAdd
+		text, err = interpret(c, here, name, false)
+	}
+	switch {
+	case err != nil:
+		return "", "", err
+	case text == "":
+		return "", "", foreign(dir, here)
+	}
+	return file, next, create(file, text)
+}
+
+// built returns the ukl.toml of the first of the ways that the directory has marks of, and what must be done before the
+// application can run. Without one the text is "".
+func built(ways []way, here fs.FS, name string) (next, text string) {
 	for _, w := range ways {
 		if found := matches(here, w.marks); len(found) > 0 {
-			next, text := w.describe(here, name, found)
-			return file, next, create(file, text)
+			return w.describe(here, name, found)
 		}
 	}
-	return "", "", foreign(dir, here)
+	return "", ""
 }
 
 // describe returns the ukl.toml of an application with this name, and what must be done before it can run. Found are
 // the marks.
 func (w way) describe(here fs.FS, name string, found []string) (next, text string) {
-	text = "# What these keys mean, and which others there are: docs/ukl-toml.md of ukl.\nname = \"NAME\"\n" + w.lines
+	text = head + "name = \"NAME\"\n" + w.lines
 	if w.lines == "" {
 		text += fmt.Sprintf("sources = [\"%s\"]\n", strings.Join(found, `", "`))
 	}

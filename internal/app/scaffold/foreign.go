@@ -33,7 +33,7 @@ func (e *Unknown) Hint() string {
 	if e.Kind == "" {
 		return "write a ukl.toml (docs/ukl-toml.md), or name another directory; --lang c writes a new program into this one"
 	}
-	return "docs/programs.md, Dynamic linking, has a way to run an interpreter with its files"
+	return "if a package of Debian runs it, write a ukl.toml with [root]: docs/programs.md, Interpreters, has examples"
 }
 
 // kinds are what ukl has no build for.

@@ -9,8 +9,12 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
+	"ukl/nixexprs"
 )
+
+var bundled = apps.New(nixexprs.FS)
 
 // Every sample is a valid application with tests.
 func TestWrite(t *testing.T) {
@@ -51,13 +55,13 @@ func TestAdopt(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if file, _, err := Adopt(dir); file != "" || err != nil {
+		if file, _, err := Adopt(dir, bundled); file != "" || err != nil {
 			t.Errorf("an empty directory: %q, %v", file, err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, mark), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		file, next, err := Adopt(dir)
+		file, next, err := Adopt(dir, bundled)
 		if err != nil {
 			t.Errorf("%s: %v", mark, err)
 		}
@@ -78,8 +82,89 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("%s: %+v, %v", mark, m, err)
 		}
 		var there *There
-		if _, _, err := Adopt(dir); !errors.As(err, &there) {
+		if _, _, err := Adopt(dir, bundled); !errors.As(err, &there) {
 			t.Errorf("%s, twice: %v", mark, err)
+		}
+	}
+}
+
+// What an interpreter runs gets its packages, and its own files; guesses are called so. Sure are marks that come before
+// a Makefile's.
+func TestInterpret(t *testing.T) {
+	for _, c := range []struct {
+		files    map[string]string
+		sure     bool
+		args     []string
+		packages []string
+		ports    int
+		comment  string
+	}{
+		{files: map[string]string{"app.py": "", "test.py": ""}, args: []string{"/srv/app.py"}, packages: []string{"python3"}},
+		{files: map[string]string{"only.py": ""}, args: []string{"/srv/only.py"}, packages: []string{"python3"}},
+		{files: map[string]string{"a.py": "", "b.py": ""}},
+		{files: map[string]string{"my app.py": ""}},
+		{files: map[string]string{"app.py": ""}, sure: true},
+		{
+			files: map[string]string{"app.py": "app = Flask(__name__)", "requirements.txt": "# web\nFlask>=2\nPy_Yaml\nflask\n"},
+			sure:  true, args: []string{"-m", "flask", "--app", "/srv/app.py", "run", "--host", "0.0.0.0"}, ports: 5000,
+			packages: []string{"python3", "python3-flask", "python3-py-yaml"}, comment: "# guesses, from requirements.txt",
+		},
+		{
+			files: map[string]string{"app.py": "app = Flask(__name__)\napp.run()"}, args: []string{"/srv/app.py"},
+			packages: []string{"python3"},
+		},
+		{
+			files: map[string]string{"manage.py": "", "x.py": ""}, sure: true, ports: 8000,
+			args:     []string{"/srv/manage.py", "runserver", "--noreload", "0.0.0.0:8000"},
+			packages: []string{"python3", "python3-django"},
+		},
+		{
+			files: map[string]string{
+				"package.json": `{"main": "lib/x.js", "scripts": {"start": "node ./srv.js"}, "dependencies": {"express": "1"}}`,
+				"srv.js":       "", "index.js": "",
+			},
+			sure: true, args: []string{"/srv/srv.js"}, packages: []string{"nodejs"}, comment: "npm install",
+		},
+		{
+			files: map[string]string{"package.json": `{"main": "lib/x.js"}`, "lib/x.js": ""}, sure: true,
+			args: []string{"/srv/lib/x.js"}, packages: []string{"nodejs"},
+		},
+		{files: map[string]string{"package.json": "no JSON"}, sure: true},
+		{
+			files: map[string]string{"Gemfile": "gem 'sinatra', '~> 3'\n  gem \"rack\"\n#gem 'no'\n", "app.rb": ""}, sure: true,
+			args: []string{"/srv/app.rb"}, packages: []string{"ruby", "ruby-sinatra", "ruby-rack"}, comment: "# guesses, from Gemfile",
+		},
+		{
+			files: map[string]string{"public/index.php": ""}, args: []string{"-S", "0.0.0.0:8080", "-t", "/srv/public"}, ports: 8080,
+			packages: []string{"php-cli"},
+		},
+		{files: map[string]string{"x.pl": ""}, args: []string{"/srv/x.pl"}, packages: []string{"perl"}},
+		{
+			files: map[string]string{"pom.xml": "", "target/x.jar": ""}, args: []string{"-jar", "/srv/target/x.jar"},
+			packages: []string{"openjdk-17-jre-headless"},
+		},
+		{files: map[string]string{"pom.xml": ""}},
+		{files: map[string]string{"index.html": ""}, args: nil, packages: []string{"nginx-light", "base-passwd"}, ports: 8080},
+	} {
+		here := fstest.MapFS{}
+		for name, text := range c.files {
+			here[name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		text, err := interpret(bundled, here, "x", c.sure)
+		if err != nil || (text == "") != (c.packages == nil) {
+			t.Errorf("%v: %v, %q", c.files, err, text)
+		}
+		if text == "" {
+			continue
+		}
+		m, err := manifest.Parse([]byte(text), manifest.Place{Base: "x", FS: here})
+		switch {
+		case err != nil:
+			t.Errorf("%v: %v\n%s", c.files, err, text)
+		case c.args != nil && !slices.Equal(m.Args, c.args), !slices.Equal(m.Root.Packages, c.packages),
+			len(m.Ports) > 0 != (c.ports > 0) || c.ports > 0 && m.Ports[0].Host != c.ports,
+			!strings.Contains(text, c.comment), len(m.Files) != 1 || m.Files[0] != (manifest.Copied{Guest: "/srv", Host: "."}):
+			t.Errorf("%v:\n%s", c.files, text)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/regular"
+	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
 )
 
@@ -134,9 +136,15 @@ func (b *Builder) key(ctx context.Context, a apps.App) (string, error) {
 		var fields []byte
 		if fields, err = a.Fields(); err == nil {
 			fmt.Fprintf(h, "manifest %d %s\n", len(fields), fields)
-			if a.Source != "" {
+			switch {
+			case a.Source != "":
 				err = hashFile(ctx, h, a.Source)
-			} else {
+			case a.Root != nil: // of the directory a build reads the pins only
+				err = hashFile(ctx, h, filepath.Join(a.Dir, pins.OwnFile))
+				if errors.Is(err, fs.ErrNotExist) {
+					err = nil // a build says what is missing
+				}
+			default:
 				err = hashDir(ctx, h, a.Dir)
 			}
 		}
@@ -162,7 +170,7 @@ func (*Unbuildable) Hint() string {
 	return "move it out of the directory, or give it a name that begins with a dot: a build does not see such files"
 }
 
-// walk visits what nixexprs/app-source.nix takes from a directory. What Nix cannot copy, or the stages cannot name, is
+// walk visits what nixexprs/app-source.nix takes from a directory, and its pins. What Nix cannot copy, or the stages cannot name, is
 // an *Unbuildable.
 func walk(dir string, visit func(path string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -173,11 +181,10 @@ func walk(dir string, visit func(path string, info fs.FileInfo) error) error {
 		switch {
 		case path == dir:
 			return nil
-		case (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "result")) && d.IsDir():
+		case name == pins.OwnFile:
+		case !manifest.OfSources(name) && d.IsDir():
 			return filepath.SkipDir
-		case strings.HasPrefix(name, "."), strings.HasPrefix(name, "result"):
-			return nil
-		case name == manifest.File:
+		case !manifest.OfSources(name):
 			return nil
 		}
 		info, err := d.Info()

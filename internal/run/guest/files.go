@@ -25,6 +25,8 @@ import (
 type File struct {
 	Guest string // absolute and clean
 	Host  string
+	// Only tells by its name whether a file below the directory is copied, with what is in it; nil is for all.
+	Only func(name string) bool
 }
 
 // HostFiles are the places of the host where a file of the guest may be from: a volume, or else what was copied. They
@@ -223,8 +225,16 @@ func (t *tree) addAll(f File, room func(name string) bool) error {
 	defer root.Close()
 	return fs.WalkDir(root.FS(), ".", func(at string, d fs.DirEntry, err error) error {
 		name := path.Join(f.Guest, at)[1:]
-		if err != nil || !room(name) {
+		switch {
+		case err != nil:
 			return err
+		case at != "." && f.Only != nil && !f.Only(d.Name()):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case !room(name):
+			return nil
 		}
 		fi, err := root.Lstat(at)
 		if err != nil {

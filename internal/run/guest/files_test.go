@@ -42,9 +42,9 @@ func TestAddFiles(t *testing.T) {
 	dir := hostTree(t)
 	var b bytes.Buffer
 	if err := newTree(&b, "").addFiles([]File{
-		{"/etc/deep/conf", dir + "/conf"},
-		{"/srv", dir + "/www"},
-		{"/etc/other", dir + "/www/index.html"},
+		{Guest: "/etc/deep/conf", Host: dir + "/conf"},
+		{Guest: "/srv", Host: dir + "/www"},
+		{Guest: "/etc/other", Host: dir + "/www/index.html"},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -101,8 +101,10 @@ func TestEtc(t *testing.T) {
 			"etc/hosts", "127.0.0.1 localhost\n", "::1 localhost ", "multi on\n", "10.0.2.15 my-app\n",
 			"10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n",
 		}, []string{"mine", "machine-id"}},
-		{[]File{{"/etc/hosts", dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"}},
-		{[]File{{"/etc", dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
+		{
+			[]File{{Guest: "/etc/hosts", Host: dir + "/hosts"}}, "user", []string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"},
+		},
+		{[]File{{Guest: "/etc", Host: dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
 		{
 			nil, "tap:t,192.168.9.2/24",
 			[]string{"192.168.9.2 my-app\n", "192.168.9.1 host\n"},
@@ -133,7 +135,7 @@ func TestEtc(t *testing.T) {
 // A directory or link of the usual root is not made where [files] has something of that name.
 func TestPlaces(t *testing.T) {
 	dir := hostTree(t)
-	o := Options{Files: []File{{"/var/run", dir + "/www"}, {"/run", dir + "/www/cgi"}}}
+	o := Options{Files: []File{{Guest: "/var/run", Host: dir + "/www"}, {Guest: "/run", Host: dir + "/www/cgi"}}}
 	b, err := o.initrd()
 	if err != nil {
 		t.Fatal(err)
@@ -167,14 +169,21 @@ func TestUsual(t *testing.T) {
 		has, lacks []string
 	}{
 		{nil, nil, []string{"roots", "etc/ssl/link", "zone", "theirs", "etc/passwd"}, nil},
-		{[]File{{"/etc/ssl/other", dir + "/conf"}}, nil, []string{"roots", "etc/ssl/link", "etc/ssl/other"}, nil},
-		{[]File{{"/etc/ssl/bundle", dir + "/conf"}}, nil, []string{"conf", "etc/ssl/link", "zone"}, []string{"roots"}},
-		{[]File{{"/etc/ssl", dir + "/conf"}}, nil, []string{"conf", "zone"}, []string{"roots", "etc/ssl/"}},
-		{[]File{{"/share", dir + "/www"}}, nil, []string{"roots", "zone", "share/link"}, nil},
-		{[]File{{"/", dir + "/www"}, {"/share", dir + "/www/index.html"}}, nil, []string{"roots"}, []string{"zone"}},
+		{
+			[]File{{Guest: "/etc/ssl/other", Host: dir + "/conf"}}, nil, []string{"roots", "etc/ssl/link", "etc/ssl/other"}, nil,
+		},
+		{
+			[]File{{Guest: "/etc/ssl/bundle", Host: dir + "/conf"}}, nil, []string{"conf", "etc/ssl/link", "zone"}, []string{"roots"},
+		},
+		{[]File{{Guest: "/etc/ssl", Host: dir + "/conf"}}, nil, []string{"conf", "zone"}, []string{"roots", "etc/ssl/"}},
+		{[]File{{Guest: "/share", Host: dir + "/www"}}, nil, []string{"roots", "zone", "share/link"}, nil},
+		{
+			[]File{{Guest: "/", Host: dir + "/www"}, {Guest: "/share", Host: dir + "/www/index.html"}},
+			nil, []string{"roots"}, []string{"zone"},
+		},
 		{nil, []qemu.Volume{{Host: usual, Guest: "/"}}, []string{"/.root/share"}, []string{"roots", "zone", "etc/passwd"}},
 	} {
-		o := Options{Files: c.files, Usual: []File{{"/", usual}}, Machine: qemu.Machine{Volumes: c.volumes}}
+		o := Options{Files: c.files, Usual: []File{{Guest: "/", Host: usual}}, Machine: qemu.Machine{Volumes: c.volumes}}
 		b, err := o.initrd()
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +199,7 @@ func TestUsual(t *testing.T) {
 			}
 		}
 	}
-	o := Options{Usual: []File{{"/", filepath.Join(usual, "none")}}}
+	o := Options{Usual: []File{{Guest: "/", Host: filepath.Join(usual, "none")}}}
 	if _, err := o.initrd(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that is not there: %v", err)
 	}
@@ -208,7 +217,7 @@ func TestMachineID(t *testing.T) {
 	if err != nil || !bytes.Contains(b, []byte("etc/machine-id\x00")) || !bytes.Contains(b, []byte(id+"\n")) {
 		t.Errorf("no machine ID: %v", err)
 	}
-	o.Files = []File{{"/etc/machine-id", file}}
+	o.Files = []File{{Guest: "/etc/machine-id", Host: file}}
 	if b, err = o.initrd(); err != nil || bytes.Contains(b, []byte(id)) || !bytes.Contains(b, []byte("mine")) {
 		t.Errorf("the application's file is not used: %v", err)
 	}
@@ -262,7 +271,7 @@ func TestRootVolume(t *testing.T) {
 	}
 	for _, c := range []struct{ got, want string }{
 		{links(qemu.Volume{Host: dir, Guest: "/"}), "conf etc usr www"},
-		{links(qemu.Volume{Host: dir, Guest: "/"}, File{"/etc/mine", dir + "/conf"}), "conf usr www"},
+		{links(qemu.Volume{Host: dir, Guest: "/"}, File{Guest: "/etc/mine", Host: dir + "/conf"}), "conf usr www"},
 		{links(qemu.Volume{Host: dir, Guest: "/", FileSystem: "ext2"}), "etc lib64 usr"},
 		{links(qemu.Volume{Host: dir, Guest: "/srv"}), ""},
 	} {
@@ -282,7 +291,7 @@ func TestAddFilesRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{dir, dir + "/fifo", dir + "/none"} {
-		err := newTree(new(bytes.Buffer), "").addFiles([]File{{"/x", host}})
+		err := newTree(new(bytes.Buffer), "").addFiles([]File{{Guest: "/x", Host: host}})
 		if err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %v", host, err)
 		}

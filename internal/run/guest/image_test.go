@@ -37,7 +37,7 @@ func TestFit(t *testing.T) {
 		{"/lib/x", "dir", `[files] "/lib/x": it is a file of the root file system, and `},
 		{"/round/x", "file", `[files] "/round/x": /round leads in a circle in the root file system`},
 	} {
-		o := Options{Place: "/usr/bin/app", Files: []File{{c.guest, filepath.Join(host, c.host)}}}
+		o := Options{Place: "/usr/bin/app", Files: []File{{Guest: c.guest, Host: filepath.Join(host, c.host)}}}
 		got := ""
 		if err := o.Fit(LookIn(dir)); err != nil {
 			got = err.Error()

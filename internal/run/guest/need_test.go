@@ -121,7 +121,7 @@ func TestNeedOfFiles(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, 10*mib), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Argv: []string{"app"}, Files: []File{{"/big", file}}}
+	o := Options{Argv: []string{"app"}, Files: []File{{Guest: "/big", Host: file}}}
 	o.Machine.Kernel = image(t, 14*mib, []byte("an application"))
 	with, err := o.Need()
 	if err != nil {
