@@ -178,10 +178,12 @@ static void make_program(const char *path, const char *file)
 		err(2, "%s", path);
 }
 
-static void make_link(const char *to, const char *path)
+/* Shows a directory at another place, too, where the guest may have one of its own. */
+static void make_place(const char *of, const char *path)
 {
-	if (access(path, F_OK) && symlink(to, path))
-		err(2, "%s", path);
+	make_directory(path);
+	if (mount(of, path, NULL, MS_BIND, NULL))
+		err(2, "mounting %s", path);
 }
 
 static void make_mount(const char *type, const char *path)
@@ -199,9 +201,9 @@ static void make_system(void)
 	char from[64], to[64];
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	make_link("/tree/usr", "/usr");
-	make_link("/tree/lib", "/lib");
-	make_link("/tree/lib64", "/lib64");
+	make_place("/tree/usr", "/usr");
+	make_place("/tree/lib", "/lib");
+	make_place("/tree/lib64", "/lib64");
 	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
 		snprintf(from, sizeof(from), "/tree/usr/bin/%s", strcmp(programs[i], "sh") ? programs[i] : "dash");
 		snprintf(to, sizeof(to), "/bin/%s", programs[i]);

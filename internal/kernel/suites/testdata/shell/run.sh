@@ -92,7 +92,7 @@ for command in $($busybox --list); do
 	[ $code = 143 ] && end "busybox/$command/all" 143 $work/out || echo "end busybox/$command/all pass 0"
 	sed -n 's/^\(PASS\|FAIL\|SKIPPED\|UNTESTED\): /\1 /p' $work/out | tr -d '\r' | tr -c '\n -~' '?' |
 		awk -v command=$command '{
-			verdict = $1; sub(/^[A-Z]+ /, ""); gsub(/[ \/|]/, "_")
+			verdict = $1; sub(/^[A-Z]+ /, ""); gsub("[ /|]", "_")
 			name = "busybox/" command "/" $0
 			if (seen[name]++) name = name "_" seen[name]
 			print "start " name
