@@ -154,18 +154,28 @@ func (t *tool) logs(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out := t.stdout
+	var more func() error
 	if c.Bool("verbose") {
-		file, out = filepath.Join(dir, "kernel.log"), printable.Writer(out)
+		f, err := os.Open(filepath.Join(dir, "kernel.log"))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		more = func() error {
+			_, err := io.Copy(printable.Writer(t.stdout), f)
+			return err
+		}
+	} else {
+		r, err := instance.OpenOutput(file)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		more = func() error { return r.Copy(t.stdout) }
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	for {
 		i, gerr := instances().Get(name) // before the copy: what was written until it ended is then copied
-		if _, err := io.Copy(out, f); err != nil {
+		if err := more(); err != nil {
 			return err
 		}
 		if !c.Bool("follow") || gerr != nil || !i.Running {

@@ -50,6 +50,9 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		return int(code)
 	}
 	t := &tool{stdin: stdin, stdout: stdout, stderr: stderr, own: instance.Inherited()}
+	if t.own != nil {
+		t.stdout, t.stderr = t.own.Limited(stdout), t.own.Limited(stderr)
+	}
 	// A write to a closed pipe must be an error like others, not the end of a process that has a guest to stop.
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)

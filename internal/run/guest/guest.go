@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -268,8 +269,9 @@ func (o *Options) stdio() string {
 }
 
 func sameFile(a, b any) bool {
-	f, isFile := a.(*os.File)
-	g, isToo := b.(*os.File)
+	type named interface{ Stat() (fs.FileInfo, error) }
+	f, isFile := a.(named)
+	g, isToo := b.(named)
 	if !isFile || !isToo {
 		return false
 	}

@@ -55,7 +55,7 @@ type Store struct{ Dir string }
 const (
 	lockFile   = "lock"
 	infoFile   = "info.json"
-	outputFile = "output" // stdout and stderr, as they came
+	outputFile = "output" // stdout and stderr, as they came; a long one has a hole: see Reader
 	statusFile = "status"
 	graceFile  = "grace"    // how long its application may take to end; whoever stops it may write another one
 	forcedFile = "unheeded" // is there if it took longer
@@ -94,7 +94,7 @@ func (e *Unknown) Hint() string { return "`ukl ps` shows them" }
 // Failed is an instance that ended before its guest had started.
 type Failed struct {
 	Code   int
-	Output string
+	Output string // the end of it
 }
 
 func (e *Failed) Error() string {
@@ -309,14 +309,14 @@ func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (I
 		l.Close() // or it would seem to run
 		return s.Get(info.Name)
 	}
-	text, _ := os.ReadFile(output.Name())
+	text := end(output.Name(), longestFailure)
 	if err := s.forget(info.Name, l); err != nil { // there never was such a guest
 		return info, err
 	}
 	if ctx.Err() != nil {
 		return info, context.Cause(ctx)
 	}
-	return info, &Failed{cmd.ProcessState.ExitCode(), string(text)}
+	return info, &Failed{cmd.ProcessState.ExitCode(), text}
 }
 
 // pair is a channel between the process that starts an instance and the one that it is: a byte that info.json is
@@ -350,6 +350,7 @@ type Own struct {
 	runs   bool
 	told   bool // the parent knows that it runs
 	ready  bool
+	output *keeper // of the file with what this process says; nil before Limited
 }
 
 // Inherited returns the instance that this process was started as; nil if it was not.
