@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -65,20 +64,15 @@ func (t *tool) debug(c *cli.Context) error {
 	if moves {
 		t.note(c, "%s is position-independent: gdb cannot know where its functions are; link it with -no-pie", a.Name)
 	}
-	halt(&o.Machine, g.Address)
-	return t.underGDB(c, g, door[0], o)
-}
-
-// halt makes the machine wait for gdb at an address before its first instruction.
-func halt(m *qemu.Machine, address string) {
-	m.Extra = append(m.Extra, "-gdb", "tcp:"+address, "-S")
+	o.GDB = door[0]
+	return t.underGDB(c, g, o)
 }
 
 var errDebugged = errors.New("gdb has ended")
 
 // underGDB runs the guest for as long as gdb runs. Ctrl-C is not an end: gdb, in the same terminal, stops the guest for
 // it.
-func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o guest.Options) error {
+func (t *tool) underGDB(c *cli.Context, g gdb.Command, o guest.Options) error {
 	ctx, end := context.WithCancelCause(context.WithoutCancel(c.Context))
 	defer end(errDebugged)
 	signals := make(chan os.Signal, 1)
@@ -86,6 +80,8 @@ func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o gues
 	defer signal.Stop(signals)
 	ended := make(chan error, 1)
 	o.Stdin = nil
+	waits := make(chan struct{})
+	o.Debuggable = func() { close(waits) }
 	go func() {
 		v, err := guest.Run(ctx, o)
 		switch {
@@ -96,16 +92,14 @@ func (t *tool) underGDB(c *cli.Context, g gdb.Command, door qemu.Forward, o gues
 		}
 		ended <- err
 	}()
-	for open := false; !open; open = qemu.Listening(door) {
-		select {
-		case err := <-ended:
-			return err
-		case s := <-signals:
-			end(errDebugged)
-			<-ended
-			return interrupted{signal: s.(syscall.Signal)}
-		case <-time.After(10 * time.Millisecond):
-		}
+	select {
+	case <-waits:
+	case err := <-ended:
+		return err
+	case s := <-signals:
+		end(errDebugged)
+		<-ended
+		return interrupted{signal: s.(syscall.Signal)}
 	}
 	debugged := make(chan error, 1)
 	go func() { debugged <- g.Run(t.stdin, t.stdout, t.stderr) }()

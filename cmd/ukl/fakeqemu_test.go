@@ -97,10 +97,12 @@ func newFake(args []string) (*fake, error) {
 		}
 		g.channels[id] = os.NewFile(uintptr(fd), id)
 	}
-	if addr, ok := strings.CutPrefix(g.options["-gdb"], "tcp:"); ok { // nobody answers there
-		if _, err := net.Listen("tcp4", addr); err != nil {
+	if name, ok := strings.CutPrefix(g.options["-gdb"], "chardev:"); ok {
+		l, err := net.FileListener(g.channels[name])
+		if err != nil {
 			return nil, err
 		}
+		go stubborn(l)
 	}
 	for _, name := range []string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"} {
 		if g.channels[name] == nil {
@@ -111,6 +113,22 @@ func newFake(args []string) (*fake, error) {
 		go g.listen(c)
 	}
 	return g, nil
+}
+
+// stubborn is a gdb stub that understands nothing.
+func stubborn(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		for in := bufio.NewReader(c); err == nil; {
+			if _, err = in.ReadString('#'); err == nil {
+				_, err = c.Write([]byte("+$#00"))
+			}
+		}
+		c.Close()
+	}
 }
 
 // listen does what is to be done for the signals that ukl sends.

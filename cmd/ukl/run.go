@@ -359,8 +359,11 @@ func (t *tool) wait(c *cli.Context, a apps.App, o *guest.Options) error {
 	if _, err := qemu.Reserve([]qemu.Forward{f}); err != nil {
 		return err
 	}
-	halt(&o.Machine, f.HostPort())
+	o.GDB = f
 	g := gdb.Command{Program: "gdb", App: t.symbols(c, a, *o), Kernel: o.Machine.Kernel, Address: f.HostPort()}
+	if c.Bool("dry-run") {
+		g.Address = o.GDBSocket() // QEMU alone has no relay that guards a port
+	}
 	t.note(c, "the machine waits for gdb: %s", quoted(g.Argv()))
 	return nil
 }

@@ -3,6 +3,7 @@ package qemu
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -128,6 +129,34 @@ func TestTakenHint(t *testing.T) {
 	} {
 		if got := (&Taken{Forward: f}).Hint(); got != want {
 			t.Errorf("Hint = %q; want %q", got, want)
+		}
+	}
+}
+
+// Whose a connection is stands in the tables of both families: a program may use a socket of IPv6 for IPv4.
+func TestOwner(t *testing.T) {
+	proc := t.TempDir()
+	at := netip.MustParseAddrPort
+	to := at("127.0.0.1:5555")
+	if _, known := owner(at("127.0.0.1:4660"), to, proc); known {
+		t.Error("known of no table")
+	}
+	if err := os.Mkdir(filepath.Join(proc, "net"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for table, text := range map[string]string{
+		"tcp": "   0: 0100007F:15B3 0100007F:1234 01 00000000:00000000 00:00000000 00000000     1        0 111 1\n" +
+			"   1: 0100007F:1234 0100007F:15B3 01 00000000:00000000 00:00000000 00000000  1000        0 112 1\n",
+		"tcp6": "   0: 0000000000000000FFFF00000100007F:1235 0000000000000000FFFF00000100007F:15B3 01 " +
+			"00000000:00000000 00:00000000 00000000 65534        0 113 1\n",
+	} {
+		if err := os.WriteFile(filepath.Join(proc, "net", table), []byte("head\n"+text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, want := range map[string]int{"127.0.0.1:4660": 1000, "127.0.0.1:4661": 65534, "127.0.0.1:4662": -1} {
+		if uid, known := owner(at(from), to, proc); uid != want || !known {
+			t.Errorf("%s is of %d, %v, not of %d", from, uid, known, want)
 		}
 	}
 }

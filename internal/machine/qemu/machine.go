@@ -51,6 +51,7 @@ type Machine struct {
 	Backends [Channels]string
 	Control  string // likewise, of the control channel; "" is none
 	Monitor  string // likewise, of the line that Watch follows; "" is none
+	GDB      string // likewise, of the gdb stub, for which the guest then waits; "" is none
 	Plugin   Plugin
 	Extra    []string // appended as they are
 }
@@ -176,6 +177,9 @@ func (m Machine) Args() []string {
 	if m.Monitor != "" {
 		args = append(args, "-chardev", chardev(m.Monitor, monitorID), "-mon", "mode=control,chardev="+monitorID)
 	}
+	if m.GDB != "" {
+		args = append(args, "-chardev", chardev(m.GDB, gdbID), "-gdb", "chardev:"+gdbID, "-S")
+	}
 	args = append(args, "-netdev", m.Network.netdev(m.Forwards), "-device", m.device("virtio-net")+",netdev=net0"+card)
 	for n, v := range m.Volumes {
 		args = append(args, v.args(n, m.device)...)
@@ -204,6 +208,9 @@ var countedArgs = []string{"-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed",
 
 // controlID is the name of the control channel in the guest and of its chardev.
 const controlID = "ukl.control"
+
+// gdbID is the name of the gdb stub's chardev.
+const gdbID = "ukl.gdb"
 
 // serialPort is a virtio serial port, which has its chardev's name.
 func serialPort(nr int, name string) string {

@@ -13,6 +13,7 @@ func machine() Machine {
 		Kernel: "/k, 1", Initrd: "/i", Append: "console=ttyS0 quiet", Memory: 64, CPUs: 2,
 		Forwards: []Forward{{Addr: "127.0.0.1", Host: 5555, Guest: 80}, {Addr: "0.0.0.0", Host: 53, Guest: 53, UDP: true}},
 		Extra:    []string{"-s"}, Control: "socket,fd=7", Monitor: "socket,fd=8",
+		GDB: "socket,fd=9,server=on",
 	}
 	for c := range Channels {
 		m.Backends[c] = "socket,fd=" + string(rune('3'+c))
@@ -46,6 +47,9 @@ func TestArgs(t *testing.T) {
 		{"-device", "virtserialport,nr=4,chardev=ukl.control,name=ukl.control,id=ukl.control"},
 		{"-chardev", "socket,id=ukl.monitor,fd=8"},
 		{"-mon", "mode=control,chardev=ukl.monitor"},
+		{"-chardev", "socket,id=ukl.gdb,fd=9,server=on"},
+		{"-gdb", "chardev:ukl.gdb"},
+		{"-S"},
 		{"-chardev", "socket,id=ukl.log,fd=6"},
 		{"-serial", "chardev:ukl.log"},
 		{"-netdev", "user,id=net0,ipv6=off,hostfwd=tcp:127.0.0.1:5555-10.0.2.15:80,hostfwd=udp:0.0.0.0:53-10.0.2.15:53"},

@@ -154,6 +154,30 @@ func holder(f Forward, proc string) (pid int, program string) {
 	return 0, ""
 }
 
+// Owner is the user whose program has the other end of a TCP connection of this machine. It is unknown where the
+// host's kernel does not tell of any connection; of one that is not there it is nobody, -1.
+func Owner(from, to netip.AddrPort) (uid int, known bool) { return owner(from, to, "/proc") }
+
+func owner(from, to netip.AddrPort, proc string) (uid int, known bool) {
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, err := os.ReadFile(filepath.Join(proc, "net", table))
+		if err != nil {
+			continue
+		}
+		known = true
+		for line := range strings.Lines(string(text)) {
+			w := strings.Fields(line)
+			if len(w) < 10 || procAddrPort(w[1]) != from || procAddrPort(w[2]) != to {
+				continue
+			}
+			if uid, err := strconv.Atoi(w[7]); err == nil {
+				return uid, true
+			}
+		}
+	}
+	return -1, known
+}
+
 // sockets returns the inodes of the sockets in a table of /proc/net that stand in f's way.
 func sockets(table string, f Forward) []string {
 	file, err := os.Open(table)
@@ -178,6 +202,16 @@ func sockets(table string, f Forward) []string {
 		}
 	}
 	return inodes
+}
+
+// procAddrPort reads an address with a port.
+func procAddrPort(s string) netip.AddrPort {
+	addr, port, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(port, 16, 16)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(procAddr(addr), uint16(n))
 }
 
 // procAddr reads an address of /proc/net: hexadecimal, in words of the host's (little-endian) order.

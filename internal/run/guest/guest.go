@@ -26,12 +26,13 @@ import (
 	"ukl/internal/machine/virtiofs"
 	"ukl/internal/run/console"
 	"ukl/internal/run/control"
+	"ukl/internal/run/gdbrelay"
 )
 
 // Options describe a run.
 type Options struct {
 	Program qemu.Program
-	// Machine is complete but for what Run sets: Initrd, Append, Backends, Control, Monitor.
+	// Machine is complete but for what Run sets: Initrd, Append, Backends, Control, Monitor, GDB.
 	Machine qemu.Machine
 	Root    string   // an initramfs that holds the application; "" where the kernel does
 	Drivers string   // an initramfs with drivers that the kernel needs, beside Root; "" where it needs none
@@ -71,6 +72,11 @@ type Options struct {
 	// Refused is called, once and from another goroutine, with what of this machine the guest wanted to reach and may not;
 	// may be nil.
 	Refused func(string)
+	// GDB is the port where the guest waits for a debugger before its first instruction; the zero value is none. It is
+	// for programs of this user, and leads to the guest only, not to QEMU's monitor.
+	GDB qemu.Forward
+	// Debuggable is called, once and from another goroutine, when the guest waits at GDB; may be nil.
+	Debuggable func()
 	// Count has a plugin of QEMU count the guest's instructions; nil has none.
 	Count *Count
 	// Progress is called, from other goroutines but not concurrently, when the guest has started the application or
@@ -369,9 +375,15 @@ func Shell(o Options) (string, error) {
 		qemu.Stderr: "file,path=/dev/stderr,append=on",
 		qemu.Log:    "file,path=" + qemu.Value(filepath.Join(o.StateDir, "kernel.log")),
 	}
+	if o.GDB.Host != 0 {
+		m.GDB = "socket,server=on,wait=off,path=" + qemu.Value(o.GDBSocket())
+	}
 	servers, err := o.servers(&m)
 	return servers + o.Program.Command(m.Args()), err
 }
+
+// GDBSocket is where the QEMU of Shell waits for a debugger.
+func (o *Options) GDBSocket() string { return filepath.Join(o.StateDir, "gdb.sock") }
 
 // served are the numbers of the volumes that need a server.
 func (o *Options) served() ([]int, error) {
@@ -428,6 +440,7 @@ func Run(ctx context.Context, o Options) (Verdict, error) {
 		{"arguments", r.writeArguments},
 		{"console", r.openConsole},
 		{"ports", r.openDoors},
+		{"gdb", r.openGDB},
 		{"virtiofs", r.serveVolumes},
 		{"QEMU", r.start},
 	} {
@@ -450,6 +463,7 @@ type run struct {
 	monitor *qemu.Monitor    // nil if nobody wants to know anything of it
 	control *control.Channel // nil if the guest has none
 	doors   []*door
+	gdb     *gdbrelay.Relay // nil if the guest waits for no debugger
 	servers []server
 	lost    chan error // of a server that has failed while the guest runs
 
@@ -506,6 +520,16 @@ func (r *run) openConsole() error {
 	return nil
 }
 
+func (r *run) openGDB() (err error) {
+	if r.GDB.Host == 0 {
+		return nil
+	}
+	if r.gdb, err = gdbrelay.Open(r.GDB); err == nil {
+		r.undos = append(r.undos, r.gdb.Close)
+	}
+	return err
+}
+
 func (r *run) start() error {
 	files := append(r.console.GuestFiles(), r.archive)
 	inherit := func(f *os.File) string {
@@ -539,6 +563,9 @@ func (r *run) start() error {
 		r.undos = append(r.undos, func() { line.Close() })
 		defer theirs.Close()
 		m.Monitor = inherit(theirs)
+	}
+	if r.gdb != nil {
+		m.GDB = inherit(r.gdb.Stub()) + ",server=on,wait=off"
 	}
 	opened, err := r.openFiles(inheritor(&files))
 	defer func() {
@@ -581,6 +608,14 @@ func (r *run) start() error {
 		r.monitor = qemu.Watch(line)
 	}
 	r.console.Started()
+	if r.gdb != nil {
+		r.gdb.Started()
+		go r.gdb.Serve(func() {
+			if r.Debuggable != nil {
+				r.Debuggable()
+			}
+		})
+	}
 	log := io.Writer(r.journal)
 	if r.log != nil {
 		log = io.MultiWriter(r.journal, &lossy{to: r.log, left: longestLog})
