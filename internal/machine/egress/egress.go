@@ -1,20 +1,20 @@
 // Package egress decides where QEMU's user network connects to. The host's own services are not for a guest: what
-// listens on the loopback interface trusts who is on this machine, and a guest is not. Everything else can be reached.
+// listens on the loopback interface trusts who is on this machine, and a guest is not. Nor are the services of the
+// host's link, such as a cloud's metadata. Everything else can be reached.
 package egress
 
 import (
 	"bufio"
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/host/ownaddress"
 	"ukl/internal/machine/seccomp"
 )
 
@@ -45,7 +45,7 @@ type Guard struct {
 
 	// Of the goroutine that answers, but for own, which has a lock.
 	peers map[peer]bool
-	own   addresses
+	own   ownaddress.Table
 	once  sync.Once
 }
 
@@ -256,7 +256,7 @@ func (g *Guard) learn(q seccomp.Question) unix.Errno {
 		return errno
 	}
 	p := peer{name(fd), portOf(from)}
-	if !p.from.IsValid() || g.peers[p] || !g.own.has(p.from.Addr()) {
+	if !p.from.IsValid() || g.peers[p] || !g.own.Has(p.from.Addr()) {
 		return 0
 	}
 	if len(g.peers) >= mostPeers {
@@ -269,7 +269,7 @@ func (g *Guard) learn(q seccomp.Question) unix.Errno {
 // may tells whether the process may reach an address: it is not this machine's, or is where this machine's own
 // questions for names go.
 func (g *Guard) may(to netip.AddrPort) bool {
-	return !g.own.has(to.Addr()) || to.Port() == nameService && nameServer("/etc/resolv.conf", to.Addr())
+	return !g.own.Has(to.Addr()) || to.Port() == nameService && nameServer("/etc/resolv.conf", to.Addr())
 }
 
 func (g *Guard) tell(what string) {
@@ -296,38 +296,6 @@ func nameServer(file string, a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// addresses are those of this machine's interfaces.
-type addresses struct {
-	mu   sync.Mutex
-	at   time.Time
-	list map[netip.Addr]bool
-}
-
-// fresh is how long the interfaces' addresses are not asked for again.
-const fresh = time.Second
-
-// has tells whether what is sent to an address stays on this machine, or may: a group has members here, too.
-func (o *addresses) has(a netip.Addr) bool {
-	if a = a.Unmap().WithZone(""); a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
-		return true
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.list == nil || time.Since(o.at) > fresh {
-		all, err := net.InterfaceAddrs()
-		if err != nil {
-			return true
-		}
-		o.list, o.at = map[netip.Addr]bool{}, time.Now()
-		for _, n := range all {
-			if p, err := netip.ParsePrefix(n.String()); err == nil {
-				o.list[p.Addr().Unmap()] = true
-			}
-		}
-	}
-	return o.list[a] || !leaves(a)
 }
 
 // parse reads a socket address. The kernel takes one of no family for IPv4 where it sends a datagram.

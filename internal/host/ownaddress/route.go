@@ -1,4 +1,4 @@
-package egress
+package ownaddress
 
 import (
 	"encoding/binary"
