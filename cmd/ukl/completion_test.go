@@ -68,7 +68,7 @@ func TestCompletion(t *testing.T) {
 		"run --acc":               "--accel",
 		"run hello --acc":         "--accel",
 		"pins add --j":            "--json",
-		"pins fetch --a":          "--apps",
+		"pins fetch --ap":         "--apps",
 		"kernel build --deb":      "--debug-kernel",
 		"kernel build --ker":      none, // that is an option of run
 		"run --ker":               none, // hidden

@@ -190,6 +190,10 @@ func globals() []cli.Flag {
 			Category: everyCommand, Name: "seeds", EnvVars: []string{pins.SeedsEnv},
 			Usage: "look for what is missing in the folder or archive `SEEDS` first",
 		}},
+		&cli.BoolFlag{
+			Category: everyCommand, Name: pins.AllowLocal,
+			Usage: "fetch the archive of a ukl.toml also from addresses of this machine, or a file outside of its directory",
+		},
 		cli.HelpFlag,
 	}
 }

@@ -72,7 +72,7 @@ func (t *tool) pinsCommand() *cli.Command {
 func pinOptions(c *cli.Context) pins.Options {
 	return pins.Options{
 		Seeds: c.String("seeds"), Mirror: c.String("mirror"), Snapshot: os.Getenv(pins.SnapshotEnv),
-		Agent: "ukl/" + version,
+		Agent: "ukl/" + version, Local: c.Bool(pins.AllowLocal),
 	}
 }
 

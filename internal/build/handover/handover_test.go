@@ -64,7 +64,7 @@ func contents(t *testing.T) Contents {
 func written(t *testing.T, c Contents) (dir string, r *Result) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "deep", "own-source")
-	r, err := Write(context.Background(), dir, c, Options{})
+	r, err := Write(context.Background(), dir, c, Options{Pins: pins.Options{Local: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,7 +75,7 @@ func TestFetchArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetch := func(address, sum string, change func(*Options)) error {
-		o := Options{Dir: t.TempDir(), Mirror: server.URL + "/debian"}
+		o := Options{Dir: t.TempDir(), Mirror: server.URL + "/debian", Local: true}
 		if change != nil {
 			change(&o)
 		}
@@ -114,5 +115,99 @@ func TestFetchArchive(t *testing.T) {
 		if err := fetch(server.URL+"/a.tar", digest(b), change); !errors.As(err, &none) || asked > 0 {
 			t.Errorf("%s: %v, after %d requests", name, err, asked)
 		}
+	}
+}
+
+// Nobody who writes a ukl.toml sends this machine to its own services or makes it read its own files, by a name or a
+// redirection neither. What the user names is not concerned, nor what is in the application's directory.
+func TestFetchLocal(t *testing.T) {
+	b := content(1)
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		w.Write(b)
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	app, outside := filepath.Join(dir, "app"), filepath.Join(dir, "a.tar")
+	if err := os.Mkdir(app, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{outside, filepath.Join(app, "a.tar")} {
+		if err := os.WriteFile(f, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(outside, filepath.Join(app, "link.tar")); err != nil {
+		t.Fatal(err)
+	}
+	fetch := func(address string, allowed bool) error {
+		own, err := LoadOwn(fstest.MapFS{}, app, Wants{Archive: &Archive{address, digest(b)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Dir: t.TempDir(), Mirror: server.URL + "/debian", NoApt: true, Local: allowed}
+		return Fetch(context.Background(), &fakeStore{has: map[string]bool{}}, own.All(), o, nil)
+	}
+	port := server.URL[strings.LastIndex(server.URL, ":"):]
+	for _, address := range []string{
+		server.URL + "/a.tar", "http://localhost" + port + "/a.tar", "http://[::ffff:127.0.0.1]" + port + "/a.tar",
+		"http://169.254.169.254/latest/meta-data", "file://" + outside, "file://" + app + "/link.tar",
+		"file://" + app + "/../a.tar", "file:///proc/kmsg",
+	} {
+		var local *Local
+		if err := fetch(address, false); !errors.As(err, &local) || !strings.Contains(err.Error(), "you have not allowed") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if asked > 0 {
+		t.Errorf("%d requests were made", asked)
+	}
+	for address, allowed := range map[string]bool{
+		server.URL + "/a.tar": true, "file://" + outside: true, "file://" + app + "/a.tar": false, "pool/main/a.tar": false,
+	} {
+		if err := fetch(address, allowed); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	var none *Unavailable
+	err := fetch("file:///proc/self/mounts", true)
+	if !errors.As(err, &none) || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("a file of /proc: %v", err)
+	}
+}
+
+// A redirection leads to this machine no more than an address does. The user's proxy is asked wherever it is, but not
+// for this machine.
+func TestStranger(t *testing.T) {
+	reached := 0
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ }))
+	defer server.Close()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			http.Redirect(w, r, server.URL, http.StatusFound)
+		}
+	}))
+	defer proxy.Close()
+	c := &http.Client{Transport: guarded(func(r *http.Request) (*url.URL, error) {
+		if r.URL.Hostname() == "127.0.0.1" { // as the environment says of loopback addresses
+			return nil, nil
+		}
+		return url.Parse(proxy.URL)
+	})}
+	for address, refused := range map[string]bool{
+		"http://example.org/": false, "http://example.org/elsewhere": true, server.URL: true, "http://169.254.169.254/": true,
+	} {
+		resp, err := c.Get(address)
+		if err == nil {
+			resp.Body.Close()
+		}
+		var local *Local
+		if errors.As(err, &local) != refused || !refused && err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if reached > 0 {
+		t.Errorf("%d requests came to this machine", reached)
 	}
 }

@@ -48,7 +48,10 @@ type Options struct {
 	NoPublic bool          // ask neither the default mirror nor Debian's snapshot archive
 	Parallel int           // downloads at a time; 0 is 4
 	Stall    time.Duration // how long a server may send nothing; 0 is 20 s
-	Agent    string        // the program's name for servers, as ukl/1.2; "" is that of Go's client
+	// Local lets archives that an application names be files outside of its directory, and come from addresses of this
+	// machine: whoever wrote the application may be somebody else than who builds it.
+	Local bool
+	Agent string // the program's name for servers, as ukl/1.2; "" is that of Go's client
 	// Note is told of each server that is skipped, and why. It may be nil.
 	Note func(string)
 }

@@ -165,6 +165,9 @@ func (f *fetch) addressed(ctx context.Context) error {
 
 // local copies the file that the pin itself names.
 func (f *fetch) local(ctx context.Context, p Pin, file string) error {
+	if err := f.within(p, file); err != nil {
+		return err
+	}
 	r, err := seeds.FromFile(file)
 	if bad := (*regular.Irregular)(nil); errors.As(err, &bad) {
 		f.failed(p.URL, "it is %s, not a file", bad.Kind)
@@ -175,6 +178,10 @@ func (f *fetch) local(ctx context.Context, p Pin, file string) error {
 		return nil
 	}
 	defer r.Close()
+	if r.Size == 0 { // nor is a file of /proc, which may be without an end
+		f.failed(p.URL, "it is empty")
+		return nil
+	}
 	if err := checked(ctx, p, r, p.URL, f.path(p)); err != nil {
 		return err
 	}
@@ -183,11 +190,15 @@ func (f *fetch) local(ctx context.Context, p Pin, file string) error {
 }
 
 // client gives up on a server that does not answer. Silence within a file ends by Options.Stall.
-var client = &http.Client{Transport: &http.Transport{
-	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
-	MaxIdleConnsPerHost: 8,
-	DisableCompression:  true, // of a package nothing is left to pack, and bytes are counted
-}}
+var client = &http.Client{Transport: transport()}
+
+func transport() *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: 8,
+		DisableCompression:  true, // of a package nothing is left to pack, and bytes are counted
+	}
+}
 
 const (
 	// attempts is how often a server is asked for a file when the line breaks without having brought a byte more.
@@ -304,7 +315,15 @@ func (f *fetch) body(ctx context.Context, address string, p Pin, begin int64) er
 	if begin > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", begin))
 	}
-	resp, err := client.Do(req)
+	ask := client
+	if address == p.URL && !f.o.Local {
+		ask = stranger
+	}
+	resp, err := ask.Do(req)
+	if refused := (*Local)(nil); errors.As(err, &refused) {
+		refused.Pin = p
+		return refused
+	}
 	if err != nil {
 		return broken(errors.Unwrap(err)) // without the address, which the caller names
 	}

@@ -27,6 +27,7 @@ type Own struct {
 	Root     Root
 	Snapshot string   // as in Lock; "" in a lock of version 1
 	Archive  *Archive // nil is none; it stands in ukl.toml, not in the lock
+	dir      string   // of the application, if it has an archive
 }
 
 // Root are the packages of a root file system: those that are named, and all.
@@ -69,6 +70,9 @@ func (e *Stale) Hint() string { return "cd " + filepath.Dir(e.File) + " && ukl p
 // what messages call the files' directory.
 func LoadOwn(files fs.FS, dir string, wants Wants) (*Own, error) {
 	o := &Own{Packages: map[string]Package{}, Archive: wants.Archive}
+	if o.Archive != nil {
+		o.dir = dir
+	}
 	all := slices.Concat(wants.Packages, wants.Root)
 	if len(all) == 0 {
 		return o, nil
@@ -144,7 +148,9 @@ func (o *Own) All() []Pin {
 	maps.Copy(together, o.Root.Packages)
 	all := (&Lock{Packages: together, Snapshot: o.Snapshot}).All()
 	if o.Archive != nil {
-		all = append(all, o.Archive.pin())
+		p := o.Archive.pin()
+		p.dir = o.dir
+		all = append(all, p)
 	}
 	return all
 }

@@ -22,6 +22,7 @@ type Pin struct {
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
 	URL     string `json:"url,omitempty"` // of an archive that an application names; "" is a Debian package
+	dir     string // of that application
 	// Groups are the trees and sources that need the pin.
 	Groups []string `json:"groups"`
 
