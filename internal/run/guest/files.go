@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -175,18 +174,18 @@ func (e *Misplaced) ExitCode() exit.Code { return exit.Usage }
 
 // tree is a directory of an archive in which files are put, and what it has.
 type tree struct {
-	archive *bytes.Buffer
+	archive *archive
 	at      string // what the names of its members in the archive begin with; "" is the root
 	members
 }
 
-func newTree(archive *bytes.Buffer, at string) *tree {
-	return &tree{archive, at, members{".": directory}}
+func newTree(a *archive, at string) *tree {
+	return &tree{a, at, members{".": directory}}
 }
 
 // add appends one member.
 func (t *tree) add(name string, mode int, data []byte) {
-	entry(t.archive, t.at+name, mode, data)
+	t.archive.add(t.at+name, mode, data)
 	t.members[name] = kindOf(mode)
 }
 
@@ -214,9 +213,7 @@ func (t *tree) addAll(f File, room func(name string) bool) error {
 		return err
 	}
 	if !fi.IsDir() {
-		return t.addFile(f.Guest[1:], f.Host, fi, func() ([]byte, error) {
-			return io.ReadAll(io.LimitReader(in, fi.Size()))
-		}, nil)
+		return t.addFile(f.Guest[1:], f.Host, fi, func() (io.ReadCloser, error) { return io.NopCloser(in), nil }, nil)
 	}
 	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", in.Fd()))
 	if err != nil {
@@ -240,20 +237,19 @@ func (t *tree) addAll(f File, room func(name string) bool) error {
 		if err != nil {
 			return err
 		}
-		return t.addFile(name, filepath.Join(f.Host, at), fi, func() ([]byte, error) { return readIn(root, at, fi.Size()) },
+		return t.addFile(name, filepath.Join(f.Host, at), fi, func() (io.ReadCloser, error) { return openIn(root, at) },
 			func() (string, error) { return root.Readlink(at) })
 	})
 }
 
-// readIn reads a file of a directory, as much as it had. It does not wait for whoever writes to a pipe.
-func readIn(root *os.Root, name string, size int64) ([]byte, error) {
-	f, err := root.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, size))
+// openIn opens a file of a directory. It does not wait for whoever writes to a pipe.
+func openIn(root *os.Root, name string) (io.ReadCloser, error) {
+	return root.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 }
+
+// readWhole is the size up to which a file is read before its size is written: it may be one of /sys, which has less
+// than it says.
+const readWhole = 64 << 10
 
 // addUsual appends the files of directories for which there is room.
 func (t *tree) addUsual(usual []File) error {
@@ -301,7 +297,7 @@ var mostFiles = sync.OnceValue(func() int64 {
 })
 
 // addFile appends one, which the host calls so.
-func (t *tree) addFile(name, host string, fi fs.FileInfo, read func() ([]byte, error),
+func (t *tree) addFile(name, host string, fi fs.FileInfo, open func() (io.ReadCloser, error),
 	lead func() (string, error),
 ) error {
 	t.addParents(path.Dir(name))
@@ -309,16 +305,25 @@ func (t *tree) addFile(name, host string, fi fs.FileInfo, read func() ([]byte, e
 	case mode.IsDir():
 		t.addParents(name)
 	case mode.IsRegular():
-		if most := mostFiles(); fi.Size() > largestFile || int64(t.archive.Len()) > most-fi.Size() {
+		if most := mostFiles(); fi.Size() > largestFile || t.archive.size > most-fi.Size() {
 			return &TooBig{host, fi.Size(), min(most, largestFile)}
 		}
-		text, err := read()
+		from, err := open()
 		if err != nil {
 			return err
 		}
+		defer from.Close()
 		perm := 0o100644
 		if mode&0o111 != 0 {
 			perm = 0o100755
+		}
+		if fi.Size() > readWhole {
+			t.members[name] = file
+			return t.archive.copy(t.at+name, perm, fi.Size(), from)
+		}
+		text, err := io.ReadAll(io.LimitReader(from, fi.Size()))
+		if err != nil {
+			return err
 		}
 		t.add(name, perm, text)
 	case mode&fs.ModeSymlink != 0:

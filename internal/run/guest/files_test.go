@@ -41,14 +41,15 @@ func TestAddFiles(t *testing.T) {
 	}
 	dir := hostTree(t)
 	var b bytes.Buffer
-	if err := newTree(&b, "").addFiles([]File{
+	a := &archive{w: &b}
+	if err := newTree(a, "").addFiles([]File{
 		{Guest: "/etc/deep/conf", Host: dir + "/conf"},
 		{Guest: "/srv", Host: dir + "/www"},
 		{Guest: "/etc/other", Host: dir + "/www/index.html"},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	entry(&b, "TRAILER!!!", 0, nil)
+	a.add("TRAILER!!!", 0, nil)
 	out := t.TempDir()
 	cmd := exec.Command(cpio, "--extract", "--quiet")
 	cmd.Dir, cmd.Stdin = out, &b
@@ -291,7 +292,7 @@ func TestAddFilesRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{dir, dir + "/fifo", dir + "/none"} {
-		err := newTree(new(bytes.Buffer), "").addFiles([]File{{Guest: "/x", Host: host}})
+		err := newTree(&archive{}, "").addFiles([]File{{Guest: "/x", Host: host}})
 		if err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %v", host, err)
 		}

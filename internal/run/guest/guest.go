@@ -4,6 +4,7 @@
 package guest
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -327,27 +328,6 @@ func (o *Options) cmdline(stdio string) string {
 	return strings.Join(words, " ")
 }
 
-// Initrd is the archive with the application's files, arguments, environment and volumes, behind those of the root file
-// system and of drivers if there are any.
-func (o *Options) Initrd() ([]byte, error) {
-	var root []byte
-	for _, file := range []string{o.Root, o.Drivers} {
-		if file == "" {
-			continue
-		}
-		archive, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		root = append(root, archive...)
-	}
-	own, err := o.initrd()
-	if err != nil {
-		return nil, err
-	}
-	return append(root, own...), nil
-}
-
 // Shell is the run as commands that can be pasted into a shell, where the guest's streams are the shell's. The archive
 // is written into StateDir for it, and the sockets of volumes are there.
 func Shell(o Options) (string, error) {
@@ -360,11 +340,11 @@ func Shell(o Options) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(o.StateDir, "args.cpio")
-	archive, err := o.Initrd()
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(path, archive, 0o600); err != nil {
+	if err := errors.Join(o.write(&archive{w: file}), file.Close()); err != nil {
 		return "", err
 	}
 	m := o.Machine
@@ -496,18 +476,17 @@ func (r *run) openLog() error {
 
 // writeArguments puts the archive into memory only; QEMU opens it through its own descriptor.
 func (r *run) writeArguments() error {
-	archive, err := r.Initrd()
+	f, err := memory("ukl-arguments")
 	if err != nil {
 		return err
 	}
-	fd, err := unix.MemfdCreate("ukl-arguments", unix.MFD_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("memfd_create: %w", err)
+	r.archive = f
+	r.undos = append(r.undos, func() { f.Close() })
+	w := bufio.NewWriterSize(f, 64<<10)
+	if err := r.write(&archive{w: w}); err != nil {
+		return err
 	}
-	r.archive = os.NewFile(uintptr(fd), "arguments")
-	r.undos = append(r.undos, func() { r.archive.Close() })
-	_, err = r.archive.Write(archive)
-	return err
+	return w.Flush()
 }
 
 func (r *run) openConsole() error {

@@ -72,11 +72,11 @@ func (o *Options) Need() (Need, error) {
 	if err != nil || k.End == 0 {
 		return Need{}, err
 	}
-	archive, err := o.Initrd()
-	if err != nil {
+	var a archive
+	if err := o.write(&a); err != nil {
 		return Need{}, err
 	}
-	return start{k, uint64(len(archive)), unpacked(archive), o.Machine.CPUs, o.Machine.PC}.need(), nil
+	return start{k, uint64(a.size), a.root, o.Machine.CPUs, o.Machine.PC}.need(), nil
 }
 
 // NeedOf is the estimate for a machine that somebody else makes.
@@ -127,6 +127,9 @@ type content struct {
 	writable uint64 // what the application, if it is one of them, has of data and zeros
 }
 
+// add adds a member with so many bytes.
+func (c *content) add(size int64) { c.size += uint64(size+page-1)/page*page + member }
+
 // application is the name in the archive of process mode.
 const application = "app"
 
@@ -153,7 +156,7 @@ func unpacked(archive []byte) content {
 		if string(archive[at+header:at+header+name-1]) == application {
 			c.writable = qemu.Writable(bytes.NewReader(archive[begin:end]))
 		}
-		c.size += uint64(size+page-1)/page*page + member
+		c.add(int64(size))
 		at = align(end)
 	}
 	return c

@@ -135,8 +135,9 @@ func TestNeedOfFiles(t *testing.T) {
 	// the same bytes in a root file system of its own
 	root := filepath.Join(t.TempDir(), "root.cpio")
 	var b bytes.Buffer
-	entry(&b, application, 0o100755, make([]byte, 10*mib))
-	entry(&b, "TRAILER!!!", 0, nil)
+	a := &archive{w: &b}
+	a.add(application, 0o100755, make([]byte, 10*mib))
+	a.add("TRAILER!!!", 0, nil)
 	b.Write(make([]byte, 500/4*4))
 	if err := os.WriteFile(root, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"bytes"
 	"os"
 	"path"
 	"slices"
@@ -81,18 +80,16 @@ func (o *Options) mounts() string {
 }
 
 // layers appends what is in the layers of the root besides the volume, and returns the first.
-func (o *Options) layers(b *bytes.Buffer) (*tree, error) {
-	entry(b, qemu.Root[1:], 0o040755, nil)
-	first, last := newTree(b, firstLayer[1:]), newTree(b, lastLayer[1:])
+func (o *Options) layers(a *archive) (*tree, error) {
+	a.add(qemu.Root[1:], 0o040755, nil)
+	first, last := newTree(a, firstLayer[1:]), newTree(a, lastLayer[1:])
 	for _, t := range []*tree{first, last} {
-		entry(b, strings.TrimSuffix(t.at, "/"), 0o040755, nil)
+		a.add(strings.TrimSuffix(t.at, "/"), 0o040755, nil)
 	}
 	if o.Packed != "" {
-		text, err := os.ReadFile(o.Packed)
-		if err != nil {
+		if err := a.pack(o.Packed); err != nil {
 			return nil, err
 		}
-		entry(b, packed[1:], 0o100600, text)
 	}
 	if err := first.addFiles(o.Files); err != nil {
 		return nil, err
@@ -103,4 +100,18 @@ func (o *Options) layers(b *bytes.Buffer) (*tree, error) {
 	}
 	o.addFurniture(last)
 	return first, nil
+}
+
+// pack appends the image of a root that is on no disk.
+func (a *archive) pack(image string) error {
+	f, err := os.Open(image)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return a.copy(packed[1:], 0o100600, fi.Size(), f)
 }

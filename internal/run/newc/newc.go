@@ -3,6 +3,7 @@
 package newc
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 )
@@ -17,15 +18,29 @@ const Trailer = "TRAILER!!!"
 // is there already must end at a multiple of 4. Times, owners and inode numbers are 0, so that equal arguments give
 // equal bytes.
 func Write(w io.Writer, name string, mode int, data []byte) error {
+	return Copy(w, name, mode, int64(len(data)), bytes.NewReader(data))
+}
+
+// Copy is Write with data that is read, which must have the size.
+func Copy(w io.Writer, name string, mode int, size int64, data io.Reader) error {
 	head := fmt.Appendf(nil, Magic+"%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-		0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0, name)
-	for _, part := range [][]byte{head, data} {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-		if _, err := w.Write(make([]byte, -len(part)&3)); err != nil {
-			return err
-		}
+		0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0, name)
+	if _, err := w.Write(append(head, make([]byte, -len(head)&3)...)); err != nil {
+		return err
 	}
-	return nil
+	switch n, err := io.CopyN(w, data, size); {
+	case err == io.EOF:
+		return fmt.Errorf("%s has %d bytes instead of %d: %w", name, n, size, io.ErrUnexpectedEOF)
+	case err != nil:
+		return err
+	}
+	_, err := w.Write(make([]byte, -size&3))
+	return err
+}
+
+// Size is how many bytes Write writes.
+func Size(name string, size int64) int64 {
+	const header = 110
+	round := func(n int64) int64 { return (n + 3) &^ 3 }
+	return round(header+int64(len(name))+1) + round(size)
 }
