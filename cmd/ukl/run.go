@@ -499,6 +499,9 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			return o, exit.Errorf(exit.Usage, "--memory: %v", err)
 		}
 	}
+	if err := possibleMemory(c, a, o.Machine.Memory); err != nil {
+		return o, err
+	}
 	if c.IsSet("cpus") {
 		o.Machine.CPUs = c.Int("cpus")
 		if err := qemu.CheckCPUs(o.Machine.CPUs, a.MaxCPUs()); err != nil {
@@ -523,6 +526,20 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 	grace, err := graceOf(c)
 	o.Grace = func() time.Duration { return grace }
 	return o, err
+}
+
+// possibleMemory refuses more memory than this machine has, where it was asked for.
+func possibleMemory(c *cli.Context, a apps.App, memory int) error {
+	err := qemu.CheckHost(memory)
+	switch {
+	case err == nil:
+		return nil
+	case c.IsSet("memory"):
+		return exit.Errorf(exit.Usage, "--memory: %v", err)
+	case a.GivesMemory():
+		return a.MemoryError(err.Error(), "-m gives the guest another amount")
+	}
+	return nil
 }
 
 // unmodified refuses options that want another kernel where that is Debian's.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // minMemory is where ukl's kernels begin, in MiB: no guest has less. How much one needs says its kernel's file.
@@ -47,6 +49,28 @@ func CheckMemory(n int) error {
 		return fmt.Errorf("%d MiB of memory are too little: the smallest application needs %d", n, smallest)
 	case n > maxMemory:
 		return fmt.Errorf("%d MiB of memory are more than any machine has", n)
+	}
+	return nil
+}
+
+// Excess is more memory for a guest than a machine has, in MiB.
+type Excess struct {
+	Memory int
+	Host   int // with its swap
+}
+
+func (e *Excess) Error() string {
+	return fmt.Sprintf("%d MiB of memory are more than the %d MiB that this machine has, with its swap", e.Memory, e.Host)
+}
+
+// CheckHost says whether this machine has n MiB at all.
+func CheckHost(n int) error {
+	var s unix.Sysinfo_t
+	if unix.Sysinfo(&s) != nil {
+		return nil // QEMU will say it
+	}
+	if host := int((s.Totalram + s.Totalswap) * uint64(s.Unit) >> 20); n > host {
+		return &Excess{n, host}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package qemu
 
 import (
+	"errors"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,5 +39,16 @@ func TestCheckCPUs(t *testing.T) {
 		if err := CheckCPUs(n, 8); err == nil || !strings.Contains(err.Error(), "want 1 to 8") {
 			t.Errorf("%d CPUs: %v", n, err)
 		}
+	}
+}
+
+// A machine has the memory that it runs in, and none has all that a number may say.
+func TestCheckHost(t *testing.T) {
+	if err := CheckHost(minMemory); err != nil {
+		t.Error(err)
+	}
+	var e *Excess
+	if err := CheckHost(math.MaxInt); !errors.As(err, &e) || e.Host < minMemory {
+		t.Errorf("%v", err)
 	}
 }
