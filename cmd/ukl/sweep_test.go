@@ -459,6 +459,9 @@ func (i *injector) machineCheck(bank int, status, global uint64) error {
 
 // execute returns the text that QEMU answers, if it is one.
 func (i *injector) execute(command string, arguments map[string]any) (string, error) {
+	if arguments == nil {
+		arguments = map[string]any{} // QEMU takes no null
+	}
 	order, err := json.Marshal(map[string]any{"execute": command, "arguments": arguments})
 	if err != nil {
 		return "", err
