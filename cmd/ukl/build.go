@@ -269,7 +269,9 @@ func findApp(word string) (apps.App, error) { return apps.New(nixexprs.FS).Find(
 func (t *tool) builder(c *cli.Context) (*image.Builder, func()) {
 	d := progress.New(t.stderr, t.display(c))
 	context.AfterFunc(c.Context, d.Close) // what is stopped has not failed
-	return newBuilder(c, d), d.Close
+	b := newBuilder(c, d)
+	b.Pins.Ask = t.local(c.Context, d)
+	return b, d.Close
 }
 
 func newBuilder(c *cli.Context, d *progress.Display) *image.Builder {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,10 @@ import (
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
+	"ukl/internal/cli/progress"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/qemu"
+	"ukl/internal/pin/pins"
 )
 
 // consent makes sure that the user wants what an application's ukl.toml asks for of this machine: an option says so, or
@@ -47,6 +51,30 @@ func (t *tool) consent(c *cli.Context, a apps.App, lent manifest.Lent) error {
 		}
 	}
 	return nil
+}
+
+// local asks on a terminal whether an application's archive may come from this machine.
+func (t *tool) local(ctx context.Context, d *progress.Display) func(*pins.Local) bool {
+	return func(l *pins.Local) (yes bool) {
+		if !t.onTerminal() {
+			return false
+		}
+		d.Alone(func() {
+			fmt.Fprintf(t.stderr, "ukl: %s of [source] shall come from %s\nukl: allow it? [y/N] ",
+				printable.Line(l.Pin.String()), printable.Line(l.From))
+			answer := make(chan string, 1)
+			go func() {
+				s, _ := lineOf(t.stdin) // what cannot be read allows nothing
+				answer <- strings.ToLower(strings.TrimSpace(s))
+			}()
+			select {
+			case <-ctx.Done():
+			case s := <-answer:
+				yes = s == "y" || s == "yes"
+			}
+		})
+		return yes
+	}
 }
 
 // onTerminal tells whether there is somebody to ask.

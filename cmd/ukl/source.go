@@ -56,6 +56,7 @@ func (t *tool) source(c *cli.Context) error {
 	d := progress.New(t.stderr, t.display(c))
 	defer d.Close()
 	b := newBuilder(c, d)
+	b.Pins.Ask = t.local(c.Context, d)
 	contents, err := b.Handover(c.Context, a, version)
 	if err != nil {
 		return err

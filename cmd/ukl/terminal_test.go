@@ -184,6 +184,36 @@ func TestConsent(t *testing.T) {
 	}
 }
 
+// Nor does ukl fetch from this machine what a ukl.toml names, unless the answer is yes. The archive has another hash.
+func TestConsentToSource(t *testing.T) {
+	if os.Getenv(bootEnv) == "off" {
+		t.Skipf("%s=off", bootEnv)
+	}
+	const app = `mkdir app; touch app/main.c; echo text >a.tar; printf '[source]\nurl = "file://%s/a.tar"\nsha256 = "%064d"\n' ` +
+		`"$PWD" 0 >app/ukl.toml; `
+	for _, c := range []struct{ name, options, answer, want string }{
+		{"yes", "", "y\n", "code 73"},
+		{"no", "", "n\n", "code 65"},
+		{"the end", "", "\x04", "code 65"},
+		{"not asked", "--allow-local-source", "", "code 73"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tty := openTerminal(t)
+			cmd := tty.shell("", app+"ukl build "+c.options+` ./app; echo "code $?"`)
+			if c.answer != "" {
+				tty.await("ukl: a.tar of [source] shall come from ")
+				tty.await("allow it? [y/N] ")
+				io.WriteString(tty.master, c.answer)
+			}
+			tty.await(c.want)
+			cmd.Wait()
+			if c.answer == "" && strings.Contains(tty.text(), "allow it?") {
+				t.Errorf("it asks all the same:\n%s", tty.text())
+			}
+		})
+	}
+}
+
 // A guest that was stopped with Ctrl-Z and sent to the background goes on there, too.
 func TestStoppedAndContinued(t *testing.T) {
 	tty := openTerminal(t)

@@ -157,6 +157,14 @@ func (d *Display) Say(line string) {
 // Note shows a line that stays, about what ukl itself met.
 func (d *Display) Note(text string) { d.Say("ukl: " + text) }
 
+// Alone removes the changing line while do, which may ask something, has the terminal.
+func (d *Display) Alone(do func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	do()
+}
+
 // Close removes the changing line. Nothing is shown after it.
 func (d *Display) Close() {
 	d.mu.Lock()

@@ -170,6 +170,21 @@ func TestFetchLocal(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
+	// Who is asked may allow it, once for a file and once for an address.
+	for _, yes := range []bool{false, true} {
+		for _, address := range []string{server.URL + "/a.tar", "file://" + outside} {
+			var questions []string
+			o := Options{Dir: t.TempDir(), NoApt: true, Mirror: server.URL + "/debian", Ask: func(l *Local) bool {
+				questions = append(questions, l.From)
+				return yes
+			}}
+			own := Own{Archive: &Archive{address, digest(b)}}
+			err := Fetch(context.Background(), &fakeStore{has: map[string]bool{}}, own.All(), o, nil)
+			if (err == nil) != yes || len(questions) != 1 {
+				t.Errorf("%s: asked %q, answered %t: %v", address, questions, yes, err)
+			}
+		}
+	}
 	var none *Unavailable
 	err := fetch("file:///proc/self/mounts", true)
 	if !errors.As(err, &none) || !strings.Contains(err.Error(), "is empty") {

@@ -51,6 +51,8 @@ type Options struct {
 	// Local lets archives that an application names be files outside of its directory, and come from addresses of this
 	// machine: whoever wrote the application may be somebody else than who builds it.
 	Local bool
+	// Ask is told what is not allowed, and may allow it after all. It may be nil.
+	Ask   func(*Local) bool
 	Agent string // the program's name for servers, as ukl/1.2; "" is that of Go's client
 	// Note is told of each server that is skipped, and why. It may be nil.
 	Note func(string)

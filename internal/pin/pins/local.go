@@ -49,8 +49,18 @@ func (f *fetch) within(p Pin, file string) error {
 		return err
 	}
 	if dir, err := realpath.Of(p.dir); p.dir == "" || err != nil || !realpath.Inside(dir, real) {
-		return &Local{p, file + ", a file outside of the application's directory"}
+		return f.allowed(&Local{p, file + ", a file outside of the application's directory"})
 	}
+	return nil
+}
+
+// allowed is an error unless whoever is asked allows what is local, for all of this Fetch: an application has one
+// archive.
+func (f *fetch) allowed(l *Local) error {
+	if f.o.Ask == nil || !f.o.Ask(l) {
+		return l
+	}
+	f.o.Local = true
 	return nil
 }
 

@@ -156,7 +156,13 @@ func (f *fetch) addressed(ctx context.Context) error {
 			continue
 		}
 		f.from(p.URL)
-		if err := f.unlessUnfit(p.URL, f.get(ctx, p.URL, []string{p.URL}, p)); err != nil {
+		err := f.get(ctx, p.URL, []string{p.URL}, p)
+		if local := (*Local)(nil); errors.As(err, &local) {
+			if err = f.allowed(local); err == nil {
+				err = f.get(ctx, p.URL, []string{p.URL}, p)
+			}
+		}
+		if err := f.unlessUnfit(p.URL, err); err != nil {
 			return err
 		}
 	}
