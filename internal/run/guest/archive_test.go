@@ -23,7 +23,10 @@ func TestArchiveCounts(t *testing.T) {
 	}
 	o := Options{
 		Argv: []string{"a"}, Name: "a", Root: filepath.Join(dir, "root.cpio"),
-		Files: []File{{"/etc/conf", dir + "/conf"}, {"/srv", dir + "/www"}, {"/l", dir + "/large"}, {"/s", dir + "/small"}},
+		Files: []File{
+			{Guest: "/etc/conf", Host: dir + "/conf"}, {Guest: "/srv", Host: dir + "/www"},
+			{Guest: "/l", Host: dir + "/large"}, {Guest: "/s", Host: dir + "/small"},
+		},
 	}
 	var root bytes.Buffer
 	for _, name := range []string{application, newc.Trailer} {
@@ -59,7 +62,7 @@ func TestArchiveOfMuch(t *testing.T) {
 	if err := os.Truncate(file, much); err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Files: []File{{"/zeros", file}}}
+	o := Options{Files: []File{{Guest: "/zeros", Host: file}}}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, w := range []io.Writer{nil, io.Discard} {
