@@ -58,7 +58,7 @@ func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	info, err := instances().Start(c.Context, c.String("name"), info, how)
 	var failed *instance.Failed
 	if errors.As(err, &failed) { // it has said why
-		fmt.Fprint(t.stderr, failed.Output)
+		fmt.Fprint(t.stderr, printable.Text(failed.Output))
 		return exit.Status(exit.Code(failed.Code))
 	}
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/accel"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/report/bench"
@@ -211,7 +212,7 @@ func (t *tool) bench(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(t.stdout, r)
 	}
-	return r.Table(t.stdout)
+	return r.Table(printable.Writer(t.stdout))
 }
 
 // described says what each mode's guest is.

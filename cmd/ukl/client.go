@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/printable"
 	"ukl/internal/run/echo"
 )
 
@@ -67,7 +68,7 @@ func (t *tool) client(c *cli.Context) error {
 	if !c.Bool("json") && !c.Bool("quiet") {
 		o.Trip = func(trip echo.Trip) error {
 			if trip.Banner != "" {
-				if _, err := fmt.Fprintf(t.stdout, "Thread id %d: %s\n", trip.Thread, trip.Banner); err != nil {
+				if _, err := fmt.Fprintf(t.stdout, "Thread id %d: %s\n", trip.Thread, printable.Line(trip.Banner)); err != nil {
 					return err
 				}
 			}

@@ -14,6 +14,7 @@ import (
 	"ukl/internal/build/image"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/printable"
 	"ukl/internal/host/regular"
 	"ukl/internal/kernel/kconfig"
 	"ukl/internal/kernel/systemmap"
@@ -174,7 +175,7 @@ func (t *tool) inspect(c *cli.Context) error {
 	case c.IsSet("html") || c.IsSet("svg"):
 		return nil
 	}
-	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.Writer(t.stdout), 0, 0, 2, ' ', 0)
 	for _, f := range []struct {
 		what string
 		file sizes.File

@@ -21,6 +21,7 @@ import (
 	"ukl/internal/cli/exit"
 	"ukl/internal/cli/progress"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/printable"
 	"ukl/internal/host/regular"
 	"ukl/internal/kernel/series"
 	"ukl/internal/machine/accel"
@@ -420,9 +421,9 @@ func (t *tool) kernelCheck(c *cli.Context) error {
 		if c.Bool("json") {
 			return
 		}
-		fmt.Fprintf(t.stdout, "%s %d - %s\n", verb, f.Number, f.Patch)
+		fmt.Fprintf(t.stdout, "%s %d - %s\n", verb, f.Number, printable.Line(f.Patch))
 		for _, p := range f.Problems {
-			fmt.Fprintf(t.stdout, "#   %s\n", p)
+			fmt.Fprintf(t.stdout, "#   %s\n", printable.Line(p))
 		}
 	})
 	done()

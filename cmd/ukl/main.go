@@ -22,6 +22,7 @@ import (
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/folders"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/confine"
 	"ukl/internal/machine/virtiofs"
 	"ukl/internal/pin/pins"
@@ -87,7 +88,7 @@ func lend(args []string, stderr io.Writer) (code exit.Code, done bool) {
 		return exit.OK, false
 	}
 	if err := do(args[2:]); err != nil {
-		fmt.Fprintln(stderr, "ukl: error:", err)
+		fmt.Fprintln(stderr, "ukl: error:", printable.Text(err.Error()))
 		return exit.Unavailable, true
 	}
 	return exit.OK, true
@@ -408,7 +409,7 @@ func interruptible(parent context.Context) (context.Context, func()) {
 // note is a line for people that -q silences.
 func (t *tool) note(c *cli.Context, format string, args ...any) {
 	if !c.Bool("quiet") {
-		fmt.Fprintf(t.stderr, "ukl: "+format+"\n", args...)
+		fmt.Fprintf(t.stderr, "ukl: %s\n", printable.Line(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"ukl/internal/cli/progress"
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
+	"ukl/internal/host/printable"
 	"ukl/internal/host/regular"
 	"ukl/internal/pin/pins"
 	"ukl/nixexprs"
@@ -288,7 +289,7 @@ func pinsUpdate(c *cli.Context) error {
 	}
 	step := func(s string) {
 		if !c.Bool("quiet") {
-			fmt.Fprintf(c.App.ErrWriter, "[pins] %s\n", s)
+			fmt.Fprintf(c.App.ErrWriter, "[pins] %s\n", printable.Line(s))
 		}
 	}
 	d := display(c)

@@ -13,6 +13,7 @@ import (
 	"ukl/internal/app/apps"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/atomicfile"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/accel"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/report/profile"
@@ -118,7 +119,7 @@ func (t *tool) profile(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(t.stdout, r)
 	}
-	return r.Table(t.stdout, c.Int("top"))
+	return r.Table(printable.Writer(t.stdout), c.Int("top"))
 }
 
 // counted is the run as the command line describes it, under an emulation that counts its instructions.

@@ -261,7 +261,7 @@ func (t *tool) run(c *cli.Context) error {
 				o.Machine.Memory, guest.MoreMemory(o.Machine.Memory))
 		}
 		if lines := t.backtrace(c, a, o, v); lines != nil {
-			fmt.Fprintf(t.stderr, "ukl: %s\n", strings.Join(lines, "\n"))
+			fmt.Fprintf(t.stderr, "ukl: %s\n", printable.Text(strings.Join(lines, "\n")))
 		}
 		return exit.Status(exit.Signalled(v.Signal))
 	}
@@ -447,7 +447,7 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 		Argv: a.Argv(nil),
 		Env:  a.Env, Sysctl: a.Sysctl,
 		Signals: make(guest.Signals),
-		Unset:   func(what string) { t.note(c, "the kernel says: %s", printable.Text(what)) },
+		Unset:   func(what string) { t.note(c, "the kernel says: %s", what) },
 		Stdin:   t.stdin, Stdout: t.stdout, Stderr: t.stderr,
 		Verbose:  c.Bool("verbose"),
 		StateDir: stateDir(a.Name),

@@ -11,6 +11,7 @@ import (
 	"ukl/internal/app/manifest"
 	"ukl/internal/app/suggest"
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/printable"
 	"ukl/internal/machine/accel"
 	"ukl/internal/run/apptest"
 	"ukl/internal/run/guest"
@@ -71,7 +72,7 @@ func (t *tool) test(c *cli.Context) error {
 	out := tested{App: a.Name, Tests: []apptest.Result{}}
 	say := func(format string, args ...any) {
 		if err == nil && !c.Bool("json") {
-			_, err = fmt.Fprintf(t.stdout, format+"\n", args...)
+			_, err = fmt.Fprintln(t.stdout, printable.Line(fmt.Sprintf(format, args...)))
 		}
 	}
 	say("1..%d", len(tests))
@@ -90,7 +91,7 @@ func (t *tool) test(c *cli.Context) error {
 		say("not ok %d - %s # %.1f s", i+1, r.Name, r.Seconds)
 		say("# %s", r.Reason)
 		for _, line := range r.Lines {
-			say("#   %s", line)
+			say("#   %s", strings.TrimSuffix(line, "\r"))
 		}
 	}
 	if c.Bool("json") {

@@ -13,6 +13,7 @@ import (
 
 	"ukl/internal/build/stage"
 	"ukl/internal/host/nix"
+	"ukl/internal/host/printable"
 	"ukl/internal/pin/pins"
 )
 
@@ -107,7 +108,7 @@ func (d *Display) Build(e nix.Event) {
 			r.files++
 		}
 		if d.o.Verbose {
-			d.line("%s %s", d.label(r.title), e.Text)
+			d.line(d.label(r.title), e.Text)
 		}
 	case nix.Stop:
 		if r := d.find(e.Drv); r != nil {
@@ -116,7 +117,7 @@ func (d *Display) Build(e nix.Event) {
 			if !d.o.Built(e.Drv) {
 				verb = "failed after "
 			}
-			d.line("%s %s%s", d.label(r.title), verb, Elapsed(d.o.Now().Sub(r.start)))
+			d.line(d.label(r.title), verb+Elapsed(d.o.Now().Sub(r.start)))
 		}
 		if len(d.running) == 0 {
 			d.idle = d.o.Now()
@@ -150,7 +151,7 @@ func (d *Display) Say(line string) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.line("%s", line)
+	d.line("", line)
 	d.draw()
 }
 
@@ -191,7 +192,7 @@ func (d *Display) endFetch() {
 		return
 	}
 	p := d.fetch.last
-	d.line("%s %d files, %s, %s", d.label("pins"), p.Files, size(p.Bytes), Elapsed(d.o.Now().Sub(d.fetch.start)))
+	d.line(d.label("pins"), fmt.Sprintf("%d files, %s, %s", p.Files, size(p.Bytes), Elapsed(d.o.Now().Sub(d.fetch.start))))
 	d.fetch = nil
 }
 
@@ -219,10 +220,13 @@ func (d *Display) animate() {
 	}()
 }
 
-// line prints a line that stays.
-func (d *Display) line(format string, args ...any) {
+// line prints a line that stays: ukl's own label, and a text that may be somebody else's.
+func (d *Display) line(label, text string) {
 	d.erase()
-	fmt.Fprintf(d.w, format+"\n", args...)
+	if label != "" {
+		label += " "
+	}
+	fmt.Fprintf(d.w, "%s%s\n", label, printable.Line(strings.TrimSuffix(text, "\r")))
 }
 
 func (d *Display) erase() {
@@ -237,7 +241,7 @@ func (d *Display) draw() {
 	if !d.o.Terminal {
 		return
 	}
-	text := d.status()
+	text := printable.Line(d.status())
 	if text == "" {
 		d.erase()
 		return

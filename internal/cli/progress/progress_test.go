@@ -77,6 +77,41 @@ func TestVerbose(t *testing.T) {
 	}
 }
 
+// What a build, a server or a project says is shown, and not obeyed by the terminal; the bold labels are ukl's own.
+func TestForeignText(t *testing.T) {
+	var b bytes.Buffer
+	c := &clock{time.Unix(1e9, 0)}
+	o := options(c)
+	o.Terminal, o.Colour, o.Verbose, o.Width = true, true, true, func() int { return 200 }
+	d := New(&b, o)
+	const evil = "\x1b]0;title\a\r\nukl: forged"
+	d.Fetch(pins.Progress{AllFiles: 2, AllBytes: 4e6, Source: evil})
+	d.Fetch(pins.Progress{Files: 2, AllFiles: 2, Source: evil})
+	for _, e := range []nix.Event{
+		{Kind: nix.Start, Stage: "app-x", Drv: "x"},
+		{Kind: nix.Phase, Stage: "app-x", Drv: "x", Text: evil},
+		{Kind: nix.Line, Stage: "app-x", Drv: "x", Text: evil},
+	} {
+		d.Build(e)
+	}
+	d.Say(evil)
+	d.Note(evil)
+	const shown = `\x1b]0;title\x07\x0d\x0aukl: forged`
+	got := b.String()
+	d.Close()
+	for _, want := range []string{
+		"4 MB, " + shown + ", 0.0 s\x1b[K", "\r[app] " + shown + " 0.0 s\x1b[K", "\x1b[1m[app]\x1b[0m " + shown + "\n",
+		"\x1b[K" + shown + "\n", "\x1b[Kukl: " + shown + "\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if strings.Contains(got, "\x1b]") || strings.Contains(got, "\nukl: forged") {
+		t.Errorf("shown: %q", got)
+	}
+}
+
 func TestQuiet(t *testing.T) {
 	var b bytes.Buffer
 	c := &clock{time.Unix(1e9, 0)}

@@ -460,7 +460,8 @@ func lastError(stderr, otherwise string) string {
 	return otherwise
 }
 
-var colour = lazy("\x1b\\[[0-9;]*[A-Za-z]")
+// colour is what compilers write for terminals: colours, and links of warnings to their descriptions.
+var colour = lazy("\x1b\\[[0-9;]*[A-Za-z]|\x1b\\]8;[^\x07\x1b]*(\x07|\x1b\\\\)")
 
 func stripColour(s string) string { return colour().ReplaceAllString(s, "") }
 

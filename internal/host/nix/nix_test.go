@@ -170,6 +170,20 @@ func TestLogWithColours(t *testing.T) {
 	}
 }
 
+// gcc's warnings link to their descriptions where it takes its stderr for a terminal, as Nix gives to builders.
+func TestStripColour(t *testing.T) {
+	for in, want := range map[string]string{
+		"\x1b[01;35mwarning: \x1b[mx [\x1b]8;;https://gcc.gnu.org/x#y\a-Wx\x1b]8;;\a]": "warning: x [-Wx]",
+		"\x1b]8;;file:///\x1b\\a\x1b]8;;\x1b\\ b":                                      "a b",
+		"\x1b]0;title\a": "\x1b]0;title\a",
+		"\x1b]8;;no end": "\x1b]8;;no end",
+	} {
+		if got := stripColour(in); got != want {
+			t.Errorf("stripColour(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
 func TestLogSurvivesTheUnknown(t *testing.T) {
 	var events []Event
 	l := newLog(func(e Event) { events = append(events, e) })

@@ -22,8 +22,10 @@ func obeyed(c rune) bool {
 	return c < ' ' || c >= 0x7f && c < 0xa0
 }
 
-// Line is Text of what is part of one line: line feeds are shown, too.
-func Line(s string) string { return strings.ReplaceAll(Text(s), "\n", `\x0a`) }
+// Line is Text of what is part of one line: line feeds and all carriage returns are shown, too.
+func Line(s string) string { return breaks.Replace(Text(s)) }
+
+var breaks = strings.NewReplacer("\n", `\x0a`, "\r", `\x0d`)
 
 // Text is s with \xNN or \uNNNN in place of each control character, and of each byte that is no UTF-8. A carriage
 // return before a line feed, or at the end, where one may follow, stays.

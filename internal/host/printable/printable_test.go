@@ -24,6 +24,19 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain\t1":          "plain\t1",
+		"one\ntwo\r\n":      `one\x0atwo\x0d\x0a`,
+		"over the begin\r":  `over the begin\x0d`,
+		"\r\rtwice\x1b[31m": `\x0d\x0dtwice\x1b[31m`,
+	} {
+		if got := Line(in); got != want {
+			t.Errorf("Line(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
 func TestWriter(t *testing.T) {
 	var b strings.Builder
 	w := Writer(&b)
