@@ -38,7 +38,7 @@ func (t *tool) consent(c *cli.Context, a apps.App, lent manifest.Lent) error {
 		}
 		place := ask.Place
 		place.Text = "the guest shall get " + ask.What
-		fmt.Fprintf(t.stderr, "ukl: %v\nukl: allow it? [y/N] ", &place)
+		fmt.Fprintf(t.stderr, "ukl: %s\nukl: allow it? [y/N] ", printable.Line(place.Error()))
 		answer, err := lineOf(t.stdin)
 		if err != nil {
 			return err

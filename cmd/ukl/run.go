@@ -126,7 +126,7 @@ func guestFlags() []cli.Flag {
 		}},
 		&cli.BoolFlag{
 			Name:  manifest.AllowVolumes,
-			Usage: "lend the guest what ukl.toml wants as volumes or files from outside of its directory",
+			Usage: "lend the guest the volumes and files of ukl.toml that ukl would ask about",
 		},
 		&cli.BoolFlag{
 			Name:  manifest.AllowHost,

@@ -214,6 +214,35 @@ func TestConsentToSource(t *testing.T) {
 	}
 }
 
+// The words of a ukl.toml do not change the question that they are part of, which names the path that is lent.
+func TestConsentIsReadable(t *testing.T) {
+	for _, c := range []struct{ name, volume, want string }{
+		{
+			"control characters", `x\u001b[2K\rukl: all is well\u001b[8m/../../../../../../../../../../../../etc:/d`,
+			`get /etc (which ukl.toml calls "x\x1b[2K\rukl: all is well\x1b[8m/../../../../../../../../.`,
+		},
+		{"a link", "data:/d", `get / (which ukl.toml calls "data") from outside of the application's directory, as a volume`},
+		{"its own", ".:/d", "get the application's own directory, with its ukl.toml, as a volume that it may write to"},
+		{"trusted", "own:/d:trusted", "get own, as a volume that it may write to, where it sets owners and set-user-id bits"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tty := openTerminal(t)
+			cmd := tty.shell("", `mkdir -p app/own; touch app/main.c; ln -s / app/data
+cat >app/ukl.toml <<'END'
+volumes = ["`+c.volume+`"]
+END
+ukl run ./app; echo "code $?"`)
+			tty.await("allow it? [y/N] ")
+			io.WriteString(tty.master, "n\n")
+			tty.await("code 65")
+			cmd.Wait()
+			if text := tty.text(); strings.Contains(text, "\x1b") || !strings.Contains(text, c.want) {
+				t.Errorf("shown: %q", text)
+			}
+		})
+	}
+}
+
 // A guest that was stopped with Ctrl-Z and sent to the background goes on there, too.
 func TestStoppedAndContinued(t *testing.T) {
 	tty := openTerminal(t)

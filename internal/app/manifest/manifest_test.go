@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing/fstest"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/realpath"
 	"ukl/internal/machine/qemu"
 )
 
@@ -287,7 +289,7 @@ func TestOutside(t *testing.T) {
 		".": false, "in": false, "inward": false, "in/..": false, app: false, app + "/in": false, "nothere": false,
 		"..": true, "/": true, "outward": true, "../app-other": true, app + "-other": true, "in/../..": true,
 	} {
-		volume, file := strconv.Quote(path+":/v"), strconv.Quote(path)
+		volume, file := strconv.Quote(path+":/v:ro"), strconv.Quote(path)
 		text := "name = 'x'\nvolumes = [" + volume + "]\n[files]\n'/f' = " + file
 		m, err := Parse([]byte(text), Place{File: "ukl.toml", Base: "x"})
 		if err != nil {
@@ -300,6 +302,91 @@ func TestOutside(t *testing.T) {
 		if want && (asks[0].Volume != "/v" || asks[0].Refuse().Error()[:13] != "ukl.toml:2:12" ||
 			asks[1].Refuse().Error()[:12] != "ukl.toml:4:8") {
 			t.Errorf("%s: %+v", path, asks)
+		}
+	}
+}
+
+// A volume inside of the directory is asked for if what the guest writes there is run or built on this machine, and if
+// it is trusted. A question names the path that is lent, whatever the file makes of it.
+func TestWithin(t *testing.T) {
+	top := t.TempDir()
+	for _, d := range []string{
+		".git", "app/.git/hooks", "app/data", "app/lib/.git", "app/src", "app/inc", "app/.run", "x",
+	} {
+		if err := os.MkdirAll(filepath.Join(top, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app, err := realpath.Of(filepath.Join(top, "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ukl.toml", "disk.img", "src/main.c"} {
+		if err := os.WriteFile(filepath.Join(app, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"root": "/", "out": "../x", "code": "src", "d": "data"} {
+		if err := os.Symlink(target, filepath.Join(app, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := filepath.Join(filepath.Dir(app), "x")
+	const compiled, built = "sources = ['src/*.c']\ninclude = ['inc', '.']", "build = ['make']\nprogram = 'x'"
+	const write, owners = ", as a volume that it may write to", ", where it sets owners and set-user-id bits"
+	const git, made = ", with the configuration of a git repository", ", of which the application is built"
+	const outside = " from outside of the application's directory"
+	for _, c := range []struct{ how, volume, want string }{
+		{compiled, ".:/v", "the application's own directory, with its ukl.toml" + write},
+		{compiled, app + ":/v", "the application's own directory, with its ukl.toml" + write},
+		{compiled, ".:/v:ro", ""},
+		{compiled, "data:/v", ""},
+		{compiled, "data/:/v", ""},
+		{compiled, "d:/v", ""},
+		{compiled, "nothere:/v", ""},
+		{compiled, "disk.img:/v", ""},
+		{compiled, "data:/v:trusted", "data" + write + owners},
+		{compiled, "d:/v:trusted", `data (which ukl.toml calls "d")` + write + owners},
+		{compiled, "data:/v:ro,trusted", "data, as a volume" + owners},
+		{compiled, ".git:/v", ".git" + git + write},
+		{compiled, ".git/hooks:/v", ".git/hooks" + git + write},
+		{compiled, "lib:/v", "lib" + git + write},
+		{compiled, "src:/v", "src" + made + write},
+		{compiled, "code:/v", `src (which ukl.toml calls "code")` + made + write},
+		{compiled, "inc:/v", "inc" + made + write},
+		{compiled, "src:/v:ro", ""},
+		{"prebuilt = 'data/p'", "data:/v", "data" + made + write},
+		{built, "data:/v", "data" + made + write},
+		{built, ".run:/v", ""},
+		{compiled, "root:/v", `/ (which ukl.toml calls "root")` + outside + write},
+		{compiled, "out:/v:ro", x + ` (which ukl.toml calls "out")` + outside + ", as a volume"},
+		{compiled, x + ":/v", x + outside + write},
+		{compiled, "..:/v", filepath.Dir(app) + ` (which ukl.toml calls "..")` + outside + write},
+		{
+			compiled, "e\x1b[2K\r/../../x:/v",
+			x + ` (which ukl.toml calls "e\x1b[2K\r/../../x")` + outside + write,
+		},
+		{
+			compiled, strings.Repeat("y/", 40) + strings.Repeat("../", 41) + "x:/v",
+			x + ` (which ukl.toml calls "` + strings.Repeat("y/", 30) + `...")` + outside + write,
+		},
+	} {
+		quoted, err := json.Marshal(c.volume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Parse([]byte("name = 'x'\n"+c.how+"\nvolumes = ["+string(quoted)+"]"), Place{File: "ukl.toml", Base: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, a := range m.Asks(m.Lend(app)) {
+			if got += a.What; a.Option != AllowVolumes || a.Volume != "/v" {
+				t.Errorf("%s: %+v", c.volume, a)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%q: %q; want %q", c.volume, got, c.want)
 		}
 	}
 }
