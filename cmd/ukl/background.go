@@ -47,11 +47,11 @@ func detachable(c *cli.Context) error {
 // detach starts the same run in the background, where all that could be missing is there now, and prints its name.
 func (t *tool) detach(c *cli.Context, a apps.App, o guest.Options) error {
 	info := instance.Info{App: a.Name, Ports: portsOf(o.Machine.Forwards), Waiting: portsOf(tcp(o.Machine.Forwards))}
-	args := slices.Concat(t.line.args[1:], t.allowed)
+	args := slices.Clone(t.line.args[1:])
 	if t.line.dashes {
 		args = append(append(args, "--"), t.line.rest...)
 	}
-	how := instance.Launch{Args: args, Grace: c.Duration("grace")}
+	how := instance.Launch{Args: args, Grace: c.Duration("grace"), Given: t.agreed}
 	if len(info.Waiting) > 0 {
 		how.Wait = c.Duration("wait")
 	}

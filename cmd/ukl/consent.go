@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -14,21 +15,33 @@ import (
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
+	"ukl/internal/cli/exit"
 	"ukl/internal/cli/progress"
 	"ukl/internal/host/printable"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 )
 
+// agreed is what a ukl.toml said, and what the paths that it lends led to, when the user agreed. A run in the
+// background gets it, and has leave for nothing else.
+type agreed struct {
+	Manifest string // hash of the file
+	Lent     manifest.Lent
+}
+
 // consent makes sure that the user wants what an application's ukl.toml asks for of this machine: an option says so, or
-// an answer on a terminal. In the background it has been asked before, and the answers are options.
+// an answer on a terminal. In the background nobody is asked: it has been done before.
 func (t *tool) consent(c *cli.Context, a apps.App, lent manifest.Lent) error {
 	if a.Bundled {
 		return nil
 	}
+	t.agreed = agreed{a.Sum, lent}
+	if t.own != nil {
+		return t.unchanged()
+	}
 	for _, ask := range a.Asks(lent) {
 		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
-		ports := ask.Option == manifest.AllowPorts && (c.IsSet(manifest.AllowPorts) || t.own != nil)
+		ports := ask.Option == manifest.AllowPorts && c.IsSet(manifest.AllowPorts)
 		if c.Bool(ask.Option) || ports || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
 			continue
 		}
@@ -46,9 +59,20 @@ func (t *tool) consent(c *cli.Context, a apps.App, lent manifest.Lent) error {
 		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 			return refused
 		}
-		if ask.Option != manifest.AllowPorts {
-			t.allowed = append(t.allowed, "--"+ask.Option)
-		}
+	}
+	return nil
+}
+
+// unchanged refuses to go on in the background with something else than the user has agreed to: since then an
+// application was built, and others may write where a ukl.toml leads.
+func (t *tool) unchanged() error {
+	var before agreed
+	if err := t.own.Given(&before); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(before, t.agreed) {
+		return exit.Errorf(exit.Input, "%s, or what a path in it leads to, has changed since this run began", manifest.File).
+			WithHint("run it again")
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ type tool struct {
 	stdout, stderr io.Writer
 	line           line
 	own            *instance.Own // nil in the foreground
-	allowed        []string      // options that say what the user has allowed when asked
+	agreed         agreed        // to what the guest gets of this machine
 	decided        bool          // the command's error says how it ended, even after an interruption
 	// kernelOf makes the kernel that is run, instead of Nix; nil but for `ukl kernel run`.
 	kernelOf func(*cli.Context, apps.App) (string, error)

@@ -85,7 +85,7 @@ func (tty *terminal) settings() unix.Termios {
 }
 
 // shell starts a shell on the terminal, as a login would, with a guest that is the fake QEMU's script.
-func (tty *terminal) shell(guest, script string) *exec.Cmd {
+func (tty *terminal) shell(guest, script string, env ...string) *exec.Cmd {
 	tty.t.Helper()
 	dir := tty.t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "guest"), []byte(guest), 0o644); err != nil {
@@ -95,6 +95,7 @@ func (tty *terminal) shell(guest, script string) *exec.Cmd {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TERM=xterm", "HOME="+dir, "XDG_STATE_HOME="+dir+"/state",
 		"XDG_CACHE_HOME="+dir+"/cache", qemu.Env+"=fake-qemu")
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty.slave, tty.slave, tty.slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -243,6 +244,37 @@ ukl run ./app; echo "code $?"`)
 	}
 }
 
+// A run in the background goes on with what its user has agreed to, and refuses anything else, which may have come
+// while the application was built.
+func TestConsentIsForOnePath(t *testing.T) {
+	for _, c := range []struct{ name, meanwhile, want string }{
+		{"the same", ":", "code 66"}, // the next mistake: the fake Nix has no tools
+		{"another link", "ln -sfn ../two own/data", "code 65"},
+		{"another ukl.toml", `echo 'volumes = ["../two:/d"]' >own/ukl.toml`, "code 65"},
+	} {
+		for _, allowed := range []string{"", "--allow-volumes "} {
+			t.Run(c.name+allowed, func(t *testing.T) {
+				tty := openTerminal(t)
+				cmd := tty.shell("", nixPrograms+`mkdir one two; ln -s ../one own/data
+echo 'volumes = ["data:/d"]' >>own/ukl.toml
+sed -i "s|^sleep 1|(cd $PWD; $MEANWHILE)|" bin/nix-store
+ukl run -d `+allowed+`--accel tcg --mode process --kernel guest ./own; echo "code $?"`, "MEANWHILE="+c.meanwhile)
+				if allowed == "" {
+					tty.await(`/one (which ukl.toml calls "data") from outside`)
+					io.WriteString(tty.master, "y\n")
+				}
+				tty.await("code ")
+				cmd.Wait()
+				const changed = "ukl: error: ukl.toml, or what a path in it leads to, has changed since this run began"
+				if text := tty.text(); !strings.Contains(text, c.want) ||
+					strings.Contains(text, changed) != (c.want == "code 65") {
+					t.Errorf("shown:\n%s", text)
+				}
+			})
+		}
+	}
+}
+
 // A guest that was stopped with Ctrl-Z and sent to the background goes on there, too.
 func TestStoppedAndContinued(t *testing.T) {
 	tty := openTerminal(t)
@@ -284,7 +316,7 @@ sleep 1
 echo '@nix {"action":"stop","id":1}' >&2
 out=${drv%.drv}
 mkdir -p "${NIX_REMOTE#*root=}$out"
-for f in vmlinux bzImage config System.map; do : >"${NIX_REMOTE#*root=}$out/$f"; done
+for f in vmlinux bzImage config System.map root.cpio; do : >"${NIX_REMOTE#*root=}$out/$f"; done
 while [ $# -gt 0 ]; do [ "$1" != --add-root ] || ln -sf "$out" "$2"; shift; done
 echo "$out"
 END

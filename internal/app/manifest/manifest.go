@@ -4,6 +4,7 @@
 package manifest
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,6 +69,9 @@ type Manifest struct {
 	// Kernel are lines of kernel configuration (CONFIG_X=y) that the application's kernel has besides.
 	Kernel []string
 	Tests  []Test
+
+	// Sum is the SHA-256 of the file's text; "" where there is none.
+	Sum string
 
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 	memory *Error           // where Memory is; nil if the file says nothing of it
@@ -237,6 +241,7 @@ func Parse(text []byte, p Place) (*Manifest, error) {
 		return nil, err
 	}
 	m := r.manifest(p)
+	m.Sum = fmt.Sprintf("%x", sha256.Sum256(text))
 	return m, r.errors()
 }
 

@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,6 +70,7 @@ const Env = "UKL_INSTANCE"
 const (
 	lockFD  = 3
 	readyFD = 4
+	givenFD = 5
 )
 
 // Taken says that an instance of a name is running.
@@ -230,6 +233,7 @@ type Launch struct {
 	Args  []string      // of this very program, which runs once more
 	Grace time.Duration // that the application has to end, unless whoever stops it says otherwise
 	Wait  time.Duration // until the guest is ready, once it has started; 0 does not wait
+	Given any           // what its Own gives back, as JSON; nobody else can change it
 }
 
 // Start runs this very program once more in the background and returns when its guest has started, and then is ready,
@@ -266,6 +270,11 @@ func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (I
 	if err := write(filepath.Join(dir, graceFile), how.Grace); err != nil {
 		return info, err
 	}
+	given, err := sheet(how.Given)
+	if err != nil {
+		return info, err
+	}
+	defer given.Close()
 	parent, child, err := pair()
 	if err != nil {
 		return info, err
@@ -275,7 +284,7 @@ func (s Store) Start(ctx context.Context, name string, info Info, how Launch) (I
 	cmd.Args[0] = "ukl"
 	cmd.Env = append(os.Environ(), Env+"="+dir)
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.ExtraFiles = []*os.File{l, child}
+	cmd.ExtraFiles = []*os.File{l, child, given}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the end of a terminal is not its end
 	err = cmd.Start()
 	child.Close()
@@ -332,6 +341,24 @@ func pair() (parent, child *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "parent"), os.NewFile(uintptr(fds[1]), "child"), nil
 }
 
+// sheet is a file without a name that holds something as JSON, and is at its begin.
+func sheet(v any) (*os.File, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("given", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "given")
+	if _, err := f.WriteAt(b, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 func write(file string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -342,7 +369,8 @@ func write(file string, v any) error {
 
 // Own is the instance that this process is.
 type Own struct {
-	dir string
+	dir   string
+	given *os.File
 
 	mu     sync.Mutex
 	parent *os.File // nil once it has been told all
@@ -362,9 +390,15 @@ func Inherited() *Own {
 	os.Unsetenv(Env)
 	unix.CloseOnExec(lockFD) // and stays open until this process has ended
 	unix.CloseOnExec(readyFD)
+	unix.CloseOnExec(givenFD)
 	// Started as /proc/self/exe it would be called "exe", in ps(1) and where a port is taken.
 	_ = os.WriteFile("/proc/self/comm", []byte("ukl"), 0)
-	return &Own{dir: dir, parent: os.NewFile(readyFD, "ready")}
+	return &Own{dir: dir, parent: os.NewFile(readyFD, "ready"), given: os.NewFile(givenFD, "given")}
+}
+
+// Given reads what was given to the instance when it was started.
+func (o *Own) Given(v any) error {
+	return json.NewDecoder(io.NewSectionReader(o.given, 0, math.MaxInt64)).Decode(v)
 }
 
 // Dir is where the guest may leave its files.

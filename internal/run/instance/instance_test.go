@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +28,15 @@ func TestMain(m *testing.M) {
 	switch os.Args[1] {
 	case "fails":
 		os.Exit(3)
+	case "given":
+		var words []string
+		for range 2 { // it can be read again
+			if err := o.Given(&words); err != nil {
+				fmt.Println(err)
+			}
+		}
+		fmt.Println(len(words), words[0])
+		os.Exit(5)
 	case "hasty": // it is ready before anybody knows that it runs
 		o.Progress(nil, true)
 	case "hangs":
@@ -90,6 +100,17 @@ func TestLife(t *testing.T) {
 		return !errors.As(err, &unknown)
 	}() {
 		t.Error("stopped twice")
+	}
+}
+
+// What an instance is given has no size that an environment would limit.
+func TestGiven(t *testing.T) {
+	s := Store{t.TempDir()}
+	words := slices.Repeat([]string{strings.Repeat("w", 1000)}, 1000)
+	_, err := s.Start(t.Context(), "x", Info{App: "app"}, Launch{Args: []string{"given"}, Given: words})
+	failed := (*Failed)(nil)
+	if want := "a word\n1000 " + words[0] + "\n"; !errors.As(err, &failed) || failed.Code != 5 || failed.Output != want {
+		t.Errorf("%v: %+v", err, failed)
 	}
 }
 
