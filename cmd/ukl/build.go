@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/app/manifest"
 	"ukl/internal/build/format"
 	"ukl/internal/build/image"
 	"ukl/internal/cli/exit"
@@ -53,6 +54,10 @@ examples:
 			&cli.StringFlag{
 				Name:  "append",
 				Usage: "with --format " + format.Booting() + ": add `WORDS` to the kernel's command line",
+			},
+			&cli.BoolFlag{
+				Name:  manifest.AllowVolumes,
+				Usage: "with --format: copy the files of ukl.toml that ukl would ask about",
 			},
 			&cli.BoolFlag{Name: "check", Usage: "build the application's stages again and compare every byte"},
 			&cli.BoolFlag{Name: "check-all", Usage: "do this with all stages, also kernel and libc"},
@@ -172,9 +177,13 @@ func wantedFormat(c *cli.Context) (format.Format, error) {
 func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format, a apps.App,
 	i *image.Image,
 ) (string, int, error) {
-	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a, a.Lend(a.Dir)), Append: c.String("append")}
+	lent := a.Lend(a.Dir)
+	in := format.Inputs{App: a.Manifest, Image: i, Files: copied(a, lent), Append: c.String("append")}
 	if kind.Boots() {
-		var err error
+		err := t.consentToFiles(c, a, lent)
+		if err != nil {
+			return "", 0, err
+		}
 		if in.Boot, err = b.BootSector(c.Context, a); err != nil {
 			return "", 0, err
 		}

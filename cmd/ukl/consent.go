@@ -39,7 +39,22 @@ func (t *tool) consent(c *cli.Context, a apps.App, lent manifest.Lent) error {
 	if t.own != nil {
 		return t.unchanged()
 	}
-	for _, ask := range a.Asks(lent) {
+	return t.ask(c, a.Asks(lent))
+}
+
+// consentToFiles is the same for what a file of --format holds: of what the ukl.toml wants, the copies.
+func (t *tool) consentToFiles(c *cli.Context, a apps.App, lent manifest.Lent) error {
+	if a.Bundled {
+		return nil
+	}
+	return t.ask(c, slices.DeleteFunc(a.Asks(lent), func(k manifest.Ask) bool {
+		return k.Option != manifest.AllowVolumes || k.Volume != ""
+	}))
+}
+
+// ask asks for what no option allows.
+func (t *tool) ask(c *cli.Context, all []manifest.Ask) error {
+	for _, ask := range all {
 		instead := func(s string) bool { v, err := qemu.ParseVolume(s); return err == nil && v.Guest == ask.Volume }
 		ports := ask.Option == manifest.AllowPorts && c.IsSet(manifest.AllowPorts)
 		if c.Bool(ask.Option) || ports || ask.Volume != "" && slices.ContainsFunc(c.StringSlice("volume"), instead) {
