@@ -48,6 +48,7 @@ examples:
   ukl run multithreaded -p 8080:5555 -m 64
   ukl run ./server -p 8080            # any x86-64 program
   ukl run server.c -p 8080            # or a source file
+  ukl run server.py -p 8080           # or a script
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),

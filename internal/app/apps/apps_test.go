@@ -102,8 +102,8 @@ func TestFindProgram(t *testing.T) {
 	copy(elf[52:], []byte{64, 0, 56, 0, 1})
 	copy(elf[64:], []byte{1})
 	for file, text := range map[string]string{
-		"my server!": string(elf), "printing": string(elf), "script": "#!/usr/bin/tclsh", "d/" + manifest.File: "prebuilt = 'bin'",
-		"d/bin":                string(elf),
+		"my server!": string(elf), "printing": string(elf), "script": "#!/usr/bin/tclsh",
+		"d/" + manifest.File: "prebuilt = 'bin'", "d/bin": string(elf),
 		"bad/" + manifest.File: "prebuilt = 'bin'", "bad/bin": "x",
 	} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -45,8 +45,9 @@ var interpreters = []interpreted{
 		usual: []string{"app.py", "main.py", "server.py", "run.py", "*.py"}, args: `"FILE"`, modules: python,
 	},
 	{
-		app: "node", sure: []string{"package.json"}, usual: []string{"index.js", "server.js", "app.js", "main.js", "*.js", "*.mjs"},
-		args: `"FILE"`, modules: modules{own: "node_modules", get: "npm install", by: "package.json"},
+		app: "node", sure: []string{"package.json"},
+		usual: []string{"index.js", "server.js", "app.js", "main.js", "*.js", "*.mjs"}, args: `"FILE"`,
+		modules: modules{own: "node_modules", get: "npm install", by: "package.json"},
 	},
 	{
 		app: "ruby", sure: []string{"Gemfile"}, usual: []string{"main.rb", "app.rb", "server.rb", "*.rb"}, args: `"FILE"`,
@@ -226,6 +227,6 @@ func site(c apps.Catalogue, name string) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%sname = %q\nargs = [%s]\nports = [\"%d:%d\"]\n\n[root]\npackages = [%s]\nprogram = %q\n\n"+
-		"[files]\n%q = \".\"\n", head, name, strings.Join(args, ", "), a.Ports[0].Host, a.Ports[0].Guest, list(a.Root.Packages),
-		a.Root.Program, place), nil
+		"[files]\n%q = \".\"\n", head, name, strings.Join(args, ", "), a.Ports[0].Host, a.Ports[0].Guest,
+		list(a.Root.Packages), a.Root.Program, place), nil
 }

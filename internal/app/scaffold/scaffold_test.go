@@ -131,12 +131,13 @@ func TestInterpret(t *testing.T) {
 		},
 		{files: map[string]string{"package.json": "no JSON"}, sure: true},
 		{
-			files: map[string]string{"Gemfile": "gem 'sinatra', '~> 3'\n  gem \"rack\"\n#gem 'no'\n", "app.rb": ""}, sure: true,
-			args: []string{"/srv/app.rb"}, packages: []string{"ruby", "ruby-sinatra", "ruby-rack"}, comment: "# guesses, from Gemfile",
+			files: map[string]string{"Gemfile": "gem 'sinatra', '~> 3'\n  gem \"rack\"\n#gem 'no'\n", "app.rb": ""},
+			sure:  true, args: []string{"/srv/app.rb"}, packages: []string{"ruby", "ruby-sinatra", "ruby-rack"},
+			comment: "# guesses, from Gemfile",
 		},
 		{
-			files: map[string]string{"public/index.php": ""}, args: []string{"-S", "0.0.0.0:8080", "-t", "/srv/public"}, ports: 8080,
-			packages: []string{"php-cli"},
+			files: map[string]string{"public/index.php": ""}, packages: []string{"php-cli"}, ports: 8080,
+			args: []string{"-S", "0.0.0.0:8080", "-t", "/srv/public"},
 		},
 		{files: map[string]string{"x.pl": ""}, args: []string{"/srv/x.pl"}, packages: []string{"perl"}},
 		{
@@ -144,7 +145,7 @@ func TestInterpret(t *testing.T) {
 			packages: []string{"openjdk-17-jre-headless"},
 		},
 		{files: map[string]string{"pom.xml": ""}},
-		{files: map[string]string{"index.html": ""}, args: nil, packages: []string{"nginx-light", "base-passwd"}, ports: 8080},
+		{files: map[string]string{"index.html": ""}, packages: []string{"nginx-light", "base-passwd"}, ports: 8080},
 	} {
 		here := fstest.MapFS{}
 		for name, text := range c.files {

@@ -170,8 +170,8 @@ func (*Unbuildable) Hint() string {
 	return "move it out of the directory, or give it a name that begins with a dot: a build does not see such files"
 }
 
-// walk visits what nixexprs/app-source.nix takes from a directory, and its pins. What Nix cannot copy, or the stages cannot name, is
-// an *Unbuildable.
+// walk visits what nixexprs/app-source.nix takes from a directory, and its pins. What Nix cannot copy, or the stages
+// cannot name, is an *Unbuildable.
 func walk(dir string, visit func(path string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
