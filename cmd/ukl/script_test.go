@@ -383,20 +383,40 @@ func closes(ts *testscript.TestScript, neg bool, args []string) {
 	demand(ts, args[0], err)
 }
 
-// alone demands that no process is left whose directory is the script's.
+// rootOf is the path, inside its file system, of the directory that a process (/proc/N) has as its root; "" if that is
+// no mount, or nobody may know.
+func rootOf(process string) string {
+	mounts, err := os.ReadFile(filepath.Join(process, "mountinfo"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == "/" {
+			return f[3]
+		}
+	}
+	return ""
+}
+
+// alone demands that no process is left whose directory is the script's, or who has one of the script's as its root, as
+// the server of a volume has.
 func alone(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: alone")
 	}
 	work := ts.MkAbs(".")
+	// In its file system, which may be mounted anywhere, the path ends as here.
+	below := "/" + filepath.Base(filepath.Dir(work)) + "/" + filepath.Base(work) + "/"
 	deadline := time.Now().Add(3 * time.Second) // the kernel ends the orphans of a killed process soon, not at once
 	for {
 		left := ""
 		links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 		for _, l := range links {
-			if dir, err := os.Readlink(l); err == nil && strings.HasPrefix(dir+"/", work+"/") {
-				cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(l), "cmdline"))
-				left = fmt.Sprintf("%s: %s", filepath.Dir(l), bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
+			dir, err := os.Readlink(l)
+			process := filepath.Dir(l)
+			if err == nil && strings.HasPrefix(dir+"/", work+"/") || strings.Contains(rootOf(process)+"/", below) {
+				cmdline, _ := os.ReadFile(filepath.Join(process, "cmdline"))
+				left = fmt.Sprintf("%s: %s", process, bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
 			}
 		}
 		if left == "" {

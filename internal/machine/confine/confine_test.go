@@ -202,17 +202,18 @@ func TestMapped(t *testing.T) {
 
 func TestLacks(t *testing.T) {
 	for _, c := range []struct {
-		actions, scope string
-		landlock       int
-		root, own      bool
-		want           int
+		actions, scope    string
+		landlock          int
+		root, own, mounts bool
+		want              int
 	}{
-		{"kill errno user_notif allow", "1", 3, false, false, 0},
-		{"kill errno user_notif allow", "", 3, true, true, 0},
-		{"kill errno user_notif allow", "2", 3, true, true, 0},
-		{"kill errno user_notif allow", "2", 3, false, false, 1},
-		{"kill errno allow", "1", 3, false, false, 1},
-		{"kill errno user_notif allow", "1", 0, true, false, 2},
+		{"kill errno user_notif allow", "1", 3, false, false, false, 0},
+		{"kill errno user_notif allow", "", 3, true, true, true, 0},
+		{"kill errno user_notif allow", "2", 3, true, true, true, 0},
+		{"kill errno user_notif allow", "2", 3, false, false, false, 1},
+		{"kill errno allow", "1", 3, false, false, false, 1},
+		{"kill errno user_notif allow", "1", 0, true, false, true, 2},
+		{"kill errno user_notif allow", "1", 3, true, true, false, 1},
 	} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{"seccomp/actions_avail": c.actions, "yama/ptrace_scope": c.scope} {
@@ -223,7 +224,7 @@ func TestLacks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := lacks(dir, c.landlock, c.root, c.own); len(got) != c.want {
+		if got := lacks(dir, c.landlock, c.root, c.own, c.mounts); len(got) != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}

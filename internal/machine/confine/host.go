@@ -4,15 +4,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// Lacks is what this machine does not give to a confined QEMU, each a sentence without its full stop; none is that it
-// gives everything.
+// Lacks is what this machine does not give to a confined QEMU or the servers of its volumes, each a sentence without its
+// full stop; none is that it gives everything.
 func Lacks() []string {
-	return lacks("/proc/sys/kernel", Landlock(), os.Geteuid() == 0, Own().ID != 0)
+	sets, err := capabilities()
+	mounts := err != nil || has(sets, unix.CAP_SYS_ADMIN)
+	return lacks("/proc/sys/kernel", Landlock(), os.Geteuid() == 0, Own().ID != 0, mounts)
 }
 
-func lacks(kernel string, landlock int, root, own bool) []string {
+// lacks has own if root may become another user, and mounts if root may mount; an ordinary user needs neither.
+func lacks(kernel string, landlock int, root, own, mounts bool) []string {
 	read := func(name string) string {
 		b, _ := os.ReadFile(filepath.Join(kernel, name)) // what is not there is not set
 		return strings.TrimSpace(string(b))
@@ -23,6 +28,9 @@ func lacks(kernel string, landlock int, root, own bool) []string {
 	}
 	if root && !own {
 		list = append(list, "root may not become another user here, so QEMU's user is root without capabilities")
+	}
+	if root && !mounts {
+		list = append(list, "root may not mount here, so directories are lent over 9P only")
 	}
 	scope := read("yama/ptrace_scope")
 	switch {

@@ -1,5 +1,5 @@
 // Package virtiofs lends a directory of the host to a guest, through the virtiofsd of QEMU's tree. A server serves one
-// directory to one guest, and ends with it. It needs no privilege but a user namespace.
+// directory to one guest, and ends with it. It needs no privilege but a user and a mount namespace.
 package virtiofs
 
 import (
@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ukl/internal/host/realpath"
 	"ukl/internal/host/userns"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/machine/seccomp"
@@ -27,8 +26,8 @@ const (
 	Listening = "virtiofsd-listen" // by Command: hand over to Listen
 )
 
-// ErrNamespaces is wrapped when the machine refuses the namespaces that a server needs.
-var ErrNamespaces = errors.New("no user namespaces here")
+// ErrNamespaces is wrapped when the machine refuses the namespaces that a server needs, or what it does in them.
+var ErrNamespaces = errors.New("no namespaces for a server here")
 
 // Server is a running virtiofsd.
 type Server struct{ process *qemu.Process }
@@ -127,12 +126,12 @@ func accessOf(word string) Access {
 	return Access{ReadOnly: mode == "ro", Trusted: trusted}
 }
 
-// isolation is how the child starts. An ordinary user needs to be root of a namespace, where virtiofsd may change its
-// root directory.
+// isolation is how the child starts: with mounts of its own. An ordinary user needs to be root of a namespace to change
+// them.
 func isolation() *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{}
+	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
-		a = userns.Root(0)
+		a = userns.Root(syscall.CLONE_NEWNS)
 	}
 	a.Setpgid = true
 	return a
@@ -175,17 +174,21 @@ func pair() (listener, guest *os.File, err error) {
 // Done is closed when the server has ended.
 func (s Server) Done() <-chan struct{} { return s.process.Done() }
 
-// Failure is why the server ended, if it ended badly; "" if it is still there, or ended when its guest did.
-func (s Server) Failure() string {
+// Failure is why the server ended, if it ended badly; nil if it is still there, or ended when its guest did.
+func (s Server) Failure() error {
 	select {
 	case <-s.Done():
 	default:
-		return ""
+		return nil
 	}
-	if why := s.process.Failure(); why != "" {
-		return "virtiofsd: " + why
+	why := s.process.Failure()
+	if why == "" {
+		return nil
 	}
-	return ""
+	if _, said, ok := strings.Cut(why, ErrNamespaces.Error()); ok { // by the child
+		return fmt.Errorf("%w%s", ErrNamespaces, said)
+	}
+	return errors.New("virtiofsd: " + why)
 }
 
 // patience is how long a server may take to end when its guest has.
@@ -208,13 +211,11 @@ func Child(args []string) error {
 	if len(args) < 3 {
 		return fmt.Errorf("%s is started by ukl itself", Inside)
 	}
-	dir := args[0]
-	fd, err := inherited(dir)
-	if err != nil {
+	dir, may, argv := args[0], accessOf(args[1]), args[2:]
+	lone := inNamespace()
+	if err := enter(dir, argv); err != nil {
 		return err
 	}
-	may := accessOf(args[1])
-	argv := append(args[2:], options(fmt.Sprintf("/proc/self/fd/%d/.", fd), may)...) // without the point it is a link
 	if err := raiseFiles(); err != nil {
 		return fmt.Errorf("%s: number of open files: %w", dir, err)
 	}
@@ -222,41 +223,42 @@ func Child(args []string) error {
 	if may.ReadOnly {
 		rules = append(rules, changeNothing()...)
 	}
-	if !may.Trusted || inNamespace() {
+	if !may.Trusted || lone {
 		rules = append(rules, oneUser()...)
 	}
-	runtime.LockOSThread() // a filter belongs to the thread, which executes
+	runtime.LockOSThread() // what follows belongs to the thread, which executes
+	if err := restrict(argv); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
 	if _, err := seccomp.Install(rules); err != nil {
 		return fmt.Errorf("%s: seccomp filter: %w", dir, err)
 	}
-	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, []string{}))
-}
-
-// inherited opens a directory for the server, which is to serve what was looked at. The path has no link in it.
-func inherited(dir string) (fd int, err error) {
-	f, err := realpath.Open(dir, unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return 0, err
-	}
-	fd, err = unix.Dup(int(f.Fd()))
-	f.Close()
-	return fd, err
+	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], append(argv, options(may)...), []string{}))
 }
 
 // options of virtiofsd. With timeout=0 the guest asks the host each time whether a file is still what it was, so that
 // each side sees what the other writes. A guest makes no devices on the host, even if root runs ukl. Unless it is
-// trusted, no file gets capabilities, and a file that is written loses its set-user-id bit.
-func options(dir string, may Access) []string {
+// trusted, no file gets capabilities, and a file that is written loses its set-user-id bit. Other attributes in
+// security., the labels of SELinux above all, are the host's alone: ENOTSUP, since EPERM would keep the guest's kernel
+// from running programs.
+func options(may Access) []string {
 	capabilities := "-mknod"
 	if !may.Trusted {
 		capabilities += ":-setfcap:-fsetid"
 	}
 	return []string{
 		"-f", fmt.Sprintf("--fd=%d", socket), "--rlimit-nofile=0",
-		"-o", "source=" + strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(dir),
-		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,xattr,log_level=warn,modcaps=" + capabilities,
+		"-o", "source=" + volume,
+		"-o", "xattrmap=" + attributes,
+		"-o", "sandbox=chroot,cache=auto,timeout=0,posix_lock,flock,log_level=warn,modcaps=" + capabilities,
 	}
 }
+
+// attributes are virtiofsd's rules for extended attributes, the first of which that fits counts:
+// :TYPE:SCOPE:NAME ON THE GUEST'S SIDE:NAME ON THE HOST'S:.
+const attributes = ":ok:all:security.capability:security.capability:" +
+	":unsupported:all:security.:security.:" +
+	":ok:all:::"
 
 // raiseFiles lets the server open as many files as it may: it holds one for each that the guest's kernel knows.
 func raiseFiles() error {

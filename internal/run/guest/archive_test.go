@@ -24,8 +24,10 @@ func TestArchiveCounts(t *testing.T) {
 	o := Options{
 		Argv: []string{"a"}, Name: "a", Root: filepath.Join(dir, "root.cpio"),
 		Files: []File{
-			{Guest: "/etc/conf", Host: dir + "/conf"}, {Guest: "/srv", Host: dir + "/www"},
-			{Guest: "/l", Host: dir + "/large"}, {Guest: "/s", Host: dir + "/small"},
+			{Guest: "/etc/conf", Host: dir + "/conf"},
+			{Guest: "/srv", Host: dir + "/www"},
+			{Guest: "/l", Host: dir + "/large"},
+			{Guest: "/s", Host: dir + "/small"},
 		},
 	}
 	var root bytes.Buffer

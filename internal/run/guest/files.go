@@ -237,13 +237,13 @@ func (t *tree) addAll(f File, room func(name string) bool) error {
 		if err != nil {
 			return err
 		}
-		return t.addFile(name, filepath.Join(f.Host, at), fi, func() (io.ReadCloser, error) { return openIn(root, at) },
+		return t.addFile(name, filepath.Join(f.Host, at), fi, func() (io.ReadCloser, error) { return openBelow(root, at) },
 			func() (string, error) { return root.Readlink(at) })
 	})
 }
 
-// openIn opens a file of a directory. It does not wait for whoever writes to a pipe.
-func openIn(root *os.Root, name string) (io.ReadCloser, error) {
+// openBelow opens a file of a directory. It does not wait for whoever writes to a pipe.
+func openBelow(root *os.Root, name string) (io.ReadCloser, error) {
 	return root.OpenFile(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 

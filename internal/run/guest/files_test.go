@@ -103,8 +103,10 @@ func TestEtc(t *testing.T) {
 			"10.0.2.2 host\n", "root:x:0:0", "nameserver 10.0.2.3\n", "http 80/tcp", "\ntcp 6 TCP\n", "\nloopback 127.0.0.0\n",
 		}, []string{"mine", "machine-id"}},
 		{
-			[]File{{Guest: "/etc/hosts", Host: dir + "/hosts"}}, "user",
-			[]string{"mine", "root:x:0:0", "nameserver"}, []string{"localhost"},
+			[]File{{Guest: "/etc/hosts", Host: dir + "/hosts"}},
+			"user",
+			[]string{"mine", "root:x:0:0", "nameserver"},
+			[]string{"localhost"},
 		},
 		{[]File{{Guest: "/etc", Host: dir}}, "user", []string{"mine", "root:x:0:0"}, []string{"localhost"}},
 		{
@@ -175,14 +177,18 @@ func TestUsual(t *testing.T) {
 			[]File{{Guest: "/etc/ssl/other", Host: dir + "/conf"}}, nil, []string{"roots", "etc/ssl/link", "etc/ssl/other"}, nil,
 		},
 		{
-			[]File{{Guest: "/etc/ssl/bundle", Host: dir + "/conf"}}, nil,
-			[]string{"conf", "etc/ssl/link", "zone"}, []string{"roots"},
+			[]File{{Guest: "/etc/ssl/bundle", Host: dir + "/conf"}},
+			nil,
+			[]string{"conf", "etc/ssl/link", "zone"},
+			[]string{"roots"},
 		},
 		{[]File{{Guest: "/etc/ssl", Host: dir + "/conf"}}, nil, []string{"conf", "zone"}, []string{"roots", "etc/ssl/"}},
 		{[]File{{Guest: "/share", Host: dir + "/www"}}, nil, []string{"roots", "zone", "share/link"}, nil},
 		{
 			[]File{{Guest: "/", Host: dir + "/www"}, {Guest: "/share", Host: dir + "/www/index.html"}},
-			nil, []string{"roots"}, []string{"zone"},
+			nil,
+			[]string{"roots"},
+			[]string{"zone"},
 		},
 		{nil, []qemu.Volume{{Host: usual, Guest: "/"}}, []string{"/.root/share"}, []string{"roots", "zone", "etc/passwd"}},
 	} {

@@ -637,8 +637,8 @@ func (r *run) serveVolumes() error {
 	for _, s := range r.servers {
 		go func() {
 			<-s.Done()
-			if why := s.Failure(); why != "" {
-				r.lost <- &Unserved{r.Machine.Volumes[s.volume], errors.New(why)}
+			if err := s.Failure(); err != nil {
+				r.lost <- &Unserved{r.Machine.Volumes[s.volume], err}
 			}
 		}()
 	}
