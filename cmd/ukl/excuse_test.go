@@ -96,7 +96,15 @@ func unrun() map[string]excuse {
 		"docs/programs.md $ ukl run -q --volume bin:/bin:ro": but(map[string]string{
 			"ukl run": "(needs the sources of Ninja)",
 		}),
-		"docs/programs.md \"printf":                   why("a line of a ukl.toml"),
+		"docs/programs.md \"printf": why("a line of a ukl.toml"),
+		"docs/programs.md $ ukl run report.py": but(map[string]string{
+			"ukl run": "boot_scripts.txtar: ukl run -q ./hello.py -- a 'b c'",
+		}),
+		"docs/programs.md $ ls": but(map[string]string{
+			"ls":       "(shows what is there)",
+			"ukl init": "init_new.txtar: ukl init web",
+			"cat":      "(TestInterpret reads such a file)",
+		}),
 		"docs/release.md ./ukl pins outdated":         why(release),
 		"docs/release.md go run":                      why(release),
 		"docs/release.md .ci/lint":                    why(release),

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lacks is what this machine does not give to a confined QEMU or the servers of its volumes, each a sentence without its
-// full stop; none is that it gives everything.
+// Lacks is what this machine does not give to a confined QEMU or the servers of its volumes, each a sentence without
+// its full stop; none is that it gives everything.
 func Lacks() []string {
 	sets, err := capabilities()
 	mounts := err != nil || has(sets, unix.CAP_SYS_ADMIN)

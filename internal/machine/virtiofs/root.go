@@ -21,8 +21,8 @@ const volume = "/.volume"
 const fileMax = "/proc/sys/fs/file-max"
 
 // enter moves this process, whose mount namespace must be its own, into a root that has nothing but the directory at
-// volume, what argv names by absolute paths, alone or between colons, /proc/self, and fileMax. The path of the directory
-// has no link in it.
+// volume, what argv names by absolute paths, alone or between colons, /proc/self, and fileMax. The path of the
+// directory has no link in it.
 //
 // A guest may ask for the directory above any other, and somebody may move that one out of the volume meanwhile. The
 // directory is a mount of its own, therefore: the kernel knows no way up from what is not below a mount's root. A mere
