@@ -96,7 +96,7 @@ func (p Plan) give() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	if err := Restrict(p.Paths); err != nil {
+	if err := restrict(p.Paths); err != nil {
 		return err
 	}
 	if err := bound(p.Drop); err != nil {

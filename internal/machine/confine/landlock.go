@@ -13,7 +13,6 @@ import (
 type Path struct {
 	Name    string
 	Write   bool // to read is always allowed
-	Make    bool // with Write: also to make devices, as far as capabilities let it
 	Execute bool
 	Device  bool // to control it by ioctl()
 }
@@ -37,9 +36,8 @@ func Landlock() int {
 	return int(v)
 }
 
-// Restrict leaves the calling thread some paths, where the kernel can do that; none is no limit. A path that is not
-// there is left out.
-func Restrict(paths []Path) error {
+// restrict leaves the thread some paths, where the kernel can do that. A path that is not there is left out.
+func restrict(paths []Path) error {
 	version := Landlock()
 	if version == 0 || len(paths) == 0 {
 		return nil
@@ -79,10 +77,8 @@ func Restrict(paths []Path) error {
 func (p Path) allow(rules int, handled uint64) error {
 	access := uint64(reads)
 	if p.Write {
-		access = handled &^ (unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV)
-	}
-	if !p.Make {
-		access &^= unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR
+		access = handled &^ (unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV |
+			unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR)
 	}
 	if p.Execute {
 		access |= unix.LANDLOCK_ACCESS_FS_EXECUTE

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukl/internal/host/realpath"
-	"ukl/internal/machine/confine"
 )
 
 // volume is where a server finds the directory that it serves.
@@ -21,8 +20,8 @@ const volume = "/.volume"
 const fileMax = "/proc/sys/fs/file-max"
 
 // enter moves this process, whose mount namespace must be its own, into a root that has nothing but the directory at
-// volume, what argv names by absolute paths, alone or between colons, /proc/self, and fileMax. The path of the
-// directory has no link in it.
+// volume, what argv names by absolute paths, alone or between colons, /proc/self, and fileMax. The directory's path has
+// no link in it.
 //
 // A guest may ask for the directory above any other, and somebody may move that one out of the volume meanwhile. The
 // directory is a mount of its own, therefore: the kernel knows no way up from what is not below a mount's root. A mere
@@ -149,17 +148,4 @@ func mount(from, to string, flags uintptr) error {
 // refusal is the error of a system call that needs a namespace, and rights there.
 func refusal(call, path string, err error) error {
 	return fmt.Errorf("%w: %w", ErrNamespaces, &fs.PathError{Op: call, Path: path, Err: err})
-}
-
-// restrict is a second wall where the kernel has Landlock: the server cannot open what is not below the volume, even if
-// it finds a way there. argv is as for enter.
-func restrict(argv []string) error {
-	if confine.Landlock() < 2 {
-		return nil // version 1 would refuse to rename a file into another directory
-	}
-	list := []confine.Path{{Name: volume, Write: true, Make: true}, {Name: "/proc/self"}}
-	for _, path := range paths(argv) {
-		list = append(list, confine.Path{Name: path, Execute: true})
-	}
-	return confine.Restrict(list)
 }

@@ -226,10 +226,7 @@ func Child(args []string) error {
 	if !may.Trusted || lone {
 		rules = append(rules, oneUser()...)
 	}
-	runtime.LockOSThread() // what follows belongs to the thread, which executes
-	if err := restrict(argv); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
-	}
+	runtime.LockOSThread() // a filter belongs to the thread, which executes
 	if _, err := seccomp.Install(rules); err != nil {
 		return fmt.Errorf("%s: seccomp filter: %w", dir, err)
 	}
