@@ -209,24 +209,13 @@ func (m modules) missing(here fs.FS) bool {
 	return err != nil
 }
 
-// serverRoot is where the configuration of the bundled web server has its files.
-const serverRoot = "/usr/share/nginx/html"
-
-// site is the ukl.toml of a web server for the directory.
+// site is the ukl.toml of BusyBox's web server for the directory.
 func site(c apps.Catalogue, name string) (string, error) {
-	a, err := c.Find("nginx")
+	a, err := c.Find("busybox")
 	if err != nil {
 		return "", err
 	}
-	var args []string
-	for _, arg := range a.Args {
-		if strings.Contains(arg, "\n") {
-			args = append(args, `"""`+"\n"+strings.ReplaceAll(arg, serverRoot, place)+`"""`)
-		} else {
-			args = append(args, `"`+arg+`"`)
-		}
-	}
-	return fmt.Sprintf("%sname = %q\nargs = [%s]\nports = [\"%d:%d\"]\n\n[root]\npackages = [%s]\nprogram = %q\n\n"+
-		"[files]\n%q = \".\"\n", head, name, strings.Join(args, ", "), a.Ports[0].Host, a.Ports[0].Guest,
-		list(a.Root.Packages), a.Root.Program, place), nil
+	return fmt.Sprintf("%sname = %q\nargs = [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", %[3]q]\nports = [\"8080:80\"]\n\n"+
+		"[root]\npackages = [%[4]s]\nprogram = %[5]q\n\n[files]\n%[3]q = \".\"\n",
+		head, name, place, list(a.Root.Packages), a.Root.Program), nil
 }

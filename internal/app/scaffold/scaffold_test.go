@@ -145,7 +145,7 @@ func TestInterpret(t *testing.T) {
 			packages: []string{"openjdk-17-jre-headless"},
 		},
 		{files: map[string]string{"pom.xml": ""}},
-		{files: map[string]string{"index.html": ""}, packages: []string{"nginx-light", "base-passwd"}, ports: 8080},
+		{files: map[string]string{"index.html": ""}, packages: []string{"busybox", "base-files", "base-passwd"}, ports: 8080},
 	} {
 		here := fstest.MapFS{}
 		for name, text := range c.files {
