@@ -71,7 +71,7 @@ func (t *tool) ask(c *cli.Context, all []manifest.Ask) error {
 		if err != nil {
 			return err
 		}
-		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		if !isYes(answer) {
 			return refused
 		}
 	}
@@ -104,16 +104,22 @@ func (t *tool) local(ctx context.Context, d *progress.Display) func(*pins.Local)
 			answer := make(chan string, 1)
 			go func() {
 				s, _ := lineOf(t.stdin) // what cannot be read allows nothing
-				answer <- strings.ToLower(strings.TrimSpace(s))
+				answer <- s
 			}()
 			select {
 			case <-ctx.Done():
 			case s := <-answer:
-				yes = s == "y" || s == "yes"
+				yes = isYes(s)
 			}
 		})
 		return yes
 	}
+}
+
+// isYes tells whether an answer allows what was asked for. All but these two words refuse it.
+func isYes(answer string) bool {
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
 }
 
 // onTerminal tells whether there is somebody to ask.
