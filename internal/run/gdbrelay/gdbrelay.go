@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ukl/internal/host/connset"
 	"ukl/internal/machine/qemu"
 )
 
@@ -27,14 +28,13 @@ type Relay struct {
 	stub   *os.File // the socket's inode, which has no name any more
 	theirs *os.File // the socket itself, until Started
 
-	mu     sync.Mutex
-	conns  map[net.Conn]bool
-	closed bool
+	mu    sync.Mutex // of Close, which may be called twice
+	conns connset.Set
 }
 
 // Open listens on a port, where debuggers wait until Serve, and makes the socket for QEMU.
 func Open(at qemu.Forward) (*Relay, error) {
-	r := &Relay{conns: map[net.Conn]bool{}}
+	r := &Relay{}
 	var err error
 	if r.port, err = qemu.Listen(at); err != nil {
 		return nil, err
@@ -107,33 +107,13 @@ func (r *Relay) Serve(ready func()) {
 func (r *Relay) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
 	r.port.Close()
 	for _, f := range []*os.File{r.stub, r.theirs} {
 		if f != nil {
 			f.Close()
 		}
 	}
-	for c := range r.conns {
-		c.Close()
-	}
-}
-
-// keep remembers a connection until done is called. It is false after Close.
-func (r *Relay) keep(c net.Conn) (done func(), ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		c.Close()
-		return nil, false
-	}
-	r.conns[c] = true
-	return func() {
-		c.Close()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.conns, c)
-	}, true
+	r.conns.Close()
 }
 
 // dial connects to the stub. done closes the connection.
@@ -142,7 +122,7 @@ func (r *Relay) dial() (c *net.UnixConn, done func(), err error) {
 	if c, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: name, Net: "unix"}); err != nil {
 		return nil, nil, err
 	}
-	done, ok := r.keep(c)
+	done, ok := r.conns.Keep(c)
 	if !ok {
 		return nil, nil, net.ErrClosed
 	}
@@ -171,7 +151,7 @@ func (r *Relay) await() error {
 }
 
 func (r *Relay) carry(client *net.TCPConn) {
-	done, ok := r.keep(client)
+	done, ok := r.conns.Keep(client)
 	if !ok {
 		return
 	}

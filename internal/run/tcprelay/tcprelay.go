@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"ukl/internal/host/connset"
 )
 
 // Relay is a listening port.
@@ -19,8 +21,9 @@ type Relay struct {
 	open     chan struct{}
 	opening  sync.Once
 
+	conns connset.Set
+
 	mu      sync.Mutex
-	conns   map[net.Conn]bool
 	retired bool
 	closed  bool
 	back    sync.WaitGroup // what carries from the other address
@@ -28,7 +31,7 @@ type Relay struct {
 
 // Start accepts what comes to l, which it owns from then on, and holds it until Open.
 func Start(l *net.TCPListener, to string) *Relay {
-	r := &Relay{listener: l, to: to, open: make(chan struct{}), conns: map[net.Conn]bool{}}
+	r := &Relay{listener: l, to: to, open: make(chan struct{})}
 	go r.accept()
 	return r
 }
@@ -55,6 +58,7 @@ func (r *Relay) Close(patience time.Duration) {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
+	r.conns.Refuse()
 	r.listener.Close()
 	passed := make(chan struct{})
 	go func() {
@@ -65,11 +69,7 @@ func (r *Relay) Close(patience time.Duration) {
 	case <-passed:
 	case <-time.After(patience):
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.conns {
-		c.Close()
-	}
+	r.conns.Close()
 	r.Open() // those that are held see their end
 }
 
@@ -95,23 +95,6 @@ func (r *Relay) accept() {
 	}
 }
 
-// keep remembers a connection until done is called. It is false after Close.
-func (r *Relay) keep(c net.Conn) (done func(), ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		c.Close()
-		return nil, false
-	}
-	r.conns[c] = true
-	return func() {
-		c.Close()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.conns, c)
-	}, true
-}
-
 // busy counts something that Close waits for. It is false after Close.
 func (r *Relay) busy() bool {
 	r.mu.Lock()
@@ -123,7 +106,7 @@ func (r *Relay) busy() bool {
 }
 
 func (r *Relay) carry(from net.Conn) {
-	done, ok := r.keep(from)
+	done, ok := r.conns.Keep(from)
 	if !ok {
 		return
 	}
@@ -139,7 +122,7 @@ func (r *Relay) carry(from net.Conn) {
 		reset(from)
 		return
 	}
-	done, ok = r.keep(to)
+	done, ok = r.conns.Keep(to)
 	if !ok {
 		return
 	}

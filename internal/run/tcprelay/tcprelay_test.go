@@ -137,7 +137,7 @@ func TestHoldInVain(t *testing.T) {
 	c := dial(t, r)
 	for accepted := false; !accepted; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
-		accepted = len(r.conns) == 1
+		accepted = r.conns.Len() == 1
 		r.mu.Unlock()
 	}
 	r.Close(time.Minute)
