@@ -47,7 +47,8 @@ type Machine struct {
 	Network  Network
 	Forwards []Forward
 	Volumes  []Volume
-	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3".
+	// Backends are the host's ends of the channels, as QEMU's -chardev options without the id: "socket,fd=3". A channel
+	// other than Log may have none: the guest then finds its end.
 	Backends [Channels]string
 	Control  string // likewise, of the control channel; "" is none
 	Monitor  string // likewise, of the line that Watch follows; "" is none
@@ -164,6 +165,10 @@ func (m Machine) Args() []string {
 	}
 	args = append(args, "-device", fmt.Sprintf("%s,max_ports=%d", m.device("virtio-serial"), ports))
 	for c := Stdin; c < Channels; c++ {
+		if m.Backends[c] == "" {
+			args = append(args, "-device", fmt.Sprintf("virtserialport,nr=%d,name=%s", int(c)+1, c.Name()))
+			continue
+		}
 		args = append(args, "-chardev", chardev(m.Backends[c], c.Name()))
 		if c == Log {
 			args = append(args, "-serial", "chardev:"+c.Name())
@@ -203,8 +208,12 @@ func (m Machine) Limits(refused func(string)) Limits {
 }
 
 // countedArgs are the date and the random numbers of a machine that counts instructions. They are always the same ones,
-// so that its runs are; QEMU takes a later -rtc or -seed instead.
-var countedArgs = []string{"-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"}
+// so that its runs are; QEMU takes a later -rtc or -seed instead. What the network card sends leaves by a timer of the
+// guest's clock: by default another thread of QEMU sends it, and the guest is interrupted when that thread comes to it.
+var countedArgs = []string{
+	"-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1",
+	"-global", "virtio-net-device.tx=timer", "-global", "virtio-net-device.x-txtimer=1",
+}
 
 // controlID is the name of the control channel in the guest and of its chardev.
 const controlID = "ukl.control"

@@ -521,6 +521,9 @@ func (r *run) start() error {
 		m.Volumes[s.volume].Server = inherit(s.guest)
 	}
 	m.Backends = console.Backends()
+	if m.Counts() && r.Stdin == nil {
+		m.Backends[qemu.Stdin] = "" // a backend's end comes when another thread of QEMU reads it
+	}
 	var channel *net.UnixConn
 	if !r.Machine.Counts() {
 		ours, theirs, err := control.Pair()
