@@ -12,6 +12,7 @@
 #include <linux/io_uring.h>
 #include <linux/netlink.h>
 #include <linux/perf_event.h>
+#include <pty.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -416,6 +418,11 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 		n = call(SYS_signalfd4, decimal(path), (long)&none, sizeof none, 0, 0, 0);
 		return n < 0 ? n : 0;
 	}
+	if (what == 'y') { /* type into the terminal that was inherited */
+		char key = 'y';
+
+		return call(SYS_ioctl, decimal(path), TIOCSTI, (long)&key, 0, 0, 0);
+	}
 	if (what == 'l' || what == 'L') { /* lower the limit of its files, or raise it */
 		struct rlimit limit;
 
@@ -734,6 +741,21 @@ TEST(attacks, watches_and_signals_of_ring_0)
 	snprintf(number, sizeof number, "%d", signals);
 	CHECK_EQ(attacked('D', number, &after), ring() == 0 ? EPERM : 0);
 	MUST(signalfd(signals, &set, 0));
+}
+
+/* Nor the commands of a shell or a prompt that reads a terminal. */
+TEST(attacks, typing_for_ring_0)
+{
+	int after, master, slave;
+	char number[20], key = 'n';
+
+	MUST(openpty(&master, &slave, NULL, NULL, NULL));
+	snprintf(number, sizeof number, "%d", slave);
+	CHECK_EQ(attacked('y', number, &after), ring() == 0 ? EPERM : 0);
+	CHECK(write_all(master, "m\n", 2));
+	CHECK_EQ(read(slave, &key, 1), 1);
+	CHECK_EQ(key, ring() == 0 ? 'm' : 'y');
+	MUST(ioctl(slave, TIOCSTI, "r")); /* the twin: its own process may */
 }
 
 /* Mounts an overlay of a directory in TOP at another one there. */
