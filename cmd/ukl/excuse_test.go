@@ -114,6 +114,7 @@ func unrun() map[string]excuse {
 		"docs/release.md UKL_TEST_KERNEL=on":          why(release),
 		"docs/release.md ./ukl build":                 why(release),
 		"docs/release.md git tag":                     why(release),
+		"docs/run.md ukl run busybox":                 why("on a terminal: TestTerminalOfTheApplication does it"),
 		"docs/run.md ukl run [OPTIONS]":               why(options),
 		"docs/run.md ukl: the application was killed": why(shown),
 		"docs/run.md ukl run -d": but(map[string]string{

@@ -27,6 +27,7 @@ import (
 	"ukl/internal/machine/virtiofs"
 	"ukl/internal/pin/pins"
 	"ukl/internal/run/instance"
+	"ukl/internal/run/terminal"
 	"ukl/nixexprs"
 )
 
@@ -83,6 +84,7 @@ func lend(args []string, stderr io.Writer) (code exit.Code, done bool) {
 	}
 	do := map[string]func([]string) error{
 		confine.Inside: confine.Child, virtiofs.Inside: virtiofs.Child, virtiofs.Listening: virtiofs.Listen,
+		terminal.Inside: terminal.Child,
 	}[args[1]]
 	if do == nil {
 		return exit.OK, false

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ import (
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/gdb"
 	"ukl/internal/run/guest"
+	"ukl/internal/run/terminal"
 )
 
 func (t *tool) runCommand() *cli.Command {
@@ -40,8 +42,9 @@ func (t *tool) runCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "build what is missing and run an application in the foreground",
 		UsageText: "ukl run [OPTIONS] [APP|DIR|PROGRAM] [-- ARGUMENTS]",
-		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. Ctrl-C sends SIGINT to
-the application and waits for its end; a second Ctrl-C ends the guest at once.
+		Description: `The application's stdin, stdout and stderr are ukl's, and so is its exit code. On a terminal the application has a
+terminal, too, and all keys are its own; Ctrl-] three times ends the guest at once. Otherwise SIGINT (Ctrl-C) goes to the
+application, and ukl waits for its end; a second one ends the guest at once.
 
 examples:
   ukl run multithreaded
@@ -69,6 +72,11 @@ examples:
 				Usage: "report where the kernel is if it has not started the application after `TIME`; 0 turns this off",
 			},
 			&cli.BoolFlag{
+				Name: "tty", Aliases: []string{"t"},
+				Usage: "give the application a terminal; without the option it gets one if stdin, stdout and stderr are one, " +
+					"unless --tty=false",
+			},
+			&cli.BoolFlag{
 				Name: "detach", Aliases: []string{"d"},
 				Usage: "run the guest in the background and print its name: see ps, logs, stop",
 			},
@@ -87,6 +95,48 @@ examples:
 		BashComplete: t.completes(target, nil),
 		Action:       t.run,
 	}
+}
+
+// terminalOf is the terminal whose place one of the application's takes, as the command line asks; nil is none.
+func (t *tool) terminalOf(c *cli.Context) (*terminal.Terminal, error) {
+	asked := c.Bool("tty")
+	if c.IsSet("tty") && !asked || t.own != nil {
+		return nil, nil
+	}
+	// Nobody is at the terminal with these options, and a kernel of somebody else's may not know any.
+	for _, option := range []string{"detach", "gdb", "dry-run", "kernel"} {
+		switch {
+		case !c.IsSet(option):
+		case asked:
+			return nil, exit.Errorf(exit.Usage, "--tty and --%s: use one of them", option)
+		default:
+			return nil, nil
+		}
+	}
+	switch own := terminal.Of(t.stdin, t.stdout, t.stderr); {
+	case asProcess(c) && asked:
+		return nil, exit.Errorf(exit.Usage, "--tty and --mode %s: only a unikernel's application has a terminal",
+			c.String("mode"))
+	case asProcess(c):
+		return nil, nil
+	case own == nil && asked:
+		return nil, exit.Errorf(exit.Usage, "--tty: stdin, stdout and stderr are not one terminal")
+	default:
+		return own, nil
+	}
+}
+
+// atTerminal lends the terminal to the application until what it returns is called. leave ends the guest.
+func (t *tool) atTerminal(c *cli.Context, o *guest.Options, leave func(error)) (restore func()) {
+	if kind := os.Getenv("TERM"); kind != "" {
+		o.Env = slices.Concat([]string{"TERM=" + kind}, o.Env)
+	}
+	stderr := t.stderr
+	t.stderr = o.Terminal.Writer(stderr)
+	o.Stderr = t.stderr
+	o.Leave = func() { leave(interrupted{syscall.SIGINT, nil}) }
+	o.Unheeded = sync.OnceFunc(func() { t.note(c, "Ctrl-C is the application's; Ctrl-] three times ends the guest") })
+	return func() { t.stderr = stderr }
 }
 
 // graceOf is the value of --grace; 0 where a command has no such option.
@@ -197,9 +247,19 @@ func onDebian(c *cli.Context) bool { return c.String("mode") == distro }
 const appendEnv = "UKL_APPEND"
 
 func (t *tool) run(c *cli.Context) error {
-	a, o, err := t.arranged(c)
+	own, err := t.terminalOf(c)
 	if err != nil {
 		return err
+	}
+	a, o, err := t.arranged(c)
+	switch {
+	case err != nil:
+		return err
+	case own == nil || a.HasTerminals():
+	case c.Bool("tty"):
+		return exit.Errorf(exit.Input, "--tty: the kernel that ukl.toml configures has no terminals")
+	default:
+		own = nil
 	}
 	if err := t.wait(c, a, &o); err != nil {
 		return err
@@ -240,7 +300,12 @@ func (t *tool) run(c *cli.Context) error {
 			t.note(c, "the application has up to %s to end; another %s ends it at once", grace, again)
 		}
 	}
-	v, err := guest.Run(c.Context, o)
+	ctx, leave := context.WithCancelCause(c.Context)
+	defer leave(nil)
+	if o.Terminal = own; own != nil {
+		defer t.atTerminal(c, &o, leave)()
+	}
+	v, err := guest.Run(ctx, o)
 	t.decided = true
 	var unheeded *guest.Unheeded
 	if errors.As(err, &unheeded) && t.own != nil {

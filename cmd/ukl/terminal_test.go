@@ -18,15 +18,16 @@ import (
 	"ukl/internal/machine/qemu"
 )
 
-// terminal is a real pseudo-terminal, with everything that was written to it.
-type terminal struct {
+// pty is a real pseudo-terminal, with everything that was written to it.
+type pty struct {
 	t             *testing.T
 	master, slave *os.File
 	mu            sync.Mutex
 	seen          bytes.Buffer
+	looked        int // how much of it next has passed
 }
 
-func openTerminal(t *testing.T) *terminal {
+func openTerminal(t *testing.T) *pty {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -43,7 +44,7 @@ func openTerminal(t *testing.T) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tty := &terminal{t: t, master: master, slave: slave}
+	tty := &pty{t: t, master: master, slave: slave}
 	t.Cleanup(func() { slave.Close(); master.Close() })
 	go func() {
 		b := make([]byte, 4096)
@@ -60,13 +61,13 @@ func openTerminal(t *testing.T) *terminal {
 	return tty
 }
 
-func (tty *terminal) text() string {
+func (tty *pty) text() string {
 	tty.mu.Lock()
 	defer tty.mu.Unlock()
 	return tty.seen.String()
 }
 
-func (tty *terminal) await(text string) {
+func (tty *pty) await(text string) {
 	tty.t.Helper()
 	for deadline := time.Now().Add(patience); !strings.Contains(tty.text(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -75,7 +76,22 @@ func (tty *terminal) await(text string) {
 	}
 }
 
-func (tty *terminal) settings() unix.Termios {
+// next awaits a text behind the one before.
+func (tty *pty) next(text string) {
+	tty.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		seen := tty.text()
+		if i := strings.Index(seen[tty.looked:], text); i >= 0 {
+			tty.looked += i + len(text)
+			return
+		}
+		if time.Now().After(deadline) {
+			tty.t.Fatalf("%q was not shown, but:\n%q", text, seen[tty.looked:])
+		}
+	}
+}
+
+func (tty *pty) settings() unix.Termios {
 	tty.t.Helper()
 	s, err := unix.IoctlGetTermios(int(tty.slave.Fd()), unix.TCGETS)
 	if err != nil {
@@ -85,7 +101,7 @@ func (tty *terminal) settings() unix.Termios {
 }
 
 // shell starts a shell on the terminal, as a login would, with a guest that is the fake QEMU's script.
-func (tty *terminal) shell(guest, script string, env ...string) *exec.Cmd {
+func (tty *pty) shell(guest, script string, env ...string) *exec.Cmd {
 	tty.t.Helper()
 	dir := tty.t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "guest"), []byte(guest), 0o644); err != nil {
@@ -111,11 +127,11 @@ const serves = "out ready\ncat\nsleep 60s\n"
 func TestTerminalIsLeftAlone(t *testing.T) {
 	for _, c := range []struct {
 		name, guest, script string
-		act                 func(*terminal, *exec.Cmd)
+		act                 func(*pty, *exec.Cmd)
 	}{
 		{
 			"Ctrl-C", serves, `trap : INT; ukl run --accel tcg --kernel guest; echo "code $?"`,
-			func(tty *terminal, _ *exec.Cmd) {
+			func(tty *pty, _ *exec.Cmd) {
 				tty.await("ready")
 				io.WriteString(tty.master, "\x03")
 				tty.await("code 130")
@@ -123,19 +139,19 @@ func TestTerminalIsLeftAlone(t *testing.T) {
 		},
 		{
 			"killed", serves, `ukl run --accel tcg --kernel guest & p=$!; sleep 1; kill -KILL $p; wait $p; echo "code $?"`,
-			func(tty *terminal, _ *exec.Cmd) {
+			func(tty *pty, _ *exec.Cmd) {
 				tty.await("code 137")
 			},
 		},
 		{
 			"panic", "log Kernel panic - not syncing: x\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
-			func(tty *terminal, _ *exec.Cmd) {
+			func(tty *pty, _ *exec.Cmd) {
 				tty.await("code 70")
 			},
 		},
 		{
 			"end", "cat\nlog ukl: app exited with status 3\n", `ukl run --accel tcg --kernel guest; echo "code $?"`,
-			func(tty *terminal, _ *exec.Cmd) {
+			func(tty *pty, _ *exec.Cmd) {
 				io.WriteString(tty.master, "typed\n\x04") // Ctrl-D is the end of stdin
 				tty.await("6 bytes, <nil>")
 				tty.await("code 3")

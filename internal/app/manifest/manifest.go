@@ -790,6 +790,12 @@ func (m *Manifest) MaxCPUs() int {
 	return most
 }
 
+// HasTerminals tells whether the application's kernel has pseudo-terminals: its lines of configuration may leave them
+// out.
+func (m *Manifest) HasTerminals() bool {
+	return !slices.Contains(m.Kernel, "CONFIG_UNIX98_PTYS=n") && !slices.Contains(m.Kernel, "CONFIG_TTY=n")
+}
+
 // Matches tells whether the application goes by a name.
 func (m *Manifest) Matches(name string) bool {
 	return name == m.Name || slices.Contains(m.Aliases, name)

@@ -180,6 +180,17 @@ func TestMaxCPUs(t *testing.T) {
 	}
 }
 
+func TestHasTerminals(t *testing.T) {
+	for line, want := range map[string]bool{
+		"CONFIG_UNIX98_PTYS=n": false, "CONFIG_TTY=n": false, "CONFIG_UNIX98_PTYS=y": true, "CONFIG_NLS=y": true,
+	} {
+		m, err := Parse([]byte("[kernel]\nconfig = ['"+line+"']"), place("main.c"))
+		if err != nil || m.HasTerminals() != want {
+			t.Errorf("%s: %v, %v; want %v", line, m.HasTerminals(), err, want)
+		}
+	}
+}
+
 // Positions must not be led astray by what looks like a key inside a value.
 func TestLocate(t *testing.T) {
 	places := locate("a = \"\"\"\nb = 1\n[c]\n\"\"\"\nd = [ # ]\n  'x', \"]\",\n]\n\"e f\" = 1 # g = 2\n[h . i]\nj=1\n[[k]]\nl = 1\n [[k]]\nl = {m = 1}\n")

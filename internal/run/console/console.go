@@ -1,6 +1,6 @@
 // Package console is ukl's side of the streams between a guest and the world. It always reads what the guest says at
 // once, because the guest's driver spins while the host does not read; what nobody takes is kept in memory up to a
-// limit, then the guest has to wait. It never touches the terminal's settings, so there is nothing to restore.
+// limit, then the guest has to wait.
 package console
 
 import (
@@ -64,9 +64,9 @@ func (c *Console) Started() {
 	}
 }
 
-// Pump starts to carry bytes. log gets the kernel's log in the goroutine that reads it, so it must not block; echo, if
-// not nil, gets it as well and may.
-func (c *Console) Pump(stdin *os.File, stdout, stderr, log, echo io.Writer) {
+// Pump starts to carry bytes; a nil stdin is an empty one. log gets the kernel's log in the goroutine that reads it, so
+// it must not block; echo, if not nil, gets it as well and may.
+func (c *Console) Pump(stdin io.Reader, stdout, stderr, log, echo io.Writer) {
 	c.pumps = []*pump{
 		newPump(c.host[qemu.Stdout], stdout, func(err error) { c.broken <- err }),
 		newPump(c.host[qemu.Stderr], stderr, func(err error) {
@@ -128,9 +128,9 @@ func (c *Console) Close() {
 
 // feed carries stdin to the guest. The end of stdin is the end for the guest's reader; the socket itself stays open,
 // since QEMU takes a hang-up for the loss of the whole channel.
-func feed(guest *net.UnixConn, stdin *os.File) {
+func feed(guest *net.UnixConn, stdin io.Reader) {
 	if stdin != nil {
-		_, _ = io.Copy(guest, newPatient(stdin)) // whatever ended it, the guest's reader must learn of the end
+		_, _ = io.Copy(guest, stdin) // whatever ended it, the guest's reader must learn of the end
 	}
 	_ = guest.CloseWrite()
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,9 +18,9 @@ const retry = 200 * time.Millisecond
 // it the server that somebody started with "&".
 type patient struct{ f *os.File }
 
-// newPatient makes a background read an error (EIO) instead of a stop of the whole process. Nothing in ukl wants to be
-// stopped so.
-func newPatient(f *os.File) *patient {
+// Foreground reads f, and a terminal only while ukl is in its foreground. It makes a background read an error (EIO)
+// instead of a stop of the whole process: nothing in ukl wants to be stopped so.
+func Foreground(f *os.File) io.Reader {
 	signal.Ignore(syscall.SIGTTIN)
 	return &patient{f}
 }

@@ -108,6 +108,12 @@ func (c *Channel) Signal(n syscall.Signal) error {
 	return c.say(func(b []byte) []byte { return fmt.Appendf(b, "signal %d\n", n) })
 }
 
+// Resize tells the guest the size of the application's terminal, in characters. It fails if the guest does not take
+// that at once.
+func (c *Channel) Resize(rows, columns int) error {
+	return c.say(func(b []byte) []byte { return fmt.Appendf(b, "size %d %d\n", rows, columns) })
+}
+
 // Close ends the channel.
 func (c *Channel) Close() {
 	c.gone.Do(func() { close(c.closed) })

@@ -28,6 +28,7 @@ import (
 	"ukl/internal/run/console"
 	"ukl/internal/run/control"
 	"ukl/internal/run/gdbrelay"
+	"ukl/internal/run/terminal"
 )
 
 // Options describe a run.
@@ -49,11 +50,16 @@ type Options struct {
 	Usual     []File // directories that are copied where Files has nothing of a name
 	TSC       int    // kHz of the host's time stamp counter; used under TCG only
 
-	Stdin          *os.File // nil is an empty one
-	Stdout, Stderr io.Writer
-	Verbose        bool          // the kernel's log goes to Stderr as well
-	StateDir       string        // keeps the kernel's log; "" keeps none
-	Timeout        time.Duration // 0 is none
+	Stdin *os.File // nil is an empty one
+	// Terminal is what Stdin and Stdout are, and the application gets one, too; nil is none. Leave is called, from another
+	// goroutine, when somebody at the terminal wants to end the guest, and Unheeded when somebody seems to think that
+	// Ctrl-C does that.
+	Terminal        *terminal.Terminal
+	Leave, Unheeded func()
+	Stdout, Stderr  io.Writer
+	Verbose         bool          // the kernel's log goes to Stderr as well
+	StateDir        string        // keeps the kernel's log; "" keeps none
+	Timeout         time.Duration // 0 is none
 	// Patience is how long the kernel may take to start the application before Late is told, once, where it is; 0 is for
 	// ever.
 	Patience time.Duration
@@ -266,9 +272,13 @@ func environ(sets ...[]string) []string {
 // arch/x86/include/asm/setup.h, with a zero at its end).
 const longestCmdline = 2047
 
-// stdio says how the application gets its streams. Where both of ukl's outputs are one file, the application's are,
-// too, and keep the order of what is written to them.
+// stdio says how the application gets its streams: a terminal of its own, or pipes. Where both of ukl's outputs are one
+// file, the application's are, too, and keep the order of what is written to them.
 func (o *Options) stdio() string {
+	if o.Terminal != nil {
+		size := o.Terminal.Size()
+		return fmt.Sprintf("%s,%d,%d", tty, size.Rows, size.Columns)
+	}
 	if sameFile(o.Stdout, o.Stderr) {
 		return joined
 	}
@@ -291,6 +301,7 @@ func sameFile(a, b any) bool {
 const (
 	apart  = "vport"
 	joined = "vport,joined"
+	tty    = "vport,tty"
 )
 
 // cmdline is the kernel's command line with the streams as stdio says. In a PC the kernel is a distribution's, which
@@ -412,6 +423,9 @@ func (o *Options) servers(m *qemu.Machine) (string, error) {
 func Run(ctx context.Context, o Options) (Verdict, error) {
 	r := &run{Options: o, journal: console.NewJournal(o.Unset)}
 	defer r.undo()
+	if o.Terminal != nil {
+		r.undos = append(r.undos, o.Terminal.Restore)
+	}
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -602,16 +616,64 @@ func (r *run) start() error {
 	if r.log != nil {
 		log = io.MultiWriter(r.journal, &lossy{to: r.log, left: longestLog})
 	}
-	r.console.Pump(r.Stdin, r.Stdout, r.Stderr, log, r.echo())
+	r.console.Pump(r.input(), r.Stdout, r.Stderr, log, r.echo())
 	if channel != nil {
 		r.control = control.Serve(channel, r.listens, r.console.Await)
 		r.undos = append(r.undos, r.control.Close)
 		go r.attend()
+		if r.Terminal != nil {
+			go r.lendTerminal()
+		}
 	}
 	r.undos = append(r.undos, p.Kill)
 	go r.started(p, m.Forwards)
 	return nil
 }
+
+// input is what the application reads; nil is nothing.
+func (r *run) input() io.Reader {
+	if r.Stdin == nil {
+		return nil
+	}
+	in := console.Foreground(r.Stdin)
+	if r.Terminal != nil {
+		return terminal.Keys(in, r.Leave, r.Unheeded)
+	}
+	return in
+}
+
+// lendTerminal gives the terminal to the application as soon as there is one, until the guest has ended, and tells it
+// of each new size. Before, Ctrl-C is for ukl.
+func (r *run) lendTerminal() {
+	changes, stop := terminal.Changes()
+	defer stop()
+	retry := time.NewTicker(inBackground)
+	defer retry.Stop()
+	select {
+	case <-r.control.Started():
+	case <-r.qemu.Done():
+		return
+	}
+	for {
+		var again <-chan time.Time
+		if !r.Terminal.Foreground() {
+			again = retry.C
+		} else if err := r.Terminal.Raw(); err != nil {
+			return // it is gone, and ukl will know by SIGHUP
+		}
+		size := r.Terminal.Size()
+		_ = r.control.Resize(size.Rows, size.Columns) // a guest that does not listen gets the next one
+		select {
+		case <-changes:
+		case <-again:
+		case <-r.qemu.Done():
+			return
+		}
+	}
+}
+
+// inBackground is how often a job of a shell looks whether it has become the foreground.
+const inBackground = 200 * time.Millisecond
 
 // server is that of a volume.
 type server struct {
