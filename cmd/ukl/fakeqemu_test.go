@@ -104,6 +104,9 @@ func newFake(args []string) (*fake, error) {
 		}
 		go stubborn(l)
 	}
+	if _, counts := g.options["-icount"]; counts && g.channels["ukl.stdin"] == nil {
+		g.channels["ukl.stdin"], _ = os.Open(os.DevNull) // nobody is there
+	}
 	for _, name := range []string{"ukl.stdin", "ukl.stdout", "ukl.stderr", "ukl.log"} {
 		if g.channels[name] == nil {
 			return nil, fmt.Errorf("no chardev %s", name)
