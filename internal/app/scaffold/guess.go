@@ -30,7 +30,9 @@ func mainPackage(here fs.FS) string {
 	if own, _ := fs.Glob(here, "*.go"); len(own) > 0 {
 		return "."
 	}
-	if commands, _ := fs.Glob(here, "cmd/*/*.go"); len(commands) > 0 {
+	commands, _ := fs.Glob(here, "cmd/*/*.go")
+	commands = slices.DeleteFunc(commands, func(file string) bool { return !plainPath(file) })
+	if len(commands) > 0 {
 		return "./" + path.Dir(commands[0])
 	}
 	return "."
@@ -47,6 +49,11 @@ const (
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 
+// plainPath tells whether a path can stand in a ukl.toml, and in a command that somebody copies, as it is.
+func plainPath(file string) bool {
+	return !slices.ContainsFunc(strings.Split(file, "/"), func(name string) bool { return !plain.MatchString(name) })
+}
+
 // program is where the program of a source tree will be once it is built: the one with this name, else the first that a
 // recipe has. "" is none. It is a guess: what a recipe computes is not seen.
 func (r recipe) program(here fs.FS, name string) string {
@@ -60,7 +67,7 @@ func (r recipe) program(here fs.FS, name string) string {
 		case err != nil:
 			return nil
 		case e.IsDir():
-			skip := r.top || aside.MatchString(e.Name()) || strings.Count(file, "/") >= deepest
+			skip := r.top || !plain.MatchString(e.Name()) || aside.MatchString(e.Name()) || strings.Count(file, "/") >= deepest
 			if seen++; seen > mostSeen || file != "." && skip {
 				return fs.SkipDir
 			}

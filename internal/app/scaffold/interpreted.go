@@ -100,7 +100,7 @@ func (i interpreted) main(here fs.FS) string {
 	}
 	for _, p := range i.usual {
 		names, _ := fs.Glob(here, p) // the patterns are right
-		names = slices.DeleteFunc(names, func(n string) bool { return !plain.MatchString(path.Base(n)) })
+		names = slices.DeleteFunc(names, func(n string) bool { return !plainPath(n) })
 		if len(names) == 1 || len(names) > 1 && i.app == "java" {
 			return names[0]
 		}
@@ -120,7 +120,7 @@ func nodeMain(here fs.FS) string {
 	}
 	for _, file := range []string{strings.TrimPrefix(p.Scripts.Start, "node "), p.Main} {
 		file = path.Clean(file)
-		if fi, err := fs.Stat(here, file); err == nil && fi.Mode().IsRegular() && plain.MatchString(path.Base(file)) {
+		if fi, err := fs.Stat(here, file); err == nil && fi.Mode().IsRegular() && plainPath(file) {
 			return file
 		}
 	}

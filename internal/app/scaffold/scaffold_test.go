@@ -103,6 +103,9 @@ func TestInterpret(t *testing.T) {
 		{files: map[string]string{"only.py": ""}, args: []string{"/srv/only.py"}, packages: []string{"python3"}},
 		{files: map[string]string{"a.py": "", "b.py": ""}},
 		{files: map[string]string{"my app.py": ""}},
+		{files: map[string]string{
+			"package.json": `{"main": "a\"]\nports = [1]\nx = [\"/b.js"}`, "a\"]\nports = [1]\nx = [\"/b.js": "",
+		}, sure: true},
 		{files: map[string]string{"app.py": ""}, sure: true},
 		{
 			files: map[string]string{"app.py": "app = Flask(__name__)", "requirements.txt": "# web\nFlask>=2\nPy_Yaml\nflask\n"},
@@ -200,7 +203,9 @@ func TestForeign(t *testing.T) {
 
 // A Go module's program is the module itself, or in cmd.
 func TestMainPackage(t *testing.T) {
-	for file, want := range map[string]string{"main.go": ".", "cmd/tool/main.go": "./cmd/tool", "pkg/x.go": "."} {
+	for file, want := range map[string]string{
+		"main.go": ".", "cmd/tool/main.go": "./cmd/tool", "pkg/x.go": ".", "cmd/$(touch x)/main.go": ".", "cmd/a\nb/main.go": ".",
+	} {
 		if got := mainPackage(fstest.MapFS{file: &fstest.MapFile{}}); got != want {
 			t.Errorf("%s: %s, want %s", file, got, want)
 		}
@@ -227,6 +232,7 @@ func TestProgram(t *testing.T) {
 		{automake, map[string]string{"src/Makefile.am": "noinst_PROGRAMS = gen\nsbin_PROGRAMS = helper \\\n\tapp $(MORE)\napp_SOURCES = main.c"}, "src/app"},
 		{automake, map[string]string{"Makefile.am": "bin_PROGRAMS = one\nbin_PROGRAMS += two"}, "one"},
 		{automake, map[string]string{"Makefile.am": "SUBDIRS = src"}, ""},
+		{automake, map[string]string{"a\"]\nports = [1]\nx = [\"/Makefile.am": "bin_PROGRAMS = app"}, ""},
 		{mesonBuild, map[string]string{
 			"meson.build":     "project('x', 'c')\n# executable('no', 'x.c')\nsubdir('src')",
 			"src/meson.build": "tool = executable(\n  'tool',\n  'x.c')",

@@ -17,7 +17,8 @@ func TestAddresses(t *testing.T) {
 		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": true, "::": true, "::ffff:127.0.0.1": true,
 		"239.1.2.3": true, "ff02::fb": true,
 		"169.254.169.254": true, "fe80::1": true, "fd00:ec2::254": true, "::ffff:169.254.169.254": true,
-		"169.253.1.1": false, "fd00:ec2::253": false,
+		"100.100.100.200": true, "168.63.129.16": true, "fd20:ce::254": true, "fd00:42::42": true, "192.0.0.192": true,
+		"169.253.1.1": false, "fd00:ec2::253": false, "100.100.100.201": false,
 		"192.0.2.1": false, "2001:db8::1": false,
 	} {
 		if got := o.Has(netip.MustParseAddr(a)); got != want {

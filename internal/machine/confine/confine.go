@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -32,6 +34,9 @@ type Plan struct {
 	Paths []Path
 	// Line is the child's descriptor of a Unix socket, by which it tells what it could do: see Told. 0 is none.
 	Line int
+	// Files are how many descriptors the program has besides the first three; others that ukl has inherited itself, and does
+	// not know, end here. 0 leaves all.
+	Files int
 	// Otherwise are words of the program's arguments and what takes their place if rules cannot ask.
 	Otherwise map[string]string
 }
@@ -87,13 +92,38 @@ func Child(args []string) error {
 			return err
 		}
 	}
+	if p.Files > 0 {
+		if err := CloseFrom(3 + p.Files); err != nil {
+			return err
+		}
+	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
+}
+
+// CloseFrom makes all descriptors from one on end when this process executes another program: whoever has started ukl may
+// have left some open.
+func CloseFrom(first int) error {
+	err := unix.CloseRange(uint(first), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc/self/fd") // before Linux 5.11
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= first {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return err
 }
 
 // give gives up all but system calls.
 func (p Plan) give() error {
 	parent := os.Getppid()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	// The guest's memory is in a core dump, and the guest can bring one about.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err
 	}
 	if err := restrict(p.Paths); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -185,6 +186,8 @@ func (g *Guard) connect(q seccomp.Question) error {
 	case kind == unix.AF_UNIX:
 		g.tell("its Unix sockets")
 		return unix.EHOSTUNREACH
+	case kind == unix.AF_NETLINK && !toKernel(addr):
+		return unix.EPERM
 	case kind != unix.AF_UNSPEC && kind != unix.AF_NETLINK:
 		return unix.EAFNOSUPPORT
 	}
@@ -221,6 +224,8 @@ func (g *Guard) send(q seccomp.Question) (int, error) {
 		}
 	case kind != unix.AF_NETLINK:
 		return 0, unix.EAFNOSUPPORT
+	case !toKernel(addr):
+		return 0, unix.EPERM
 	}
 	const most = 1 << 20 // more than any datagram
 	data, err := g.memory(q.Args[1], min(q.Args[2], most))
@@ -313,6 +318,13 @@ func parse(b []byte) (netip.AddrPort, int) {
 		return netip.AddrPort{}, -1
 	}
 	return netip.AddrPort{}, kind
+}
+
+// toKernel tells whether a netlink address is the kernel's. What goes to programs or groups would have ukl as its sender,
+// whom those believe more than the process: root's ukl may send to groups, and udev's listeners obey root.
+func toKernel(b []byte) bool {
+	const port, end = 4, unix.SizeofSockaddrNetlink // port and groups, struct sockaddr_nl
+	return len(b) >= end && !slices.ContainsFunc(b[port:end], func(c byte) bool { return c != 0 })
 }
 
 // name is the address that a socket is bound to.

@@ -211,6 +211,27 @@ func ask(t *testing.T, server string) {
 	}
 }
 
+// Netlink leads to the kernel, and to no program: ukl sends in the place of QEMU.
+func TestToKernel(t *testing.T) {
+	address := func(port, groups byte) []byte {
+		return []byte{unix.AF_NETLINK, 0, 0, 0, port, 0, 0, 0, groups, 0, 0, 0}
+	}
+	for _, c := range []struct {
+		name string
+		to   []byte
+		want bool
+	}{
+		{"the kernel", address(0, 0), true},
+		{"a program", address(1, 0), false},
+		{"the listeners of udev", address(0, 2), false},
+		{"half an address", address(0, 0)[:8], false},
+	} {
+		if got := toKernel(c.to); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 // What serves the link is refused like what serves the machine, but for a name server that this machine asks.
 func TestLink(t *testing.T) {
 	g := &Guard{}

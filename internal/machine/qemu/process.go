@@ -75,6 +75,7 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 			plan.Line, plan.Rules = 3+len(files)-1, append(plan.Rules, egress.Rules(limits.Peers)...)
 			plan.Otherwise = map[string]string{userNetwork: userNetwork + ",restrict=on"}
 		}
+		plan.Files = len(files)
 		var err error
 		if cmd, err = confine.Command(plan, argv); err != nil {
 			if line != nil {
@@ -84,6 +85,9 @@ func (p Program) Start(args []string, files []*os.File, limits Limits) (*Process
 		}
 	}
 	cmd.Env = append(os.Environ(), p.Env...)
+	if limits.Confined != nil { // passwords of the user are often there
+		cmd.Env = append([]string{}, p.Env...)
+	}
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	proc, err := StartProcess(cmd)

@@ -21,6 +21,8 @@ func Squash() []Rule {
 		{Call: unix.SYS_OPENAT2, Answer: unix.ENOSYS}, // its mode is in memory
 		{Call: unix.SYS_MKNOD, Answer: unix.EPERM, Argument: 1, Flags: lending | device},
 		{Call: unix.SYS_MKNODAT, Answer: unix.EPERM, Argument: 2, Flags: lending | device},
+		// What a rename leaves behind then is a device, for which Linux 5.8 and later ask for no right.
+		{Call: unix.SYS_RENAMEAT2, Answer: unix.EINVAL, Argument: 4, Flags: unix.RENAME_WHITEOUT},
 		{Call: unix.SYS_IO_URING_SETUP, Answer: unix.ENOSYS}, // a way around the filter
 	}
 	for _, call := range []uint32{unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_FCHOWN, unix.SYS_FCHOWNAT} {

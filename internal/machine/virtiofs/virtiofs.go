@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukl/internal/host/userns"
+	"ukl/internal/machine/confine"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/machine/seccomp"
 )
@@ -218,6 +219,14 @@ func Child(args []string) error {
 	}
 	if err := raiseFiles(); err != nil {
 		return fmt.Errorf("%s: number of open files: %w", dir, err)
+	}
+	// The kernel writes a core dump into the working directory, the volume, whatever the filter says: a guest can have
+	// virtiofsd abort, and its own memory is in the dump.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("%s: core dumps: %w", dir, err)
+	}
+	if err := confine.CloseFrom(socket + 1); err != nil {
+		return fmt.Errorf("%s: descriptors: %w", dir, err)
 	}
 	var rules []seccomp.Rule
 	if may.ReadOnly {
