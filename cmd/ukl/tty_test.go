@@ -56,7 +56,7 @@ func TestTerminalOfTheApplication(t *testing.T) {
 		},
 		{
 			"an application that keeps Ctrl-C for itself",
-			`ukl run busybox -- sh -c "trap 'echo kept' INT; echo ready; while :; do busybox sleep 1000; done"; echo "code $?"`,
+			`ukl run busybox -- sh -c "trap 'echo kept' INT; echo ready; while :; do busybox sleep 1; done"; echo "code $?"`,
 			[]step{
 				{"ready", "\x03"},
 				{"kept", "\x1d\x1d"},

@@ -204,7 +204,8 @@ func TestForeign(t *testing.T) {
 // A Go module's program is the module itself, or in cmd.
 func TestMainPackage(t *testing.T) {
 	for file, want := range map[string]string{
-		"main.go": ".", "cmd/tool/main.go": "./cmd/tool", "pkg/x.go": ".", "cmd/$(touch x)/main.go": ".", "cmd/a\nb/main.go": ".",
+		"main.go": ".", "cmd/tool/main.go": "./cmd/tool", "pkg/x.go": ".", "cmd/$(touch x)/main.go": ".",
+		"cmd/a\nb/main.go": ".",
 	} {
 		if got := mainPackage(fstest.MapFS{file: &fstest.MapFile{}}); got != want {
 			t.Errorf("%s: %s, want %s", file, got, want)

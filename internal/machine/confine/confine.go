@@ -34,8 +34,8 @@ type Plan struct {
 	Paths []Path
 	// Line is the child's descriptor of a Unix socket, by which it tells what it could do: see Told. 0 is none.
 	Line int
-	// Files are how many descriptors the program has besides the first three; others that ukl has inherited itself, and does
-	// not know, end here. 0 leaves all.
+	// Files are how many descriptors the program has besides the first three; others that ukl has inherited itself, and
+	// does not know, end here. 0 leaves all.
 	Files int
 	// Otherwise are words of the program's arguments and what takes their place if rules cannot ask.
 	Otherwise map[string]string
@@ -100,8 +100,8 @@ func Child(args []string) error {
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
 }
 
-// CloseFrom makes all descriptors from one on end when this process executes another program: whoever has started ukl may
-// have left some open.
+// CloseFrom makes all descriptors from one on end when this process executes another program: whoever has started ukl
+// may have left some open.
 func CloseFrom(first int) error {
 	err := unix.CloseRange(uint(first), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	if err == nil {

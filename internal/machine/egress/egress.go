@@ -320,8 +320,8 @@ func parse(b []byte) (netip.AddrPort, int) {
 	return netip.AddrPort{}, kind
 }
 
-// toKernel tells whether a netlink address is the kernel's. What goes to programs or groups would have ukl as its sender,
-// whom those believe more than the process: root's ukl may send to groups, and udev's listeners obey root.
+// toKernel tells whether a netlink address is the kernel's. What goes to programs or groups would have ukl as its
+// sender, whom those believe more than the process: root's ukl may send to groups, and udev's listeners obey root.
 func toKernel(b []byte) bool {
 	const port, end = 4, unix.SizeofSockaddrNetlink // port and groups, struct sockaddr_nl
 	return len(b) >= end && !slices.ContainsFunc(b[port:end], func(c byte) bool { return c != 0 })
