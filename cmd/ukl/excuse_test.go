@@ -88,6 +88,7 @@ func unrun() map[string]excuse {
 		"docs/machines.md ukl cache push":             but(map[string]string{"ukl cache push ssh:": another}),
 		"docs/pins.md ukl pins fetch":                 but(map[string]string{"UKL_SEEDS": another}),
 		"docs/pins.md ukl pins update":                why("it changes the lock"),
+		"docs/images.md ServerName":                   why("a configuration of httpd, whose package needs all of Perl"),
 		"docs/programs.md name = \"tinyproxy\"": but(map[string]string{
 			"cat":     tinyproxy,
 			"ukl run": tinyproxy,
