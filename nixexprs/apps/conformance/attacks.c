@@ -425,6 +425,31 @@ static RING3 long attack(char what, long pid, long address, const char *path)
 	}
 	if (what == 'O')
 		return signal_by_io(pid, SIGUSR1);
+	if (what == 'H') { /* open a file by its handle, which it may know without a name */
+		struct {
+			struct file_handle head;
+			char bytes[MAX_HANDLE_SZ];
+		} handle;
+		int mount;
+
+		clear(&handle, sizeof handle);
+		handle.head.handle_bytes = MAX_HANDLE_SZ;
+		n = call(SYS_name_to_handle_at, AT_FDCWD, (long)path, (long)&handle, (long)&mount, 0, 0);
+		if (n < 0)
+			return n;
+		n = call(SYS_open, (long)path, O_RDONLY, 0, 0, 0, 0);
+		if (n >= 0)
+			n = call(SYS_open_by_handle_at, n, (long)&handle, O_RDWR, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
+	if (what == 'W') { /* have each line that the kernel prints wait */
+		char zero = '0';
+
+		n = call(SYS_open, (long)path, O_WRONLY, 0, 0, 0, 0);
+		if (n >= 0)
+			n = call(SYS_write, n, (long)&zero, 1, 0, 0, 0);
+		return n < 0 ? n : 0;
+	}
 	if (what == 'y') { /* type into the terminal that was inherited */
 		char key = 'y';
 
@@ -773,6 +798,24 @@ TEST(attacks, scheduling_of_the_kernel)
 	CHECK_EQ(attacked('K', NULL, &after), ring() == 0 ? EPERM : 0);
 }
 
+/* Nor soon, if each line of its log took ten seconds. */
+TEST(attacks, pace_of_the_log)
+{
+	int after;
+
+	CHECK_EQ(attacked('W', "/proc/sys/kernel/printk_delay", &after), ring() == 0 ? EPERM : 0);
+}
+
+/* A file that has no name, but a number, may be open in a ring-0 process and nowhere else. */
+TEST(attacks, files_by_handle)
+{
+	char file[200];
+	int after;
+
+	snprintf(file, sizeof file, "%s", write_program("numbered", "\xc3", 1));
+	CHECK_EQ(attacked('H', file, &after), ring() == 0 ? EPERM : 0);
+}
+
 static volatile sig_atomic_t came, came_code, came_fd;
 
 static void informed(int sig, siginfo_t *info, void *context)
@@ -929,6 +972,18 @@ TEST(attacks, copies_of_an_overlay)
 	MUST(chmod(below(top, "o/mapped"), 0700));
 	CHECK_EQ(attacked('a', below(top, "lower/mapped"), &after), 0);
 	CHECK_EQ(mprotect(p, 4096, PROT_READ | PROT_EXEC) < 0 ? errno : 0, ring() == 0 ? EPERM : 0);
+
+	/* To truncate a file of a layer to which nobody can write is to write to its copy. */
+	MUST(mkdir(below(top, "fixed"), 0755));
+	MUST(mount("tmpfs", below(top, "fixed"), "tmpfs", 0, NULL));
+	write_code(below(top, "fixed/cut"));
+	write_code(below(top, "fixed/whole"));
+	MUST(mount(NULL, below(top, "fixed"), NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	MUST(overlay(top, "fixed", "f"));
+	CHECK_EQ(attacked('c', below(top, "f/cut"), &after), 0);
+	CHECK_EQ(map_code(below(top, "f/cut")), ring() == 0 ? EPERM : 0);
+	MUST(truncate(below(top, "f/whole"), 1));
+	CHECK_EQ(map_code(below(top, "f/whole")), 0);
 
 	/* In an overlay of an overlay a file may change twice. */
 	MUST(overlay(top, "o", "twice"));
