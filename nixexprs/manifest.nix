@@ -35,8 +35,17 @@ in
   root =
     if toml ? root then
       {
-        inherit (toml.root) program;
+        program = toml.root.program or "";
         packages = if toml.root.packages or [ ] == [ ] then { } else lock.root.packages;
+        # Of a container image, flat. Where nobody has flattened it, ukl has to.
+        tar =
+          if toml.root ? tar then
+            builtins.storePath toml.root.tar
+          else if toml.root ? image then
+            throw "the image of [root] is read by ukl: ukl build"
+          else
+            "";
+        path = toml.root.path or "";
       }
     else
       null;

@@ -1,19 +1,41 @@
-# rootfs.sh: the root file system of an app, of Debian packages that are unpacked and not installed.
+# rootfs.sh: the root file system of an app, of Debian packages that are unpacked and not installed, or of a container
+#      image.
 # env  debs      the packages, in any order      squashfs  the tree of squashfs-tools
-#      place     the program that is the app, an absolute path there
+#      tar       instead of them an archive with all files of a container image
+#      place     the program that is the app, an absolute path there, or a name that is in a directory of the path
+#      path      directories with colons between
 # out  root.squashfs  the file system, with the owners and modes that the packages say
 #      program        the ELF file that place leads to      path  where it is
 #      files          mode, bytes and path of each file, sorted by path
+#      passwd, group  what the root has in /etc, if it does
 #      links          path of each link, a line, and where it leads, the next one
 #      scripts        packages with a script that an installation would have run, one a line
 # fact deb(5); what base-passwd's script does with passwd.master; mksquashfs(1), pseudo files
 
 root=/build/obj/root
 mkdir "$root" "$out"
-for dir in bin lib lib32 lib64 libx32 sbin; do
-    mkdir -p "$root/usr/$dir"
-    ln -s "usr/$dir" "$root/$dir"
-done
+
+# unpack TAR [OPTIONS]: the files of an archive, and in special what a build cannot give to a file: owners, and bits that
+# lend rights. A link that leads to a directory is followed, so that lib/x is in usr/lib.
+unpack() {
+    archive=$1
+    shift
+    tar -x -f "$archive" -C "$root" --no-same-owner --keep-directory-symlink --delay-directory-restore "$@"
+    tar -t -vv --numeric-owner --quoting-style=literal -f "$archive" |
+        awk '$2 != "0/0" || $1 ~ /[sStT]/ {
+            if ($1 ~ /^[hlbc]/) next
+            mode = 0
+            for (i = 2; i <= 10; i++) if (index("rwxst", substr($1, i, 1))) mode += 2 ^ (10 - i)
+            if ($1 ~ /^...[sS]/) mode += 2048
+            if ($1 ~ /^......[sS]/) mode += 1024
+            if ($1 ~ /[tT]$/) mode += 512
+            split($2, owner, "/")
+            path = $0
+            for (i = 1; i <= 5; i++) sub(/^[^ ]+ +/, "", path)
+            sub(/^\.?\//, "", path); sub(/\/$/, "", path)
+            if (path != "" && path != ".") printf "%o %s %s %s\n", mode, owner[1], owner[2], path
+        }' >>/build/obj/special
+}
 
 # member DEB NAME: the member NAME.tar of a package, decompressed
 member() {
@@ -26,27 +48,23 @@ member() {
     esac
 }
 
+if [ "$tar" ]; then
+    # Devices are those of the guest's kernel.
+    tar -t -v --quoting-style=literal -f "$tar" |
+        awk '/^[bc]/ { for (i = 1; i <= 5; i++) sub(/^[^ ]+ +/, ""); print }' >/build/obj/devices
+    unpack "$tar" --no-wildcards --exclude-from=/build/obj/devices
+else
+    for dir in bin lib lib32 lib64 libx32 sbin; do
+        mkdir -p "$root/usr/$dir"
+        ln -s "usr/$dir" "$root/$dir"
+    done
+fi
 for deb in $debs; do
     package=$(basename "$deb" | sed 's/^[0-9a-z]*-//; s/_.*//')
     member "$deb" data >/build/obj/data.tar
-    # A link that leads to a directory is followed, so that lib/x is in usr/lib.
-    tar -x -f /build/obj/data.tar -C "$root" --no-same-owner --keep-directory-symlink --delay-directory-restore \
+    unpack /build/obj/data.tar \
         --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/info/*' \
         --exclude='./usr/share/lintian/*' --exclude='./usr/share/locale/*'
-    # What a build cannot give to a file: owners, and bits that lend rights.
-    tar -t -vv --numeric-owner --quoting-style=escape -f /build/obj/data.tar |
-        awk '$2 != "0/0" || $1 ~ /[sStT]/ {
-            if (substr($1, 1, 1) == "h" || substr($1, 1, 1) == "l") next
-            mode = 0
-            for (i = 2; i <= 10; i++) if (index("rwxst", substr($1, i, 1))) mode += 2 ^ (10 - i)
-            if ($1 ~ /^...[sS]/) mode += 2048
-            if ($1 ~ /^......[sS]/) mode += 1024
-            if ($1 ~ /[tT]$/) mode += 512
-            split($2, owner, "/")
-            path = $6
-            sub(/^\.\//, "", path); sub(/\/$/, "", path)
-            if (path != "" && path != ".") printf "%s m %o %s %s\n", path, mode, owner[1], owner[2]
-        }' >>/build/obj/special
     if member "$deb" control | tar -t | grep -q '^\./\(postinst\|preinst\)$'; then echo "$package"; fi
 done | LC_ALL=C sort -u >"$out/scripts"
 cd "$root"
@@ -55,6 +73,7 @@ cd "$root"
 for file in passwd group; do
     master=usr/share/base-passwd/$file.master
     if [ -e "$master" ] && [ ! -e "etc/$file" ]; then mkdir -p etc; cp "$master" "etc/$file"; fi
+    if [ -f "etc/$file" ] && [ ! -L "etc/$file" ]; then cp "etc/$file" "$out/$file"; fi
 done
 for dir in dev proc sys tmp; do mkdir -p "$dir"; done
 
@@ -80,11 +99,30 @@ lead() {
     done
     printf '%s\n' "$at"
 }
+
+if [ "$tar" ]; then holders='image has'; else holders='packages have'; fi
+
+# Without a slash, where execvp() looks for it. A relative one is that of the root.
+case $place in
+/*) ;;
+*/*) place=/$place ;;
+*)
+    dirs=$path name=$place
+    while [ "$dirs" ]; do
+        dir=${dirs%%:*}
+        case $dirs in *:*) dirs=${dirs#*:} ;; *) dirs= ;; esac
+        if at=$(lead "$dir/$name") && [ -f "$root$at" ]; then
+            place=$dir/$name
+            break
+        fi
+    done
+    ;;
+esac
 path=$(lead "$place") && [ -f "$root$path" ] || {
     if [ -d "$root$path" ]; then
         echo "error: program of [root]: $place is a directory" >&2
     else
-        echo "error: program of [root]: the packages have no file $place" >&2
+        echo "error: program of [root]: the $holders no file $place" >&2
     fi
     exit 1
 }
@@ -104,15 +142,18 @@ cp "$root$path" "$out/program"
 printf '%s\n' "$path" >"$out/path"
 
 # Where a link to a directory was followed, the path is another one. Root owns what nobody says anything of.
-while read -r name m mode user group; do
-    to=$(lead "$name") && [ -e "$root$to" ] && printf '%s %s %s %s %s\n' "${to#/}" "$m" "$mode" "$user" "$group"
+while read -r mode user group name; do
+    to=$(lead "$name") && [ -e "$root$to" ] && printf '%s %s %s %s\n' "$mode" "$user" "$group" "${to#/}"
 done </build/obj/special >/build/obj/said || true
-{
-    find . -mindepth 1 ! -type l -printf '%P m %m 0 0\n' | awk '
-        BEGIN { while ((getline line <"/build/obj/said") > 0) { split(line, word, " "); said[word[1]] = line } }
-        { print $1 in said ? said[$1] : $0 }'
-    find . -type l -printf '%P m 777 0 0\n'
-} >/build/obj/pseudo
+find . -mindepth 1 -printf '%y %m %P\n' | awk '
+    function rest(line, n) { while (n-- > 0) sub(/^[^ ]+ /, "", line); return line }
+    BEGIN { while ((getline line <"/build/obj/said") > 0) { split(line, word, " "); said[rest(line, 3)] = word[1] " " word[2] " " word[3] } }
+    {
+        name = rest($0, 2)
+        mode = $1 == "l" ? "777 0 0" : name in said ? said[name] : $2 " 0 0"
+        gsub(/[\\" ]/, "\\\\&", name)
+        print name " m " mode
+    }' >/build/obj/pseudo
 
 LD_LIBRARY_PATH=$squashfs/usr/lib/x86_64-linux-gnu "$squashfs/usr/bin/mksquashfs" "$root" "$out/root.squashfs" \
     -comp zstd -Xcompression-level 15 -no-xattrs -noappend -quiet -no-progress \

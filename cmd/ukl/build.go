@@ -196,13 +196,17 @@ func (t *tool) writeFormat(c *cli.Context, b *image.Builder, kind format.Format,
 		if in.Root, err = b.Rootfs(c.Context, a); err != nil {
 			return "", 0, err
 		}
+		o := guest.Options{Name: a.Name, Files: in.Files}
 		if a.Root != nil {
-			o := guest.Options{Files: in.Files}
 			if err := fitInto(in.Root, &o); err != nil {
 				return "", 0, err
 			}
 			in.Files = o.Files
 		}
+		if err := identify(c, a.Manifest, in.Root, &o); err != nil {
+			return "", 0, err
+		}
+		in.User, in.Dir = o.User, o.Dir
 	}
 	file := c.String("output")
 	if fi, err := os.Stat(file); file == "" || strings.HasSuffix(file, "/") || err == nil && fi.IsDir() {

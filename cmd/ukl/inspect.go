@@ -75,9 +75,11 @@ type rootfs struct {
 	sizes.File
 	Program  string   `json:"program"` // its path there
 	Files    int      `json:"files"`
-	Bytes    int64    `json:"bytes"`    // that they have
-	Packages []string `json:"packages"` // that ukl.toml names
-	NotRun   []string `json:"notRun"`   // packages with scripts of an installation
+	Bytes    int64    `json:"bytes"`              // that they have
+	Packages []string `json:"packages,omitempty"` // that ukl.toml names
+	Image    string   `json:"image,omitempty"`    // the container image instead of them
+	Digest   string   `json:"digest,omitempty"`   // of its manifest
+	NotRun   []string `json:"notRun"`             // packages with scripts of an installation
 }
 
 // lookAtRoot is the root file system of an application; nil without one.
@@ -91,7 +93,7 @@ func (t *tool) lookAtRoot(c *cli.Context, a apps.App) (*rootfs, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rootfs{Program: root.Place, Packages: a.Root.Packages}
+	r := &rootfs{Program: root.Place, Packages: a.Root.Packages, Image: a.Root.Image, Digest: a.Root.Digest}
 	if r.File, err = sizes.Look(root.Image); err == nil {
 		r.Files, r.Bytes, r.NotRun, err = root.Contents()
 	}
@@ -184,8 +186,13 @@ func (t *tool) inspect(c *cli.Context) error {
 	}
 	if r := out.Root; r != nil {
 		fmt.Fprintf(w, "root\t%d\tsha256 %s\t%s\n", r.Size, r.SHA256, r.Path)
-		fmt.Fprintf(w, "\nroot file system\n  packages\t%s\n  program\t%s\n  files\t%d\n  bytes of them\t%d\n"+
-			"  scripts not run\t%s\n", strings.Join(r.Packages, " "), r.Program, r.Files, r.Bytes, strings.Join(r.NotRun, " "))
+		fmt.Fprint(w, "\nroot file system\n")
+		if r.Image != "" {
+			fmt.Fprintf(w, "  image\t%s\n  digest\t%s\n", r.Image, r.Digest)
+		} else {
+			fmt.Fprintf(w, "  packages\t%s\n  scripts not run\t%s\n", strings.Join(r.Packages, " "), strings.Join(r.NotRun, " "))
+		}
+		fmt.Fprintf(w, "  program\t%s\n  files\t%d\n  bytes of them\t%d\n", r.Program, r.Files, r.Bytes)
 	}
 	for _, p := range []struct {
 		what    string

@@ -170,6 +170,11 @@ func guestFlags() []cli.Flag {
 			Name: "env", Aliases: []string{"e"},
 			Usage: "set a variable of the application; without a value, copy yours: `NAME[=VALUE]`; repeatable",
 		}},
+		&cli.StringFlag{
+			Name: "user", Aliases: []string{"u"},
+			Usage: "run the application as this user of the guest, by name or number: `USER[:GROUP]`",
+		},
+		&cli.StringFlag{Name: "workdir", Usage: "start the application in `DIR` of the guest"},
 		&listOfKind{file, &cli.StringSliceFlag{
 			Name: "volume",
 			Usage: "mount a directory or disk image of the host in the guest, besides those in ukl.toml; OPTIONS are ro, 9p, " +
@@ -535,6 +540,16 @@ func (t *tool) options(c *cli.Context, a apps.App) (guest.Options, error) {
 			return o, err
 		}
 	}
+	if c.IsSet("user") {
+		if err := manifest.CheckUser(c.String("user")); err != nil {
+			return o, exit.Errorf(exit.Usage, "--user: %v", err)
+		}
+	}
+	if c.IsSet("workdir") {
+		if err := manifest.CheckDir(c.String("workdir")); err != nil {
+			return o, exit.Errorf(exit.Usage, "--workdir: %v", err)
+		}
+	}
 	if err := network(c, &o.Machine); err != nil {
 		return o, err
 	}
@@ -882,11 +897,15 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 	if err == nil {
 		o.Usual, err = usual(c.Context, b, a)
 	}
+	var root image.Rootfs
 	if err == nil && a.Root != nil {
-		err = withRoot(c.Context, b, a, o)
+		root, err = withRoot(c.Context, b, a, o)
 	}
 	if err == nil {
 		err = placeIn(a.Program, o)
+	}
+	if err == nil {
+		err = identify(c, a.Manifest, root, o)
 	}
 	if err == nil && c.String("kernel") == "" && !slices.ContainsFunc(o.Machine.Volumes, qemu.Volume.IsRoot) {
 		elsewhere := len(o.Machine.Volumes) > 0
@@ -906,18 +925,53 @@ func (t *tool) provide(c *cli.Context, a apps.App, o *guest.Options) error {
 }
 
 // withRoot gives the guest the root file system of its application, and puts the application in its place there.
-func withRoot(ctx context.Context, b *image.Builder, a apps.App, o *guest.Options) error {
+func withRoot(ctx context.Context, b *image.Builder, a apps.App, o *guest.Options) (image.Rootfs, error) {
 	root, err := b.Rootfs(ctx, a)
 	if err != nil {
-		return err
+		return root, err
 	}
 	if err := fitInto(root, o); err != nil {
-		return err
+		return root, err
 	}
 	o.Machine.Volumes = append([]qemu.Volume{
 		{Host: root.Image, Guest: "/", ReadOnly: true, FileSystem: image.RootType},
 	}, o.Machine.Volumes...)
-	return nil
+	return root, nil
+}
+
+// identify makes the application the user, and puts it into the directory, that the command line names or else its
+// manifest.
+func identify(c *cli.Context, m *manifest.Manifest, root image.Rootfs, o *guest.Options) error {
+	user, dir := m.User, m.WorkDir
+	if c.IsSet("user") {
+		user = c.String("user")
+	}
+	if c.IsSet("workdir") {
+		dir = filepath.Clean(c.String("workdir"))
+	}
+	var packed func(string) ([]byte, error)
+	if root.Image != "" {
+		packed = root.Accounts
+	}
+	if user != "" {
+		err := o.FindUser(user, packed)
+		var none *guest.NoUser
+		if errors.As(err, &none) && !c.IsSet("user") {
+			return m.UserError(none.Error(), none.Hint())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if o.Dir = dir; dir == "" {
+		return nil
+	}
+	err := o.FindDir()
+	var none *guest.NoDirectory
+	if errors.As(err, &none) && !c.IsSet("workdir") {
+		return m.WorkDirError(none.Error())
+	}
+	return err
 }
 
 // fitInto puts an application, its files and volumes into their places in a root file system of packages.

@@ -3,7 +3,9 @@
  * ring 3. In mode distro the kernel is a distribution's, which also lacks drivers, the address of ip=, and an fsync() of
  * the console's ports that waits for the host.
  *
- * in   /app, the application; /ukl/app, its place in a root of its own; /ukl/argv, /ukl/env, strings that end with NUL; /ukl/mounts, a line for each volume;
+ * in   /app, the application; /ukl/app, its place in a root of its own; /ukl/argv, /ukl/env, strings that end with NUL;
+ *      /ukl/user, the numbers of its user, group and other groups, and /ukl/cwd, its directory, likewise;
+ *      /ukl/mounts, a line for each volume;
  *      /ukl/modules/order, a line for each driver, if the kernel has any as modules (distro/kernel.sh); ip= on the kernel's
  *      command line, if it has no CONFIG_IP_PNP;
  *      /dev/vport0p1 to 3, its streams; /dev/vport0p4, what host and guest tell each other, as of init/ring0_control.c
@@ -19,6 +21,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <net/if.h>
 #include <net/route.h>
@@ -883,9 +886,29 @@ static int dumped(const char *application, const char *pid, const char *thread)
 	return 0;
 }
 
+/* become_user makes this process the user that the application is to be: UID, GID and other groups. */
+static void become_user(char **ids)
+{
+	gid_t groups[NGROUPS_MAX];
+	size_t n;
+	int i;
+
+	for (n = 0; ids[n]; n++)
+		if (n >= 2 && n < NGROUPS_MAX)
+			groups[n - 2] = strtoul(ids[n], NULL, 10);
+	if (n < 2 || n >= NGROUPS_MAX)
+		die("/ukl/user");
+	/* So that it can open /dev/stdout, as it could a pipe of its own. */
+	for (i = 0; i < 3; i++)
+		if (fchown(i, strtoul(ids[0], NULL, 10), strtoul(ids[1], NULL, 10)))
+			continue;
+	if (setgroups(n - 2, groups) || setgid(strtoul(ids[1], NULL, 10)) || setuid(strtoul(ids[0], NULL, 10)))
+		die("/ukl/user");
+}
+
 int main(int argc, char **args)
 {
-	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env, **place, *mounts;
+	char *only[] = { "app", NULL }, *none[] = { NULL }, **argv, **env, **place, **ids, **dir, *mounts;
 	size_t size;
 	int status, i, executed[2];
 	pthread_t host;
@@ -897,6 +920,8 @@ int main(int argc, char **args)
 	argv = strings("/ukl/argv");
 	env = strings("/ukl/env");
 	place = strings("/ukl/app");
+	ids = strings("/ukl/user");
+	dir = strings("/ukl/cwd");
 	mounts = contents("/ukl/mounts", &size);
 	load_drivers(mounts ? mounts : "");
 	set_address();
@@ -915,6 +940,10 @@ int main(int argc, char **args)
 			dup2(streams[i < streams_open ? i : 1].app, i);
 		receive_crashes();
 		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 1024, 1 << 20 });
+		if (dir && dir[0] && chdir(dir[0]))
+			die(dir[0]);
+		if (ids)
+			become_user(ids);
 		execve(app_path, argv && argv[0] ? argv : only, env ? env : none);
 		die(app_path);
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"ukl/internal/app/container"
 	"ukl/internal/app/manifest"
 	"ukl/internal/app/program"
 	"ukl/internal/app/script"
@@ -39,6 +40,9 @@ type App struct {
 	// gets a copy, Inside. The first Fixed of the manifest's Args are the script's, whatever the command line has.
 	Script string
 	Fixed  int
+	// Image is the container image that the root file system is made of; nil is none. Here, too, the first Fixed of Args
+	// are there in any case: what its entry point has.
+	Image *container.Image
 	// Program is the absolute path of a finished program; "" for one that is compiled.
 	Program string
 	// Entry is used instead of the manifest's Calls; "" is none.
@@ -188,6 +192,9 @@ func (c Catalogue) own(place string) (App, error) {
 		return App{}, err
 	}
 	a := App{Manifest: m, Short: m.Name, Dir: abs, Files: regular.Dir(abs)}
+	if m.Root != nil && m.Root.Image != "" {
+		return a, a.contain(place)
+	}
 	if m.Prebuilt != "" {
 		a.Program = filepath.Join(abs, m.Prebuilt)
 		err = program.Check(filepath.Join(place, m.Prebuilt))

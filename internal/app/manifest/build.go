@@ -23,7 +23,9 @@ type fields struct {
 }
 
 type root struct {
-	Packages []string `json:"packages"`
+	Packages []string `json:"packages,omitempty"`
+	Tar      string   `json:"tar,omitempty"`
+	Path     string   `json:"path,omitempty"`
 	Program  string   `json:"program"`
 }
 
@@ -43,15 +45,16 @@ type kernel struct {
 }
 
 // Fields are what a build reads of the manifest, as JSON: equal ones make equal images from equal files. Nothing of a
-// run is among them.
-func (m *Manifest) Fields() ([]byte, error) {
+// run is among them. tar is the archive in the store with the files of the image of [root], or something else that
+// stands for them; "" without an image.
+func (m *Manifest) Fields(tar string) ([]byte, error) {
 	f := fields{
 		Name: m.Name, Prebuilt: m.Prebuilt, Build: m.Build, Program: m.Result, Objects: m.Objects, Packages: m.Packages,
 		Sources: m.Sources, Include: m.Include, CFlags: m.CFlags, CXXFlags: m.CXXFlags, LDFlags: m.LDFlags, Libs: m.Libs,
 		Unikernel: &unikernel{m.Calls},
 	}
 	if m.Root != nil {
-		f.Root = &root{m.Root.Packages, m.Root.Program}
+		f.Root = &root{m.Root.Packages, tar, m.Root.Path, m.Root.Program}
 	}
 	if m.Archive != nil {
 		f.Source = &source{m.Archive.URL, m.Archive.SHA256, m.Patches, m.Limit}

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ukl/internal/app/container"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/regular"
 	"ukl/internal/machine/qemu"
@@ -51,7 +52,11 @@ type Manifest struct {
 	Sources, Include, CFlags, CXXFlags, LDFlags, Libs []string
 
 	Args []string // of the application, unless the command line gives some
-	Env  []string // NAME=VALUE, sorted by name
+	// User is who the application is in the guest: NAME or a number, and after a colon a group; "" is root.
+	User string
+	// WorkDir is the directory of the guest where it starts, an absolute path; "" is the root.
+	WorkDir string
+	Env     []string // NAME=VALUE, sorted by name
 	// Sysctl are what the guest's kernel is told of its parameters: NAME=VALUE, sorted by name, which has points.
 	Sysctl []string
 	Ports  []qemu.Forward
@@ -76,11 +81,12 @@ type Manifest struct {
 	kernel map[string]Error // where each line of Kernel is, and all under ""
 	memory *Error           // where Memory is; nil if the file says nothing of it
 	source *Error           // where [source] is; nil without one
-	// Where the program of [root] is; nil without one.
-	program *Error
+	// Where the program and the image of [root] are; nil without one.
+	program, image *Error
 	// Where Host is, and the items of Volumes and Files.
 	host           Error
 	ports          []Error // of Ports
+	user, workDir  Error   // where User and WorkDir are
 	volumes, files []Error
 }
 
@@ -95,6 +101,27 @@ func (m *Manifest) SourceError(text, hint string) Errors {
 func (m *Manifest) RootError(text string) Errors {
 	e := *m.program
 	e.Text = text
+	return Errors{&e}
+}
+
+// UserError is a mistake in User, which the file has, that only the accounts of the guest have shown.
+func (m *Manifest) UserError(text, hint string) Errors {
+	e := m.user
+	e.Text, e.Hint = text, hint
+	return Errors{&e}
+}
+
+// WorkDirError is a mistake in WorkDir, which the file has, that only a look at the volumes has shown.
+func (m *Manifest) WorkDirError(text string) Errors {
+	e := m.workDir
+	e.Text = text
+	return Errors{&e}
+}
+
+// ImageError is a mistake in the image of [root], which the file has, that only a look at the image has shown.
+func (m *Manifest) ImageError(text, hint string) Errors {
+	e := *m.image
+	e.Text, e.Hint = text, hint
 	return Errors{&e}
 }
 
@@ -125,10 +152,14 @@ func (m *Manifest) KernelErrors(texts []string, hint string) Errors {
 	return errs
 }
 
-// Root is a root file system of Debian packages, whose pins are in ukl.lock.
+// Root is a root file system of Debian packages, whose pins are in ukl.lock, or of a container image.
 type Root struct {
 	Packages []string
-	Program  string // the absolute path of the application in it, which may be a link
+	Image    string // a reference that package container reads, relative to the manifest's directory; "" is none
+	// Program is the path of the application in it, which may be a link. It is absolute, or in a directory of Path.
+	Program string
+	Path    string // directories with colons between
+	Digest  string // of Image
 }
 
 // Wants are what the manifest names that is pinned.
@@ -282,6 +313,7 @@ func (r *reader) manifest(p Place) *Manifest {
 		Memory:       r.memory("memory"),
 		CPUs:         r.integer("cpus", qemu.DefaultCPUs, 1, qemu.MaxCPUs),
 	}
+	r.identity(m)
 	r.ports(m, "ports")
 	r.volumes(m, "volumes")
 	r.copied(m, "files", p.FS)
@@ -382,6 +414,45 @@ func (r *reader) env(key string) []string {
 		env = append(env, name+"="+value)
 	}
 	return env
+}
+
+// identity reads who the application is in the guest, and where it starts.
+func (r *reader) identity(m *Manifest) {
+	m.User, m.WorkDir = r.text("user", ""), r.text("workdir", "")
+	if r.has("user") {
+		m.user = r.at("user")
+		if err := CheckUser(m.User); err != nil {
+			r.fault("user", "%v", err)
+		}
+	}
+	if r.has("workdir") {
+		m.workDir = r.at("workdir")
+		if err := CheckDir(m.WorkDir); err != nil {
+			r.fault("workdir", "%v", err)
+		}
+		m.WorkDir = filepath.Clean(m.WorkDir)
+	}
+}
+
+// CheckUser tells what is wrong with the form of a user: NAME or a number, and after a colon a group.
+func CheckUser(spec string) error {
+	name, group, more := strings.Cut(spec, ":")
+	bad := func(s string) bool {
+		return s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == ':' || c == 0x7f })
+	}
+	if bad(name) || more && bad(group) {
+		return fmt.Errorf("user %q: want NAME or a number, and a group after a colon if it is another: \"www-data\", "+
+			"\"1000:100\"", spec)
+	}
+	return nil
+}
+
+// CheckDir tells what is wrong with the path of a directory of the guest.
+func CheckDir(dir string) error {
+	if !filepath.IsAbs(dir) || strings.ContainsAny(dir, "\x00\n") {
+		return fmt.Errorf("%q is not an absolute path in the guest", dir)
+	}
+	return nil
 }
 
 // parameter is the name of a kernel parameter, as sysctl(8) has it.
@@ -554,19 +625,28 @@ func (r *reader) root(m *Manifest) {
 	if !r.has("root") {
 		return
 	}
-	m.Root = &Root{Packages: t.list("packages"), Program: t.text("program", "")}
+	m.Root = &Root{Packages: t.list("packages"), Image: t.text("image", ""), Program: t.text("program", "")}
 	t.packages("packages", m.Root.Packages)
+	if t.has("image") {
+		at := t.at("image")
+		m.image = &at
+		r.image(t, m.Root)
+	}
 	switch p := m.Root.Program; {
 	case p == "" && t.has("program"): // it is of another kind
+	case p == "" && t.has("image"): // its entry point
 	case p == "":
 		t.fault("", "[root] needs program, the path of the application in it")
 	case !filepath.IsAbs(p) || filepath.Clean(p) != p || strings.ContainsAny(p, "\x00\n"):
 		t.fault("program", "program: want an absolute path as /usr/bin/server, not %q", p)
 	}
-	if len(t.array("packages")) == 0 {
-		t.fault("", "[root] needs packages, which have the files")
+	if len(t.array("packages")) == 0 && !t.has("image") {
+		t.fault("", "[root] needs packages or image, which have the files")
 	}
 	at := t.at("program")
+	if !t.has("program") && t.has("image") {
+		at = t.at("image")
+	}
 	m.program = &at
 	t.done()
 	for i, v := range m.Volumes {
@@ -577,6 +657,25 @@ func (r *reader) root(m *Manifest) {
 	r.without("a program of [root] is neither compiled nor linked",
 		"prebuilt", "build", "program", "objects", "packages", "source", "sources", "include",
 		"cflags", "cxxflags", "ldflags", "libs", "unikernel")
+}
+
+// image checks the image of [root], which t is.
+func (r *reader) image(t *reader, root *Root) {
+	if t.has("packages") {
+		t.fault("packages", "packages: the files of [root] are those of the image")
+	}
+	if root.Image == "" {
+		return // it is of another kind
+	}
+	_, path, err := container.Split(root.Image)
+	var bad *container.Bad
+	switch {
+	case errors.As(err, &bad):
+		t.fault("image", "%v", bad)
+		t.faults[len(t.faults)-1].Hint = bad.Help
+	case !filepath.IsLocal(path):
+		t.fault("image", "image %q: %q leaves the application's directory", root.Image, path)
+	}
 }
 
 // prebuilt checks that the finished program is there, and that nothing is asked for that only a compiler could do.

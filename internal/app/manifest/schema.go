@@ -33,6 +33,8 @@ func Schema() ([]byte, error) {
 		"libs":     strings("libraries: \"m\" is -lm"),
 		"args":     strings("arguments, unless -- on the command line gives some"),
 		"env":      words("variables of the environment"),
+		"user":     text("who the application is in the guest: a name or a number, and after a colon a group; by default root"),
+		"workdir":  text("the directory of the guest in which the application starts; by default /"),
 		"sysctl": object{
 			"type": "object", "description": "parameters of the guest's kernel: \"net.core.somaxconn\" = 1024",
 		},
@@ -61,10 +63,11 @@ func Schema() ([]byte, error) {
 		}),
 		"root": with(closed(object{
 			"packages": some(strings("Debian packages of which the root file system is made; `ukl pins add` pins them in ukl.lock")),
-			"program":  text("the path of the application in it, as /usr/bin/server"),
+			"image":    text("instead of packages, a container image: oci:DIR, an OCI layout, or docker-archive:FILE, of docker save"),
+			"program":  text("the path of the application in it, as /usr/bin/server; by default the entry point of the image"),
 		}), object{
-			"description": "a root file system of packages, with the application in it",
-			"required":    []string{"packages", "program"},
+			"description": "a root file system of packages or of a container image, with the application in it",
+			"anyOf":       []object{{"required": []string{"packages", "program"}}, {"required": []string{"image"}}},
 		}),
 		"source": with(closed(object{
 			"url": object{

@@ -79,6 +79,8 @@ type Inputs struct {
 	Files  []guest.File // for the root file system; of formats that boot
 	Usual  []guest.File // likewise, where Files has nothing
 	Root   image.Rootfs // of the application; of formats that boot
+	User   *guest.User  // who it is; nil is root
+	Dir    string       // where it starts; "" is the root
 	Boot   string       // file with the boot sector; of formats that boot
 	Append string       // words for the kernel's command line; of formats that boot
 	Memory int          // MiB that the boot sector asks of the machine, as Memory returns them; 0 is nothing
@@ -129,7 +131,8 @@ func (f Format) Memory(in Inputs) (int, error) {
 func (in Inputs) alone() (cmdline string, archive []byte, err error) {
 	return guest.Alone(guest.Options{
 		Name: in.App.Name, Argv: append([]string{in.App.Called()}, in.App.Args...), Env: in.App.Env,
-		Sysctl: in.App.Sysctl, Files: in.Files, Usual: in.Usual, Packed: in.Root.Image, Place: in.Root.Place,
+		User: in.User, Dir: in.Dir, Sysctl: in.App.Sysctl,
+		Files: in.Files, Usual: in.Usual, Packed: in.Root.Image, Place: in.Root.Place,
 	}, in.Append)
 }
 

@@ -52,7 +52,7 @@ func TestFieldsAreWhatNixReads(t *testing.T) {
 		dirs[dir] = m
 	}
 	for dir, m := range dirs {
-		text, err := m.Fields()
+		text, err := m.Fields("")
 		if err != nil {
 			t.Fatal(err)
 		}

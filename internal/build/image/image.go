@@ -20,6 +20,7 @@ import (
 	"ukl/internal/host/atomicfile"
 	"ukl/internal/host/nix"
 	"ukl/internal/host/realpath"
+	"ukl/internal/host/scratch"
 	"ukl/internal/pin/pins"
 	"ukl/internal/report/treediff"
 	"ukl/nixexprs"
@@ -196,6 +197,15 @@ func (r Rootfs) Look() (func(path string) (fs.FileMode, string, error), error) {
 		}
 		return mode, targets[path], nil
 	}, nil
+}
+
+// Accounts reads /etc/passwd or /etc/group of the root file system; nil if it has none.
+func (r Rootfs) Accounts(path string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(r.Image), filepath.Base(path)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
 }
 
 // Contents are the files of the root file system, how many bytes they have, and the packages with scripts that an
@@ -560,7 +570,7 @@ func (b *Builder) evaluate(ctx context.Context, a apps.App, attr, root string) (
 			return "", nil, err
 		}
 		r.Args = a.Arguments(expr)
-		if r.Args["fields"], err = b.fields(a); err != nil {
+		if r.Args["fields"], err = b.fields(ctx, a); err != nil {
 			return "", nil, err
 		}
 		if r.Args["fields"] == "" {
@@ -600,7 +610,7 @@ const fieldsFile = "fields.json"
 
 // fields writes what a build reads of an application's ukl.toml, for Nix, and looks whether Nix can read the rest of
 // its directory. It returns the file, "" for a program without a ukl.toml.
-func (b *Builder) fields(a apps.App) (string, error) {
+func (b *Builder) fields(ctx context.Context, a apps.App) (string, error) {
 	if !a.Bundled && a.Dir+a.Source == "" {
 		return "", nil
 	}
@@ -609,7 +619,11 @@ func (b *Builder) fields(a apps.App) (string, error) {
 			return "", err
 		}
 	}
-	text, err := a.Fields()
+	tar, err := b.flat(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	text, err := a.Fields(tar)
 	if err != nil {
 		return "", err
 	}
@@ -618,6 +632,47 @@ func (b *Builder) fields(a apps.App) (string, error) {
 		return "", err
 	}
 	return file, atomicfile.File(file, text, 0o644)
+}
+
+// flattened are directories with the name of an image's digest, each with the path of its files in the store.
+const flattened = "images"
+
+// mostOfImage is what the files of a container image may have, in bytes.
+const mostOfImage = 8 << 30
+
+// flat returns the archive in the store with the files of an application's container image; "" without one.
+func (b *Builder) flat(ctx context.Context, a apps.App) (path string, err error) {
+	if a.Image == nil {
+		return "", nil
+	}
+	memo := filepath.Join(b.Cache, flattened, strings.TrimPrefix(a.Image.Digest, "sha256:"))
+	if path := recall(memo, a.Image.Digest); path != "" {
+		if missing, err := b.store.Invalid(ctx, []string{path}); len(missing) == 0 || err != nil {
+			return path, err
+		}
+	}
+	dir, done, err := scratch.Dir("image")
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	f, err := os.Create(filepath.Join(dir, "image.tar"))
+	if err != nil {
+		return "", err
+	}
+	err = a.Image.Flatten(f, mostOfImage)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	added, err := b.store.AddFixed(ctx, false, []string{f.Name()})
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(memo), 0o755); err != nil {
+		return "", err
+	}
+	remember(memo, a.Image.Digest, added[0])
+	return added[0], nil
 }
 
 // alone is the failed build of an application that is one source file.

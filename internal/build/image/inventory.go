@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"ukl/internal/app/apps"
+	"ukl/internal/app/container"
 	"ukl/internal/build/handover"
 	"ukl/internal/build/stage"
 	"ukl/internal/host/nix"
@@ -293,6 +294,12 @@ func (m *materials) list(program string) error {
 			c.License.Concluded = concluded[c.Source]
 		}
 		m.components = append(m.components, c)
+	}
+	if i := m.app.Image; i != nil {
+		_, where, _ := container.Split(m.app.Root.Image) // which has read it
+		m.components = append(m.components, sbom.Component{
+			Name: path.Base(where), SHA256: strings.TrimPrefix(i.Digest, "sha256:"), Role: sbom.Data, Container: true,
+		})
 	}
 	return m.program(program)
 }

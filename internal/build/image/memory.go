@@ -134,7 +134,11 @@ func (b *Builder) key(ctx context.Context, a apps.App) (string, error) {
 		err = hashFile(ctx, h, a.Program)
 	default:
 		var fields []byte
-		if fields, err = a.Fields(); err == nil {
+		digest := "" // in the place of the archive that is made of it
+		if a.Image != nil {
+			digest = a.Image.Digest
+		}
+		if fields, err = a.Fields(digest); err == nil {
 			fmt.Fprintf(h, "manifest %d %s\n", len(fields), fields)
 			switch {
 			case a.Source != "":

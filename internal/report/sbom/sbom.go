@@ -40,6 +40,7 @@ type Component struct {
 	Sum           string // of a Go module, as go.sum has it
 	Location      string // where anybody can fetch it; "" is not said
 	Archive       bool   // it is a file of source that the application's ukl.toml names
+	Container     bool   // it is a container image, and SHA256 the digest of its manifest
 
 	Source, SourceVersion string // the source package in Debian
 	Supplier              string // who maintains it: Name <address>
@@ -120,6 +121,8 @@ func (c Component) purl() string {
 			purl += "&download_url=" + url.QueryEscape(c.Location)
 		}
 		return purl
+	case c.Container:
+		return "pkg:oci/" + escape(strings.ToLower(c.Name)) + "@sha256%3A" + c.SHA256
 	case c.Package == "":
 		return ""
 	}

@@ -54,7 +54,7 @@ const mssOnce = "sysctl.net.ipv4.tcp_synack_mss_once=1"
 // quoted.
 func (o *Options) sysctl() []string {
 	var words []string
-	for _, s := range o.Sysctl {
+	for _, s := range slices.Concat(o.userSysctl(), o.Sysctl) {
 		name, value, _ := strings.Cut(s, "=")
 		if strings.Contains(value, " ") {
 			value = `"` + value + `"`
@@ -130,6 +130,9 @@ func (o *Options) addFurniture(t *tree) {
 	}
 	for _, p := range places() {
 		t.furnish(p.name, p.mode, p.target)
+	}
+	if dir := strings.TrimPrefix(o.Dir, "/"); dir != "" {
+		t.furnish(dir, 0o040755, "")
 	}
 }
 

@@ -40,7 +40,9 @@ type Options struct {
 	Drivers string   // an initramfs with drivers that the kernel needs, beside Root; "" where it needs none
 	Place   string   // the file of a root of its own that the application stands for; "" is none
 	Packed  string   // a file with that root, for a guest that has no disk with it: see Alone
-	Argv    []string // the application's, from argv[0]
+	User    *User    // who the application is; nil is root
+	Dir     string   // where it starts; "" is the root
+	Argv    []string // its arguments, from argv[0]
 	Env     []string // K=V; what is not there keeps the default
 	Sysctl  []string // K=V; parameters of the kernel, set before the application starts
 	Name    string   // the application's, of which the guest's host name is made

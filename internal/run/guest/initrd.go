@@ -19,9 +19,15 @@ func (o *Options) fill(a *archive) error {
 	}
 	a.add("ukl", 0o040755, nil)
 	a.add("ukl/argv", 0o100600, terminated(o.Argv))
-	a.add("ukl/env", 0o100600, terminated(environ(defaultEnv(), o.Env)))
+	a.add("ukl/env", 0o100600, terminated(environ(defaultEnv(), o.userEnv(), o.Env)))
 	if o.Place != "" {
 		a.add("ukl/app", 0o100600, terminated([]string{o.Place}))
+	}
+	if o.User != nil {
+		a.add("ukl/user", 0o100600, terminated(o.User.numbers()))
+	}
+	if o.Dir != "" {
+		a.add("ukl/cwd", 0o100600, terminated([]string{o.Dir}))
 	}
 	if err := root.bear(o.Machine.Volumes); err != nil {
 		return err

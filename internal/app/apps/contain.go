@@ -1,0 +1,74 @@
+package apps
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"ukl/internal/app/container"
+	"ukl/internal/app/manifest"
+)
+
+// contain fills in what the image of [root] says and ukl.toml, of a directory, does not: the entry point, its
+// arguments, the environment, the user, the working directory. As with a container, other arguments replace the
+// command, and another program both.
+func (a *App) contain(dir string) error {
+	i, err := container.Open(dir, a.Root.Image)
+	var bad *container.Bad
+	if errors.As(err, &bad) {
+		return a.ImageError(bad.Error(), bad.Help)
+	}
+	if err != nil {
+		return err
+	}
+	a.Image = i
+	root, m := *a.Root, *a.Manifest
+	root.Digest = i.Digest
+	m.Root, a.Manifest = &root, &m
+	if root.Program == "" {
+		entry, command := i.Config.Entrypoint, i.Config.Cmd
+		if len(entry) == 0 && len(command) > 0 { // the command is the program, which arguments do not replace
+			entry, command = command[:1], command[1:]
+		}
+		if len(entry) == 0 {
+			return a.ImageError("the image has no entry point: add program to [root]", "")
+		}
+		m.Root.Program = entry[0]
+		if m.Args == nil {
+			m.Args = command
+		}
+		m.Args = slices.Concat(entry[1:], m.Args)
+		a.Fixed = len(entry) - 1
+	}
+	m.Env = environment(i.Config.Env, m.Env)
+	for _, v := range m.Env {
+		if list, ok := strings.CutPrefix(v, "PATH="); ok {
+			m.Root.Path = list
+		}
+	}
+	if m.User == "" {
+		m.User = i.Config.User
+	}
+	if m.WorkDir == "" && i.Config.WorkingDir != "" {
+		m.WorkDir = path.Clean("/" + i.Config.WorkingDir)
+	}
+	if m.User != "" {
+		if err := manifest.CheckUser(m.User); err != nil {
+			return a.ImageError(err.Error(), "")
+		}
+	}
+	return nil
+}
+
+// environment are the variables of an image, NAME=VALUE, with those of ukl.toml in their place.
+func environment(image, own []string) []string {
+	var list []string
+	for _, v := range image {
+		name, _, ok := strings.Cut(v, "=")
+		if ok && !slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(o, name+"=") }) {
+			list = append(list, v)
+		}
+	}
+	return append(list, own...)
+}

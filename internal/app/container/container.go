@@ -1,0 +1,298 @@
+// Package container reads container images of this machine: what an OCI layout or an archive of `docker save` has for
+// Linux on x86-64.
+package container
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"ukl/internal/cli/exit"
+)
+
+// Transports of a reference, by the names of skopeo and podman.
+const (
+	layoutDir = "oci"            // an OCI layout: oci:DIR
+	saved     = "docker-archive" // what `docker save` writes: docker-archive:FILE
+)
+
+// Bad is an image that cannot be used.
+type Bad struct {
+	Ref  string // as it was given
+	What string
+	Help string // the line that helps; "" is none
+}
+
+func (e *Bad) Error() string { return fmt.Sprintf("image %q: %s", e.Ref, e.What) }
+
+// ExitCode is the code of a command that this ends.
+func (*Bad) ExitCode() exit.Code { return exit.Input }
+
+// Hint is the line that helps.
+func (e *Bad) Hint() string { return e.Help }
+
+// Split takes a reference apart: the transport and the path. A *Bad says why it is none.
+func Split(ref string) (transport, path string, err error) {
+	transport, path, ok := strings.Cut(ref, ":")
+	switch {
+	case ok && (transport == layoutDir || transport == saved) && path != "":
+		return transport, path, nil
+	case ok && strings.HasPrefix(path, "//"):
+		return "", "", &Bad{
+			ref, "ukl asks no registry",
+			fmt.Sprintf("skopeo copy %s %s:NAME makes a directory; then: image = \"%[2]s:NAME\"", ref, layoutDir),
+		}
+	}
+	return "", "", &Bad{
+		Ref: ref, What: fmt.Sprintf("want %s:DIR, an OCI layout, or %s:FILE, an archive of docker save", layoutDir, saved),
+	}
+}
+
+// Image is one image.
+type Image struct {
+	Digest string // of its manifest, sha256:HEX
+	Config v1.Config
+	ref    string
+	image  v1.Image
+}
+
+// Open reads the manifest and the configuration of an image, whose path is relative to a directory.
+func Open(dir, ref string) (*Image, error) {
+	transport, path, err := Split(ref)
+	if err != nil {
+		return nil, err
+	}
+	path = filepath.Join(dir, path)
+	i := &Image{ref: ref}
+	if transport == layoutDir {
+		i.image, err = inLayout(path)
+	} else {
+		i.image, err = tarball.ImageFromPath(path, nil)
+	}
+	if err != nil {
+		return nil, i.bad(err)
+	}
+	file, err := i.image.ConfigFile()
+	if err != nil {
+		return nil, i.bad(err)
+	}
+	if file.OS != "linux" || file.Architecture != "amd64" {
+		return nil, i.bad(fmt.Errorf("it is for %s/%s, and a guest is linux/amd64", file.OS, file.Architecture))
+	}
+	if i.Digest, err = i.verified(); err != nil {
+		return nil, i.bad(err)
+	}
+	i.Config = file.Config
+	return i, nil
+}
+
+// verified looks whether manifest and configuration are what their hashes say, and returns the first hash.
+func (i *Image) verified() (string, error) {
+	manifest, err := i.image.RawManifest()
+	if err != nil {
+		return "", err
+	}
+	digest, err := i.image.Digest()
+	if err == nil {
+		err = match("the manifest", digest, bytes.NewReader(manifest))
+	}
+	if err != nil {
+		return "", err
+	}
+	config, err := i.image.RawConfigFile()
+	if err != nil {
+		return "", err
+	}
+	name, err := i.image.ConfigName()
+	if err == nil {
+		err = match("the configuration", name, bytes.NewReader(config))
+	}
+	return digest.String(), err
+}
+
+// match looks whether what r has is of a hash.
+func match(what string, want v1.Hash, r io.Reader) error {
+	got, _, err := v1.SHA256(r)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s is not what its hash says: %s", what, want)
+	}
+	return err
+}
+
+func (i *Image) bad(err error) error {
+	var known *Bad
+	if errors.As(err, &known) {
+		known.Ref = i.ref
+		return known
+	}
+	return &Bad{Ref: i.ref, What: err.Error()}
+}
+
+// inLayout finds the image for Linux on x86-64 in a layout.
+func inLayout(dir string) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	var others []string
+	images, err := candidates(index, &others)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(images) == 1:
+		return images[0], nil
+	case len(images) > 1:
+		return nil, &Bad{
+			What: fmt.Sprintf("it has %d images for linux/amd64, and one can be a root", len(images)),
+			Help: "make a layout with one: skopeo copy",
+		}
+	case others != nil:
+		slices.Sort(others)
+		return nil, fmt.Errorf("it has images for %s, and none for linux/amd64", strings.Join(slices.Compact(others), ", "))
+	}
+	return nil, errors.New("it has no image")
+}
+
+// candidates are the images of an index, and of those in it, that may be for Linux on x86-64; others gets what the rest
+// is for. What is for no system is no image: a certificate of how one was built, say.
+func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
+	m, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	var found []v1.Image
+	for _, d := range m.Manifests {
+		switch p := d.Platform; {
+		case d.MediaType.IsIndex():
+			inner, err := index.ImageIndex(d.Digest)
+			if err != nil {
+				return nil, err
+			}
+			more, err := candidates(inner, others)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
+		case !d.MediaType.IsImage() || p != nil && p.OS == "unknown":
+		case p != nil && (p.OS != "linux" || p.Architecture != "amd64"):
+			*others = append(*others, p.String())
+		default:
+			i, err := index.Image(d.Digest)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, i)
+		}
+	}
+	return found, nil
+}
+
+// TooLarge is an image that unpacks to more than it may.
+type TooLarge struct {
+	Ref  string
+	Most int64 // bytes
+}
+
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("image %q unpacks to more than %d MB", e.Ref, e.Most/1e6)
+}
+
+// ExitCode is the code of a command that this ends.
+func (*TooLarge) ExitCode() exit.Code { return exit.Input }
+
+// Flatten writes the root file system of the image as one tar archive, in which a later layer has replaced and removed
+// what an earlier one has, after a look whether each layer is what its hash says. Equal images give equal bytes.
+func (i *Image) Flatten(w io.Writer, most int64) error {
+	if err := i.check(most); err != nil {
+		return err
+	}
+	flat := mutate.Extract(i.image)
+	defer flat.Close()
+	_, err := io.Copy(w, flat)
+	return err
+}
+
+// check looks whether the layers are what their hashes say, and how much they unpack to: few bytes can be many files.
+func (i *Image) check(most int64) error {
+	layers, err := i.image.Layers()
+	if err != nil {
+		return i.bad(err)
+	}
+	for _, l := range layers {
+		if t, err := l.MediaType(); err != nil || !t.IsLayer() {
+			return i.bad(fmt.Errorf("a layer is of the kind %q, which ukl does not unpack", t))
+		}
+		n, err := i.checkLayer(l, most)
+		if err != nil {
+			return err
+		}
+		most -= n
+	}
+	return nil
+}
+
+// checkLayer is what a layer unpacks to, in bytes.
+func (i *Image) checkLayer(l v1.Layer, most int64) (int64, error) {
+	digest, err := l.Digest()
+	if err != nil {
+		return 0, i.bad(err)
+	}
+	packed, err := l.Compressed()
+	if err != nil {
+		return 0, i.bad(err)
+	}
+	defer packed.Close()
+	if err := match("a layer", digest, packed); err != nil {
+		return 0, i.bad(err)
+	}
+	id, err := l.DiffID()
+	if err != nil {
+		return 0, i.bad(err)
+	}
+	text, err := l.Uncompressed()
+	if err != nil {
+		return 0, i.bad(err)
+	}
+	defer text.Close()
+	limited := &io.LimitedReader{R: text, N: most + 1}
+	read, write := io.Pipe()
+	sum := make(chan int64, 1)
+	go func() { sum <- sizeOf(read, most) }()
+	err = match("a layer", id, io.TeeReader(limited, write))
+	write.Close() // never fails
+	n := <-sum
+	if limited.N <= 0 || n > most {
+		return 0, &TooLarge{i.ref, most}
+	}
+	if err != nil {
+		return 0, i.bad(err)
+	}
+	return n, nil
+}
+
+// perFile is what a file takes besides its content, about.
+const perFile = 512
+
+// sizeOf is what the files of an archive have, in bytes, or more than most. What is wrong with the archive is said where
+// it is unpacked.
+func sizeOf(r *io.PipeReader, most int64) (sum int64) {
+	defer func() { _, _ = io.Copy(io.Discard, r) }() // who writes waits for it
+	for t := tar.NewReader(r); sum <= most; {
+		h, err := t.Next()
+		if err != nil {
+			break
+		}
+		sum += h.Size + perFile
+	}
+	return sum
+}

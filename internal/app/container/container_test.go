@@ -1,0 +1,186 @@
+package container
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// layerOf is a layer with files that have their names for content.
+func layerOf(t *testing.T, names ...string) v1.Layer {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, n := range names {
+		text := n
+		if strings.Contains(filepath.Base(n), ".wh.") {
+			text = ""
+		}
+		h := &tar.Header{Name: n, Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func imageFor(t *testing.T, architecture string, layers ...v1.Layer) v1.Image {
+	t.Helper()
+	i, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: architecture})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i, err = mutate.AppendLayers(i, layers...); err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// laidOut writes a layout with images, the nth for the nth platform, OS/ARCHITECTURE; "" says none.
+func laidOut(t *testing.T, platforms []string, images ...v1.Image) string {
+	t.Helper()
+	var index v1.ImageIndex = empty.Index
+	for n, i := range images {
+		d := v1.Descriptor{}
+		if platforms[n] != "" {
+			p, err := v1.ParsePlatform(platforms[n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Platform = p
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: i, Descriptor: d})
+	}
+	dir := t.TempDir()
+	if _, err := layout.Write(filepath.Join(dir, "image"), index); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestFlatten(t *testing.T) {
+	i := imageFor(t, "amd64", layerOf(t, "a/old", "a/kept", "b"), layerOf(t, "a/.wh.old", "c"))
+	dir := laidOut(t, []string{"linux/amd64"}, i)
+	var first, second bytes.Buffer
+	for _, out := range []*bytes.Buffer{&first, &second} {
+		image, err := Open(dir, "oci:image")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, _ := i.Digest(); image.Digest != want.String() {
+			t.Errorf("digest %s; want %s", image.Digest, want)
+		}
+		if err := image.Flatten(out, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Error("one image, two archives")
+	}
+	var names []string
+	for r := tar.NewReader(&first); ; {
+		h, err := r.Next()
+		if err != nil {
+			break
+		}
+		names = append(names, h.Name)
+	}
+	slices.Sort(names)
+	if want := []string{"a/kept", "b", "c"}; !slices.Equal(names, want) {
+		t.Errorf("files %q; want %q", names, want)
+	}
+}
+
+func TestSaved(t *testing.T) {
+	dir := t.TempDir()
+	i := imageFor(t, "amd64", layerOf(t, "a"))
+	if err := tarball.WriteToFile(filepath.Join(dir, "x.tar"), nil, i); err != nil {
+		t.Fatal(err)
+	}
+	image, err := Open(dir, "docker-archive:x.tar")
+	if err == nil {
+		err = image.Flatten(io.Discard, 1<<20)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	dir := laidOut(t, []string{""}, imageFor(t, "amd64", layerOf(t, "a"), layerOf(t, "b", "c")))
+	image, err := Open(dir, "oci:image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var large *TooLarge
+	if err := image.Flatten(io.Discard, 1000); !errors.As(err, &large) {
+		t.Errorf("three files in 1000 bytes: %v", err)
+	}
+	if err := image.Flatten(io.Discard, 1<<20); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBad(t *testing.T) {
+	arm, amd := imageFor(t, "arm64"), imageFor(t, "amd64")
+	tampered := laidOut(t, []string{""}, imageFor(t, "amd64", layerOf(t, "a")))
+	blobs, err := filepath.Glob(filepath.Join(tampered, "image/blobs/sha256/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blobs {
+		text, err := os.ReadFile(b)
+		if err == nil && bytes.HasPrefix(text, []byte{0x1f, 0x8b}) {
+			err = os.WriteFile(b, append(text, 'x'), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ dir, ref, want string }{
+		{"", "nginx", "want oci:DIR"},
+		{"", "oci:", "want oci:DIR"},
+		{"", "docker://nginx", "asks no registry"},
+		{t.TempDir(), "oci:image", "no such file"},
+		{laidOut(t, nil), "oci:image", "it has no image"},
+		{laidOut(t, []string{"linux/arm64"}, arm), "oci:image", "images for linux/arm64, and none for linux/amd64"},
+		{laidOut(t, []string{""}, arm), "oci:image", "it is for linux/arm64"},
+		{laidOut(t, []string{"", "linux/amd64"}, amd, amd), "oci:image", "2 images for linux/amd64"},
+		{tampered, "oci:image", "a layer is not what its hash says"},
+	} {
+		image, err := Open(c.dir, c.ref)
+		if err == nil {
+			err = image.Flatten(io.Discard, 1<<20)
+		}
+		var bad *Bad
+		if !errors.As(err, &bad) || !strings.Contains(bad.Error(), c.want) || !strings.Contains(bad.Error(), c.ref) {
+			t.Errorf("%s: %v; want %q", c.ref, err, c.want)
+		}
+	}
+	if image, err := Open(laidOut(t, []string{"linux/arm64", "linux/amd64", "unknown/unknown"}, arm, amd, arm), "oci:image"); err != nil ||
+		image.Digest == "" {
+		t.Errorf("one of three: %v", err)
+	}
+}
