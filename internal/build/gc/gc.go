@@ -63,13 +63,29 @@ func Find(ctx context.Context, s Store, pinned []string, all bool) ([]Path, erro
 	return found, nil
 }
 
-// Delete deletes what Find found.
+// Delete deletes what Find found, but for what a build has begun to use since.
 func Delete(ctx context.Context, s Store, found []Path) error {
 	var paths []string
 	for _, p := range found {
 		paths = append(paths, p.Path)
 	}
-	return s.Delete(ctx, paths)
+	for {
+		err := s.Delete(ctx, paths)
+		if err == nil {
+			return nil
+		}
+		dead, failed := s.Dead(ctx)
+		if failed != nil {
+			return err
+		}
+		rest := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !slices.Contains(dead, p) })
+		if len(rest) == len(paths) { // it was something else
+			return err
+		}
+		if paths = rest; len(paths) == 0 {
+			return nil
+		}
+	}
 }
 
 // builder is how the program is called that runs every stage.

@@ -2,6 +2,7 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 // store is one that knows what is dead and keeps what was deleted.
 type store struct {
 	dead, gone []string
+	alive      string // what a build has begun to use
 }
 
 func (s *store) Dead(context.Context) ([]string, error) { return s.dead, nil }
@@ -25,6 +27,11 @@ func (s *store) Sizes(_ context.Context, paths []string) ([]int64, error) {
 }
 
 func (s *store) Delete(_ context.Context, paths []string) error {
+	if i := slices.Index(paths, s.alive); i >= 0 {
+		s.gone = append(s.gone, paths[:i]...)
+		s.dead = slices.DeleteFunc(s.dead, func(p string) bool { return slices.Contains(paths[:i+1], p) })
+		return errors.New("still alive")
+	}
 	s.gone = append(s.gone, paths...)
 	return nil
 }
@@ -84,5 +91,17 @@ func TestFind(t *testing.T) {
 	s.dead = []string{at + "new.drv"}
 	if found, err := Find(context.Background(), s, nil, false); err != nil || len(found) > 0 {
 		t.Errorf("Find = %v, %v", found, err)
+	}
+}
+
+// A build begins to use one of the paths between the look and the deletion.
+func TestDeleteBesideABuild(t *testing.T) {
+	s := &store{dead: []string{at + "a", at + "b", at + "c"}, alive: at + "b"}
+	found := []Path{{Path: at + "a"}, {Path: at + "b"}, {Path: at + "c"}}
+	if err := Delete(context.Background(), s, found); err != nil {
+		t.Error(err)
+	}
+	if want := []string{at + "a", at + "c"}; !slices.Equal(s.gone, want) {
+		t.Errorf("deleted %q; want %q", s.gone, want)
 	}
 }
