@@ -146,6 +146,7 @@ func TestCompletion(t *testing.T) {
 func TestOptionKinds(t *testing.T) {
 	free := map[string]bool{
 		"--mirror": false, "--port": false, "--memory": false, "--qemu-arg": false, "--break": false,
+		"--user": false, "--workdir": false,
 		"build --append": false, "run --name": false, "bench --only": false,
 		"profile --per": false,
 	}

@@ -45,6 +45,7 @@ func unrun() map[string]excuse {
 		another   = "(needs another machine)"
 		tinyproxy = "(needs the sources of Tinyproxy)"
 		hours     = "(takes hours)"
+		registry  = "(asks a registry; boot_container.txtar has an image of its own)"
 		tests     = ".ci/run: go test -v -timeout 60m ./..."
 	)
 	why := func(reason string) excuse { return excuse{reason: reason} }
@@ -53,7 +54,8 @@ func unrun() map[string]excuse {
 		"README.md ./ukl run multithreaded": but(map[string]string{
 			"./ukl run": ".ci/run: ./ukl run multithreaded", "go test": tests,
 		}),
-		"docs/architecture.md pins.json": why(picture),
+		"docs/architecture.md pins.json":                             why(picture),
+		"docs/programs.md skopeo copy docker://nginx:1.27 oci:nginx": why(registry),
 		"docs/architecture.md UKL_TEST_DISTRIBUTIONS=on": but(map[string]string{
 			"UKL_TEST": ".ci/run: UKL_TEST_DISTRIBUTIONS=on go test -v -count 1 -timeout 60m -run TestDistributions " +
 				"./internal/cli/launcher",

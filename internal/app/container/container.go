@@ -283,8 +283,8 @@ func (i *Image) checkLayer(l v1.Layer, most int64) (int64, error) {
 // perFile is what a file takes besides its content, about.
 const perFile = 512
 
-// sizeOf is what the files of an archive have, in bytes, or more than most. What is wrong with the archive is said where
-// it is unpacked.
+// sizeOf is what the files of an archive have, in bytes, or more than most. What is wrong with the archive is said
+// where it is unpacked.
 func sizeOf(r *io.PipeReader, most int64) (sum int64) {
 	defer func() { _, _ = io.Copy(io.Discard, r) }() // who writes waits for it
 	for t := tar.NewReader(r); sum <= most; {

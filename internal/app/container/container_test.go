@@ -39,7 +39,9 @@ func layerOf(t *testing.T, names ...string) v1.Layer {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(b.Bytes())), nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +181,8 @@ func TestBad(t *testing.T) {
 			t.Errorf("%s: %v; want %q", c.ref, err, c.want)
 		}
 	}
-	if image, err := Open(laidOut(t, []string{"linux/arm64", "linux/amd64", "unknown/unknown"}, arm, amd, arm), "oci:image"); err != nil ||
-		image.Digest == "" {
+	three := laidOut(t, []string{"linux/arm64", "linux/amd64", "unknown/unknown"}, arm, amd, arm)
+	if image, err := Open(three, "oci:image"); err != nil || image.Digest == "" {
 		t.Errorf("one of three: %v", err)
 	}
 }
