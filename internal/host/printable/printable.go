@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -47,6 +48,26 @@ func Text(s string) string {
 			b.WriteString(s[:n])
 		}
 		s = s[n:]
+	}
+	return b.String()
+}
+
+// JSON is a JSON text with \uNNNN in place of each character that a terminal may obey: encoding/json escapes only those
+// below the space. It is the same value.
+func JSON(text string) string {
+	if !strings.ContainsFunc(text, obeyed) {
+		return text
+	}
+	var b strings.Builder
+	for _, c := range text {
+		switch high, low := utf16.EncodeRune(c); {
+		case !obeyed(c):
+			b.WriteRune(c)
+		case high == unicode.ReplacementChar: // it needs no pair
+			fmt.Fprintf(&b, `\u%04x`, c)
+		default:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
 	}
 	return b.String()
 }

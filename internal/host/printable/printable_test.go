@@ -1,6 +1,7 @@
 package printable
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,29 @@ func TestLine(t *testing.T) {
 	} {
 		if got := Line(in); got != want {
 			t.Errorf("Line(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+// The text is the same value, and shows what a terminal would obey.
+func TestJSON(t *testing.T) {
+	for in, shown := range map[string]string{
+		"plain, größe\n":        `"plain, größe\n"`,
+		"8-bit \u009b31m\x7f":   `"8-bit \u009b31m\u007f"`,
+		"other way \u202e":      `"other way \u202e"`,
+		"beyond \U000e0041 𝄞 ä": `"beyond \udb40\udc41 𝄞 ä"`,
+	} {
+		text, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := JSON(string(text))
+		if got != shown {
+			t.Errorf("JSON(%s) = %s; want %s", text, got, shown)
+		}
+		var back string
+		if err := json.Unmarshal([]byte(got), &back); err != nil || back != in {
+			t.Errorf("%s is %q, %v; want %q", got, back, err, in)
 		}
 	}
 }
