@@ -96,27 +96,20 @@ func Open(dir, ref string) (*Image, error) {
 	return i, nil
 }
 
-// verified looks whether manifest and configuration are what their hashes say, and returns the first hash.
+// verified looks whether the configuration is what the manifest says, and returns the hash of the manifest.
 func (i *Image) verified() (string, error) {
-	manifest, err := i.image.RawManifest()
-	if err != nil {
-		return "", err
-	}
-	digest, err := i.image.Digest()
-	if err == nil {
-		err = match("the manifest", digest, bytes.NewReader(manifest))
-	}
+	manifest, err := i.image.Manifest()
 	if err != nil {
 		return "", err
 	}
 	config, err := i.image.RawConfigFile()
+	if err == nil {
+		err = match("the configuration", manifest.Config.Digest, bytes.NewReader(config))
+	}
 	if err != nil {
 		return "", err
 	}
-	name, err := i.image.ConfigName()
-	if err == nil {
-		err = match("the configuration", name, bytes.NewReader(config))
-	}
+	digest, err := i.image.Digest()
 	return digest.String(), err
 }
 
@@ -175,6 +168,9 @@ func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 		switch p := d.Platform; {
 		case d.MediaType.IsIndex():
 			inner, err := index.ImageIndex(d.Digest)
+			if err == nil {
+				err = named(inner, d.Digest)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -188,6 +184,9 @@ func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 			*others = append(*others, p.String())
 		default:
 			i, err := index.Image(d.Digest)
+			if err == nil {
+				err = named(i, d.Digest)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -195,6 +194,15 @@ func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 		}
 	}
 	return found, nil
+}
+
+// named looks whether a manifest is what an index calls it.
+func named(m interface{ RawManifest() ([]byte, error) }, digest v1.Hash) error {
+	text, err := m.RawManifest()
+	if err != nil {
+		return err
+	}
+	return match("a manifest", digest, bytes.NewReader(text))
 }
 
 // TooLarge is an image that unpacks to more than it may.

@@ -147,19 +147,22 @@ func TestTooLarge(t *testing.T) {
 
 func TestBad(t *testing.T) {
 	arm, amd := imageFor(t, "arm64"), imageFor(t, "amd64")
-	tampered := laidOut(t, []string{""}, imageFor(t, "amd64", layerOf(t, "a")))
-	blobs, err := filepath.Glob(filepath.Join(tampered, "image/blobs/sha256/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range blobs {
-		text, err := os.ReadFile(b)
-		if err == nil && bytes.HasPrefix(text, []byte{0x1f, 0x8b}) {
-			err = os.WriteFile(b, append(text, 'x'), 0o600)
-		}
+	tampered := func(with string) string {
+		dir := laidOut(t, []string{""}, imageFor(t, "amd64", layerOf(t, "a")))
+		blobs, err := filepath.Glob(filepath.Join(dir, "image/blobs/sha256/*"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, b := range blobs {
+			text, err := os.ReadFile(b)
+			if err == nil && bytes.Contains(text, []byte(with)) {
+				err = os.WriteFile(b, append(text, '\n'), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
 	}
 	for _, c := range []struct{ dir, ref, want string }{
 		{"", "nginx", "want oci:DIR"},
@@ -170,7 +173,9 @@ func TestBad(t *testing.T) {
 		{laidOut(t, []string{"linux/arm64"}, arm), "oci:image", "images for linux/arm64, and none for linux/amd64"},
 		{laidOut(t, []string{""}, arm), "oci:image", "it is for linux/arm64"},
 		{laidOut(t, []string{"", "linux/amd64"}, amd, amd), "oci:image", "2 images for linux/amd64"},
-		{tampered, "oci:image", "a layer is not what its hash says"},
+		{tampered("\x1f\x8b"), "oci:image", "a layer is not what its hash says"},
+		{tampered(`"rootfs"`), "oci:image", "the configuration is not what its hash says"},
+		{tampered(`"layers":[`), "oci:image", "a manifest is not what its hash says"},
 	} {
 		image, err := Open(c.dir, c.ref)
 		if err == nil {
