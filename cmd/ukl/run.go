@@ -52,6 +52,7 @@ examples:
   ukl run ./server -p 8080            # any x86-64 program
   ukl run server.c -p 8080            # or a source file
   ukl run server.py -p 8080           # or a script
+  ukl run oci:server -p 8080          # or a container image
   ukl run printing -- 3`,
 		Flags: slices.Concat([]cli.Flag{
 			portFlag(),

@@ -34,6 +34,8 @@ type App struct {
 	Bundled bool
 	// Files is the directory's content; nil for a file without a manifest.
 	Files fs.FS
+	// Contained is the absolute path of the container image that the application is by itself; "" for another one.
+	Contained string
 	// Source is the absolute path of the one source file that is the application; "" for another one.
 	Source string
 	// Script is the absolute path of the script that the bundled application runs, without links; "" is none. The guest
@@ -130,6 +132,9 @@ func (c Catalogue) Find(word string) (App, error) {
 	if word == "" {
 		word = "."
 	}
+	if container.Is(word) {
+		return contained(word)
+	}
 	if word == "." || word == ".." || strings.ContainsRune(word, '/') {
 		return c.own(word)
 	}
@@ -193,7 +198,12 @@ func (c Catalogue) own(place string) (App, error) {
 	}
 	a := App{Manifest: m, Short: m.Name, Dir: abs, Files: regular.Dir(abs)}
 	if m.Root != nil && m.Root.Image != "" {
-		return a, a.contain(place)
+		err := a.contain(place)
+		var bad *container.Bad
+		if errors.As(err, &bad) {
+			return a, m.ImageError(bad.Error(), bad.Help)
+		}
+		return a, err
 	}
 	if m.Prebuilt != "" {
 		a.Program = filepath.Join(abs, m.Prebuilt)
@@ -249,7 +259,7 @@ func (a App) Argv(args []string) []string {
 }
 
 // Place is the directory or the file that the application is; "" for a bundled one.
-func (a App) Place() string { return cmp.Or(a.Dir, a.Program, a.Source) }
+func (a App) Place() string { return cmp.Or(a.Dir, a.Program, a.Source, a.Contained) }
 
 // Arguments are what the expressions, extracted to nixexprs, get for the application.
 func (a App) Arguments(nixexprs string) map[string]string {
@@ -261,6 +271,8 @@ func (a App) Arguments(nixexprs string) map[string]string {
 	switch {
 	case a.Bundled:
 		args["app"] = filepath.Join(nixexprs, folder, a.Short)
+	case a.Contained != "":
+		args = map[string]string{"app": filepath.Dir(a.Contained)} // of which the fields have all that is read
 	case a.Source != "":
 		args = map[string]string{"app": filepath.Dir(a.Source), "only": filepath.Base(a.Source)}
 	case a.Dir == "":

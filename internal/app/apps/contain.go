@@ -1,8 +1,8 @@
 package apps
 
 import (
-	"errors"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -10,15 +10,26 @@ import (
 	"ukl/internal/app/manifest"
 )
 
+// contained is the application that a container image is by itself.
+func contained(ref string) (App, error) {
+	transport, place, err := container.Split(ref)
+	if err != nil {
+		return App{}, err
+	}
+	abs, err := filepath.Abs(place)
+	if err != nil {
+		return App{}, err
+	}
+	m := manifest.OfImage(transport, filepath.Base(abs))
+	a := App{Manifest: m, Short: m.Name, Contained: abs}
+	return a, a.contain(filepath.Dir(abs))
+}
+
 // contain fills in what the image of [root] says and ukl.toml, of a directory, does not: the entry point, its
 // arguments, the environment, the user, the working directory. As with a container, other arguments replace the
 // command, and another program both.
 func (a *App) contain(dir string) error {
 	i, err := container.Open(dir, a.Root.Image)
-	var bad *container.Bad
-	if errors.As(err, &bad) {
-		return a.ImageError(bad.Error(), bad.Help)
-	}
 	if err != nil {
 		return err
 	}
@@ -32,7 +43,10 @@ func (a *App) contain(dir string) error {
 			entry, command = command[:1], command[1:]
 		}
 		if len(entry) == 0 {
-			return a.ImageError("the image has no entry point: add program to [root]", "")
+			return &container.Bad{
+				Ref: root.Image, What: "it has neither an entry point nor a command",
+				Help: "name the program in a ukl.toml: program of [root]",
+			}
 		}
 		m.Root.Program = entry[0]
 		if m.Args == nil {
@@ -55,7 +69,7 @@ func (a *App) contain(dir string) error {
 	}
 	if m.User != "" {
 		if err := manifest.CheckUser(m.User); err != nil {
-			return a.ImageError(err.Error(), "")
+			return &container.Bad{Ref: root.Image, What: err.Error()}
 		}
 	}
 	return nil

@@ -41,6 +41,12 @@ func (*Bad) ExitCode() exit.Code { return exit.Input }
 // Hint is the line that helps.
 func (e *Bad) Hint() string { return e.Help }
 
+// Is tells whether a word is a reference, by its transport.
+func Is(word string) bool {
+	transport, _, ok := strings.Cut(word, ":")
+	return ok && (transport == layoutDir || transport == saved)
+}
+
 // Split takes a reference apart: the transport and the path. A *Bad says why it is none.
 func Split(ref string) (transport, path string, err error) {
 	transport, path, ok := strings.Cut(ref, ":")

@@ -97,8 +97,12 @@ func (m *Manifest) SourceError(text, hint string) Errors {
 	return Errors{&e}
 }
 
-// RootError is a mistake in the program of [root], which the file has, that only the packages have shown.
-func (m *Manifest) RootError(text string) Errors {
+// RootError is a mistake in the program of [root] that only the files there have shown. Without a file it is its text.
+func (m *Manifest) RootError(text string) error {
+	if m.program == nil {
+		return exit.Errorf(exit.Input, "%s: %s", m.Root.Image, text).
+			WithHint("name another program in a ukl.toml: [root] with image and program")
+	}
 	e := *m.program
 	e.Text = text
 	return Errors{&e}
@@ -747,6 +751,14 @@ func NameOf(file string) string {
 func OfProgram(file string) *Manifest {
 	base := filepath.Base(file)
 	return &Manifest{Name: NameOf(base), Prebuilt: base, Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate}
+}
+
+// OfImage is the manifest of a container image that has none, the file or directory base.
+func OfImage(transport, base string) *Manifest {
+	return &Manifest{
+		Name: NameOf(strings.TrimSuffix(base, ".tar")), Root: &Root{Image: transport + ":" + base},
+		Memory: qemu.DefaultMemory, CPUs: qemu.DefaultCPUs, Calls: Gate,
+	}
 }
 
 // kinds are the extensions of sources that nixexprs/app.sh compiles.

@@ -611,7 +611,7 @@ const fieldsFile = "fields.json"
 // fields writes what a build reads of an application's ukl.toml, for Nix, and looks whether Nix can read the rest of
 // its directory. It returns the file, "" for a program without a ukl.toml.
 func (b *Builder) fields(ctx context.Context, a apps.App) (string, error) {
-	if !a.Bundled && a.Dir+a.Source == "" {
+	if !a.Bundled && a.Dir+a.Source+a.Contained == "" {
 		return "", nil
 	}
 	if a.Dir != "" {

@@ -143,6 +143,7 @@ func (b *Builder) key(ctx context.Context, a apps.App) (string, error) {
 			switch {
 			case a.Source != "":
 				err = hashFile(ctx, h, a.Source)
+			case a.Contained != "": // its digest stands for it
 			case a.Root != nil: // of the directory a build reads the pins only
 				err = hashFile(ctx, h, filepath.Join(a.Dir, pins.OwnFile))
 				if errors.Is(err, fs.ErrNotExist) {
