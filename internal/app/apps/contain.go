@@ -68,9 +68,13 @@ func (a *App) contain(dir string) error {
 		m.WorkDir = path.Clean("/" + i.Config.WorkingDir)
 	}
 	if m.User != "" {
-		if err := manifest.CheckUser(m.User); err != nil {
-			return &container.Bad{Ref: root.Image, What: err.Error()}
-		}
+		err = manifest.CheckUser(m.User)
+	}
+	if m.WorkDir != "" && err == nil {
+		err = manifest.CheckDir(m.WorkDir)
+	}
+	if err != nil {
+		return &container.Bad{Ref: root.Image, What: err.Error()}
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"ukl/internal/cli/exit"
+	"ukl/internal/host/regular"
 )
 
 // Transports of a reference, by the names of skopeo and podman.
@@ -81,9 +84,13 @@ func Open(dir, ref string) (*Image, error) {
 	path = filepath.Join(dir, path)
 	i := &Image{ref: ref}
 	if transport == layoutDir {
-		i.image, err = inLayout(path)
+		if err = checkLayout(path); err == nil {
+			i.image, err = inLayout(path)
+		}
 	} else {
-		i.image, err = tarball.ImageFromPath(path, nil)
+		if err = checkSaved(path); err == nil {
+			i.image, err = tarball.ImageFromPath(path, nil)
+		}
 	}
 	if err != nil {
 		return nil, i.bad(err)
@@ -100,6 +107,49 @@ func Open(dir, ref string) (*Image, error) {
 	}
 	i.Config = file.Config
 	return i, nil
+}
+
+// mostJSON is how large a manifest or a configuration may be, in bytes: they are read as a whole.
+const mostJSON = 16 << 20
+
+// checkLayout looks whether a layout has files and directories only: they lead nowhere else, and do not let a reader
+// wait.
+func checkLayout(dir string) error {
+	return filepath.WalkDir(dir, func(at string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !d.Type().IsRegular() {
+			err = &regular.Irregular{Path: at, Kind: regular.Kind(d.Type())}
+		}
+		return err
+	})
+}
+
+// small looks whether a file is small enough to be read as a whole.
+func small(file string) error {
+	fi, err := os.Stat(file)
+	if err == nil && fi.Size() > mostJSON {
+		err = &regular.TooLarge{Path: file, Most: mostJSON}
+	}
+	return err
+}
+
+// checkSaved looks whether what is read as a whole of an archive of docker save is small.
+func checkSaved(file string) error {
+	f, err := regular.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case strings.HasSuffix(h.Name, ".json") && h.Size > mostJSON:
+			return fmt.Errorf("%s has more than %d MB", h.Name, mostJSON>>20)
+		}
+	}
 }
 
 // verified looks whether the configuration is what the manifest says, and returns the hash of the manifest.
@@ -139,17 +189,25 @@ func (i *Image) bad(err error) error {
 
 // inLayout finds the image for Linux on x86-64 in a layout.
 func inLayout(dir string) (v1.Image, error) {
+	if err := small(filepath.Join(dir, "index.json")); err != nil {
+		return nil, err
+	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
 		return nil, err
 	}
+	check := func(h v1.Hash) error { return small(filepath.Join(dir, "blobs", h.Algorithm, h.Hex)) }
 	var others []string
-	images, err := candidates(index, &others)
+	images, err := candidates(index, check, &others)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(images) == 1:
-		return images[0], nil
+		m, err := images[0].Manifest()
+		if err == nil {
+			err = check(m.Config.Digest)
+		}
+		return images[0], err
 	case len(images) > 1:
 		return nil, &Bad{
 			What: fmt.Sprintf("it has %d images for linux/amd64, and one can be a root", len(images)),
@@ -163,8 +221,9 @@ func inLayout(dir string) (v1.Image, error) {
 }
 
 // candidates are the images of an index, and of those in it, that may be for Linux on x86-64; others gets what the rest
-// is for. What is for no system is no image: a certificate of how one was built, say.
-func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
+// is for. What is for no system is no image: a certificate of how one was built, say. check looks at a manifest before it
+// is read.
+func candidates(index v1.ImageIndex, check func(v1.Hash) error, others *[]string) ([]v1.Image, error) {
 	m, err := index.IndexManifest()
 	if err != nil {
 		return nil, err
@@ -173,6 +232,9 @@ func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 	for _, d := range m.Manifests {
 		switch p := d.Platform; {
 		case d.MediaType.IsIndex():
+			if err := check(d.Digest); err != nil {
+				return nil, err
+			}
 			inner, err := index.ImageIndex(d.Digest)
 			if err == nil {
 				err = named(inner, d.Digest)
@@ -180,7 +242,7 @@ func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 			if err != nil {
 				return nil, err
 			}
-			more, err := candidates(inner, others)
+			more, err := candidates(inner, check, others)
 			if err != nil {
 				return nil, err
 			}
@@ -189,6 +251,9 @@ func candidates(index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 		case p != nil && (p.OS != "linux" || p.Architecture != "amd64"):
 			*others = append(*others, p.String())
 		default:
+			if err := check(d.Digest); err != nil {
+				return nil, err
+			}
 			i, err := index.Image(d.Digest)
 			if err == nil {
 				err = named(i, d.Digest)
@@ -294,8 +359,8 @@ func (i *Image) checkLayer(l v1.Layer, most int64) (int64, error) {
 	return n, nil
 }
 
-// perFile is what a file takes besides its content, about.
-const perFile = 512
+// perFile is for how many bytes a file counts besides its content: a million empty ones are too many.
+const perFile = 8 << 10
 
 // sizeOf is what the files of an archive have, in bytes, or more than most. What is wrong with the archive is said
 // where it is unpacked.
@@ -306,7 +371,7 @@ func sizeOf(r *io.PipeReader, most int64) (sum int64) {
 		if err != nil {
 			break
 		}
-		sum += h.Size + perFile
+		sum += h.Size + perFile + 16*int64(len(h.Name)+len(h.Linkname))
 	}
 	return sum
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sys/unix"
 )
 
 // layerOf is a layer with files that have their names for content.
@@ -164,7 +165,32 @@ func TestBad(t *testing.T) {
 		}
 		return dir
 	}
+	changed := func(change func(image string) error) string {
+		dir := laidOut(t, []string{""}, amd)
+		if err := change(filepath.Join(dir, "image")); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	linked := changed(func(image string) error { return os.Symlink("/dev/zero", filepath.Join(image, "blobs/x")) })
+	waiting := changed(func(image string) error {
+		index := filepath.Join(image, "index.json")
+		return errors.Join(os.Remove(index), unix.Mkfifo(index, 0o600))
+	})
+	large := changed(func(image string) error { return os.Truncate(filepath.Join(image, "index.json"), 200<<30) })
+	largeBlob := changed(func(image string) error {
+		blobs, err := filepath.Glob(filepath.Join(image, "blobs/sha256/*"))
+		for _, b := range blobs {
+			err = errors.Join(err, os.Truncate(b, 200<<30))
+		}
+		return err
+	})
 	for _, c := range []struct{ dir, ref, want string }{
+		{linked, "oci:image", "blobs/x is a link"},
+		{waiting, "oci:image", "index.json is a pipe"},
+		{large, "oci:image", "index.json has more than"},
+		{largeBlob, "oci:image", "has more than"},
+		{filepath.Join(waiting, "image"), "docker-archive:index.json", "index.json is a pipe"},
 		{"", "nginx", "want oci:DIR"},
 		{"", "oci:", "want oci:DIR"},
 		{"", "docker://nginx", "asks no registry"},

@@ -108,17 +108,17 @@ func (m *Manifest) RootError(text string) error {
 	return Errors{&e}
 }
 
-// UserError is a mistake in User, which the file has, that only the accounts of the guest have shown.
-func (m *Manifest) UserError(text, hint string) Errors {
-	e := m.user
-	e.Text, e.Hint = text, hint
-	return Errors{&e}
-}
+// UserError is a mistake in User, which the file or its image has, that only the accounts of the guest have shown.
+func (m *Manifest) UserError(text, hint string) error { return m.identityError(m.user, text, hint) }
 
-// WorkDirError is a mistake in WorkDir, which the file has, that only a look at the volumes has shown.
-func (m *Manifest) WorkDirError(text string) Errors {
-	e := m.workDir
-	e.Text = text
+// WorkDirError is a mistake in WorkDir, which the file or its image has, that only a look at the volumes has shown.
+func (m *Manifest) WorkDirError(text string) error { return m.identityError(m.workDir, text, "") }
+
+func (m *Manifest) identityError(e Error, text, hint string) error {
+	if e.File == "" { // it is not of the file
+		return exit.Errorf(exit.Input, "image %q: %s", m.Root.Image, text).WithHint("%s", hint)
+	}
+	e.Text, e.Hint = text, hint
 	return Errors{&e}
 }
 
