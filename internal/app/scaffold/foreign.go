@@ -33,8 +33,14 @@ func (e *Unknown) Hint() string {
 	if e.Kind == "" {
 		return "write a ukl.toml (docs/ukl-toml.md), or name another directory; --lang c writes a new program into this one"
 	}
+	if e.Kind == container {
+		return "build the image (docker build -t x . && docker save -o x.tar x), then: ukl run docker-archive:x.tar"
+	}
 	return "if a package of Debian runs it, write a ukl.toml with [root]: docs/programs.md, Interpreters, has examples"
 }
+
+// container is the kind of what others build, and ukl runs.
+const container = "a container's image"
 
 // kinds are what ukl has no build for.
 var kinds = []struct {
@@ -49,7 +55,7 @@ var kinds = []struct {
 	{"Perl", []string{"cpanfile", "Makefile.PL", "*.pl"}},
 	{"Erlang or Elixir", []string{"mix.exs", "rebar.config", "*.erl"}},
 	{".NET", []string{"*.csproj", "*.fsproj", "*.sln"}},
-	{"a container's image", []string{"Dockerfile", "Containerfile", "compose.yaml", "docker-compose.yml"}},
+	{container, []string{"Dockerfile", "Containerfile", "compose.yaml", "docker-compose.yml"}},
 }
 
 // aboutOnly are files and directories that every new directory may have.

@@ -201,6 +201,19 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// Who builds an image can run it.
+func TestForeignContainer(t *testing.T) {
+	err := foreign("d", fstest.MapFS{"Dockerfile": &fstest.MapFile{}})
+	var u *Unknown
+	if !errors.As(err, &u) || !strings.Contains(u.Hint(), "ukl run docker-archive:x.tar") {
+		t.Errorf("%v", err)
+	}
+	err = foreign("d", fstest.MapFS{"pom.xml": &fstest.MapFile{}})
+	if !errors.As(err, &u) || strings.Contains(u.Hint(), "docker") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A Go module's program is the module itself, or in cmd.
 func TestMainPackage(t *testing.T) {
 	for file, want := range map[string]string{
