@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,20 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/printable"
+	"ukl/internal/host/signalname"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/run/guest"
 	"ukl/internal/run/instance"
@@ -265,29 +262,9 @@ func (t *tool) signal(c *cli.Context) error {
 	if c.NArg() < 2 {
 		return exit.Errorf(exit.Usage, "which guest, and which signal?").WithHint("ukl signal NAME HUP")
 	}
-	n, ok := signalOf(words[1])
+	n, ok := signalname.Parse(words[1])
 	if !ok {
 		return exit.Errorf(exit.Usage, "%q is no signal", words[1]).WithHint("a name such as HUP or SIGUSR1, or a number")
 	}
 	return instances().Signal(c.Context, words[0], n)
-}
-
-// firstRealTime is SIGRTMIN: glibc keeps 32 and 33 for itself.
-const firstRealTime = 34
-
-// signalOf is the signal of a name or a number.
-func signalOf(word string) (syscall.Signal, bool) {
-	if n, err := strconv.Atoi(word); err == nil {
-		return syscall.Signal(n), n >= 1 && n <= instance.LastSignal
-	}
-	name := strings.TrimPrefix(strings.ToUpper(word), "SIG")
-	for from, base := range map[string]int{"RTMIN": firstRealTime, "RTMAX": instance.LastSignal} {
-		if offset, ok := strings.CutPrefix(name, from); ok {
-			n, err := strconv.Atoi(cmp.Or(offset, "+0"))
-			signed := offset == "" || strings.ContainsAny(offset[:1], "+-")
-			return syscall.Signal(base + n), err == nil && signed && base+n >= firstRealTime && base+n <= instance.LastSignal
-		}
-	}
-	n := unix.SignalNum("SIG" + name)
-	return n, n != 0
 }

@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"ukl/internal/app/container"
 	"ukl/internal/app/manifest"
+	"ukl/internal/host/signalname"
 )
 
 // contained is the application that a container image is by itself.
@@ -66,6 +68,12 @@ func (a *App) contain(dir string) error {
 	}
 	if m.WorkDir == "" && i.Config.WorkingDir != "" {
 		m.WorkDir = path.Clean("/" + i.Config.WorkingDir)
+	}
+	if word := i.Config.StopSignal; word != "" && m.StopSignal == 0 {
+		var ok bool
+		if m.StopSignal, ok = signalname.Parse(word); !ok {
+			return &container.Bad{Ref: root.Image, What: fmt.Sprintf("its stop signal, %q, is none", word)}
+		}
 	}
 	if m.User != "" {
 		err = manifest.CheckUser(m.User)

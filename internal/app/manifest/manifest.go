@@ -13,10 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"ukl/internal/app/container"
 	"ukl/internal/cli/exit"
 	"ukl/internal/host/regular"
+	"ukl/internal/host/signalname"
 	"ukl/internal/machine/qemu"
 	"ukl/internal/pin/pins"
 )
@@ -54,6 +56,8 @@ type Manifest struct {
 	Args []string // of the application, unless the command line gives some
 	// User is who the application is in the guest: NAME or a number, and after a colon a group; "" is root.
 	User string
+	// StopSignal asks the application to end, in place of SIGTERM; 0 is that.
+	StopSignal syscall.Signal
 	// WorkDir is the directory of the guest where it starts, an absolute path; "" is the root.
 	WorkDir string
 	Env     []string // NAME=VALUE, sorted by name
@@ -420,13 +424,19 @@ func (r *reader) env(key string) []string {
 	return env
 }
 
-// identity reads who the application is in the guest, and where it starts.
+// identity reads who the application is in the guest, where it starts, and what asks it to end.
 func (r *reader) identity(m *Manifest) {
 	m.User, m.WorkDir = r.text("user", ""), r.text("workdir", "")
 	if r.has("user") {
 		m.user = r.at("user")
 		if err := CheckUser(m.User); err != nil {
 			r.fault("user", "%v", err)
+		}
+	}
+	if word := r.text("stopsignal", ""); r.has("stopsignal") {
+		var ok bool
+		if m.StopSignal, ok = signalname.Parse(word); !ok {
+			r.fault("stopsignal", "%q is no signal: want a name such as SIGQUIT, or a number", word)
 		}
 	}
 	if r.has("workdir") {

@@ -70,6 +70,8 @@ type Options struct {
 	Unset func(string)
 	// Grace says how long the application may take to end when a Request has ended the context; nil is no time at all.
 	Grace func() time.Duration
+	// StopSignal is what the application gets in the place of the SIGTERM of a Request; 0 is that.
+	StopSignal syscall.Signal
 	// Stopping is called, once, if the application takes longer than a moment of its grace; may be nil.
 	Stopping func(asked Request, grace time.Duration)
 	// Signals are sent to the application as they come; nil are none.
@@ -779,7 +781,11 @@ func (r *run) ask(cause error, u *Unheeded) bool {
 		return false
 	}
 	u.Grace = r.Grace()
-	return u.Grace > 0 && r.control.Signal(u.Request.Signal()) == nil
+	sig := u.Request.Signal()
+	if sig == syscall.SIGTERM && r.StopSignal != 0 {
+		sig = r.StopSignal
+	}
+	return u.Grace > 0 && r.control.Signal(sig) == nil
 }
 
 // wait follows the guest to its end, or makes one.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"ukl/internal/host/signalname"
 )
 
 // socketFile is where an owner takes requests, from its own user only, as the directory is nobody else's: one line of
@@ -33,9 +35,6 @@ const (
 	largest = 1 << 10          // bytes that one may have
 	atOnce  = 16               // that are served at once
 )
-
-// LastSignal is the highest number of a signal (_NSIG of the kernel's arch/x86/include/asm/signal.h).
-const LastSignal = 64
 
 // address is the socket's in a form that fits into 108 bytes (unix(7)), whatever the directory; it is good while dir is
 // open.
@@ -87,7 +86,7 @@ func serve(c *net.UnixConn, deliver func(syscall.Signal) error) {
 	defer c.Close()
 	var asked request
 	if c.SetDeadline(time.Now().Add(longest)) != nil ||
-		json.NewDecoder(io.LimitReader(c, largest)).Decode(&asked) != nil || asked.Signal < 1 || asked.Signal > LastSignal {
+		json.NewDecoder(io.LimitReader(c, largest)).Decode(&asked) != nil || asked.Signal < 1 || asked.Signal > signalname.Last {
 		return
 	}
 	var said answer
