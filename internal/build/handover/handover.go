@@ -448,6 +448,7 @@ type about struct {
 	Contents
 	Packages []Package
 	Modules  []sbom.Component
+	Images   []sbom.Component
 	Unknown  bool
 	Bundled  bool
 }
@@ -457,6 +458,9 @@ func (w *writer) readme(context.Context) error {
 	for _, c := range w.List.Components {
 		if c.Role == sbom.Module {
 			a.Modules = append(a.Modules, c)
+		}
+		if c.Container {
+			a.Images = append(a.Images, c)
 		}
 	}
 	t, err := template.New("README").Funcs(template.FuncMap{"join": strings.Join, "dir": path.Dir}).Parse(readme)

@@ -338,3 +338,19 @@ func TestWanted(t *testing.T) {
 		}
 	}
 }
+
+// What others have made of what nobody has told is not in the folder, and its README says so.
+func TestReadmeOfContainer(t *testing.T) {
+	c := contents(t)
+	dir, _ := written(t, c)
+	if strings.Contains(read(t, dir, "README"), "container image") {
+		t.Error("there is no container image")
+	}
+	c.List.Components = append(c.List.Components, sbom.Component{
+		Name: "nginx", SHA256: strings.Repeat("cd", 32), Role: sbom.Data, Container: true,
+	})
+	dir, _ = written(t, c)
+	if want := "the container image nginx, sha256:cdcd"; !strings.Contains(read(t, dir, "README"), want) {
+		t.Errorf("README does not say %q", want)
+	}
+}
