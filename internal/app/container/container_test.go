@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/compression"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -20,7 +21,9 @@ import (
 )
 
 // layerOf is a layer with files that have their names for content.
-func layerOf(t *testing.T, names ...string) v1.Layer {
+func layerOf(t *testing.T, names ...string) v1.Layer { return packed(t, compression.GZip, names...) }
+
+func packed(t *testing.T, by compression.Compression, names ...string) v1.Layer {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -42,7 +45,7 @@ func layerOf(t *testing.T, names ...string) v1.Layer {
 	}
 	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(b.Bytes())), nil
-	})
+	}, tarball.WithCompression(by))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +87,8 @@ func laidOut(t *testing.T, platforms []string, images ...v1.Image) string {
 }
 
 func TestFlatten(t *testing.T) {
-	i := imageFor(t, "amd64", layerOf(t, "a/old", "a/kept", "b"), layerOf(t, "a/.wh.old", "c"))
+	i := imageFor(t, "amd64", layerOf(t, "a/old", "a/kept", "b", "d/old"), layerOf(t, "a/.wh.old", "c"),
+		packed(t, compression.ZStd, "d/.wh..wh..opq", "d/new"))
 	dir := laidOut(t, []string{"linux/amd64"}, i)
 	var first, second bytes.Buffer
 	for _, out := range []*bytes.Buffer{&first, &second} {
@@ -111,7 +115,7 @@ func TestFlatten(t *testing.T) {
 		names = append(names, h.Name)
 	}
 	slices.Sort(names)
-	if want := []string{"a/kept", "b", "c"}; !slices.Equal(names, want) {
+	if want := []string{"a/kept", "b", "c", "d/new"}; !slices.Equal(names, want) {
 		t.Errorf("files %q; want %q", names, want)
 	}
 }
