@@ -221,8 +221,8 @@ func inLayout(dir string) (v1.Image, error) {
 }
 
 // candidates are the images of an index, and of those in it, that may be for Linux on x86-64; others gets what the rest
-// is for. What is for no system is no image: a certificate of how one was built, say. check looks at a manifest before it
-// is read.
+// is for. What is for no system is no image: a certificate of how one was built, say. check looks at a manifest before
+// it is read.
 func candidates(index v1.ImageIndex, check func(v1.Hash) error, others *[]string) ([]v1.Image, error) {
 	m, err := index.IndexManifest()
 	if err != nil {

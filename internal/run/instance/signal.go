@@ -86,7 +86,8 @@ func serve(c *net.UnixConn, deliver func(syscall.Signal) error) {
 	defer c.Close()
 	var asked request
 	if c.SetDeadline(time.Now().Add(longest)) != nil ||
-		json.NewDecoder(io.LimitReader(c, largest)).Decode(&asked) != nil || asked.Signal < 1 || asked.Signal > signalname.Last {
+		json.NewDecoder(io.LimitReader(c, largest)).Decode(&asked) != nil ||
+		asked.Signal < 1 || asked.Signal > signalname.Last {
 		return
 	}
 	var said answer
