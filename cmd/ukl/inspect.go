@@ -93,7 +93,10 @@ func (t *tool) lookAtRoot(c *cli.Context, a apps.App) (*rootfs, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rootfs{Program: root.Place, Packages: a.Root.Packages, Image: a.Root.Image, Digest: a.Root.Digest}
+	r := &rootfs{Program: root.Place, Packages: a.Root.Packages, Image: a.Root.Image}
+	if a.Image != nil {
+		r.Digest = a.Image.Digest
+	}
 	if r.File, err = sizes.Look(root.Image); err == nil {
 		r.Files, r.Bytes, r.NotRun, err = root.Contents()
 	}

@@ -37,7 +37,6 @@ func (a *App) contain(dir string) error {
 	}
 	a.Image = i
 	root, m := *a.Root, *a.Manifest
-	root.Digest = i.Digest
 	m.Root, a.Manifest = &root, &m
 	if root.Program == "" {
 		entry, command := i.Config.Entrypoint, i.Config.Cmd

@@ -4,7 +4,8 @@ package container
 
 import (
 	"archive/tar"
-	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,7 @@ func Split(ref string) (transport, path string, err error) {
 
 // Image is one image.
 type Image struct {
+	Name   string // of its file or directory
 	Digest string // of its manifest, sha256:HEX
 	Config v1.Config
 	ref    string
@@ -102,10 +104,11 @@ func Open(dir, ref string) (*Image, error) {
 	if file.OS != "linux" || file.Architecture != "amd64" {
 		return nil, i.bad(fmt.Errorf("it is for %s/%s, and a guest is linux/amd64", file.OS, file.Architecture))
 	}
-	if i.Digest, err = i.verified(); err != nil {
+	digest, err := i.image.Digest()
+	if err != nil {
 		return nil, i.bad(err)
 	}
-	i.Config = file.Config
+	i.Name, i.Digest, i.Config = filepath.Base(path), digest.String(), file.Config
 	return i, nil
 }
 
@@ -132,6 +135,20 @@ func small(file string) error {
 	return err
 }
 
+// checkBlob looks whether a blob of a layout is small, and what its hash says.
+func checkBlob(dir, what string, hash v1.Hash) error {
+	file := filepath.Join(dir, "blobs", hash.Algorithm, hash.Hex)
+	if err := small(file); err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return match(what, hash, f)
+}
+
 // checkSaved looks whether what is read as a whole of an archive of docker save is small.
 func checkSaved(file string) error {
 	f, err := regular.Open(file)
@@ -152,30 +169,17 @@ func checkSaved(file string) error {
 	}
 }
 
-// verified looks whether the configuration is what the manifest says, and returns the hash of the manifest.
-func (i *Image) verified() (string, error) {
-	manifest, err := i.image.Manifest()
-	if err != nil {
-		return "", err
-	}
-	config, err := i.image.RawConfigFile()
-	if err == nil {
-		err = match("the configuration", manifest.Config.Digest, bytes.NewReader(config))
-	}
-	if err != nil {
-		return "", err
-	}
-	digest, err := i.image.Digest()
-	return digest.String(), err
-}
-
 // match looks whether what r has is of a hash.
 func match(what string, want v1.Hash, r io.Reader) error {
 	got, _, err := v1.SHA256(r)
 	if err == nil && got != want {
-		err = fmt.Errorf("%s is not what its hash says: %s", what, want)
+		err = otherwise(what, want)
 	}
 	return err
+}
+
+func otherwise(what string, hash v1.Hash) error {
+	return fmt.Errorf("%s is not what its hash says: %s", what, hash)
 }
 
 func (i *Image) bad(err error) error {
@@ -196,16 +200,15 @@ func inLayout(dir string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	check := func(h v1.Hash) error { return small(filepath.Join(dir, "blobs", h.Algorithm, h.Hex)) }
 	var others []string
-	images, err := candidates(index, check, &others)
+	images, err := candidates(dir, index, &others)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(images) == 1:
 		m, err := images[0].Manifest()
 		if err == nil {
-			err = check(m.Config.Digest)
+			err = checkBlob(dir, "the configuration", m.Config.Digest)
 		}
 		return images[0], err
 	case len(images) > 1:
@@ -220,60 +223,46 @@ func inLayout(dir string) (v1.Image, error) {
 	return nil, errors.New("it has no image")
 }
 
-// candidates are the images of an index, and of those in it, that may be for Linux on x86-64; others gets what the rest
-// is for. What is for no system is no image: a certificate of how one was built, say. check looks at a manifest before
-// it is read.
-func candidates(index v1.ImageIndex, check func(v1.Hash) error, others *[]string) ([]v1.Image, error) {
+// candidates are the images of an index in a layout, and of those in it, that may be for Linux on x86-64; others gets
+// what the rest is for. What is for no system is no image: a certificate of how one was built, say.
+func candidates(dir string, index v1.ImageIndex, others *[]string) ([]v1.Image, error) {
 	m, err := index.IndexManifest()
 	if err != nil {
 		return nil, err
 	}
 	var found []v1.Image
 	for _, d := range m.Manifests {
-		switch p := d.Platform; {
+		p := d.Platform
+		switch {
 		case d.MediaType.IsIndex():
-			if err := check(d.Digest); err != nil {
-				return nil, err
-			}
-			inner, err := index.ImageIndex(d.Digest)
-			if err == nil {
-				err = named(inner, d.Digest)
-			}
-			if err != nil {
-				return nil, err
-			}
-			more, err := candidates(inner, check, others)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, more...)
 		case !d.MediaType.IsImage() || p != nil && p.OS == "unknown":
+			continue
 		case p != nil && (p.OS != "linux" || p.Architecture != "amd64"):
 			*others = append(*others, p.String())
-		default:
-			if err := check(d.Digest); err != nil {
-				return nil, err
-			}
+			continue
+		}
+		if err := checkBlob(dir, "a manifest", d.Digest); err != nil {
+			return nil, err
+		}
+		if !d.MediaType.IsIndex() {
 			i, err := index.Image(d.Digest)
-			if err == nil {
-				err = named(i, d.Digest)
-			}
 			if err != nil {
 				return nil, err
 			}
 			found = append(found, i)
+			continue
 		}
+		inner, err := index.ImageIndex(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		more, err := candidates(dir, inner, others)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
 	}
 	return found, nil
-}
-
-// named looks whether a manifest is what an index calls it.
-func named(m interface{ RawManifest() ([]byte, error) }, digest v1.Hash) error {
-	text, err := m.RawManifest()
-	if err != nil {
-		return err
-	}
-	return match("a manifest", digest, bytes.NewReader(text))
 }
 
 // TooLarge is an image that unpacks to more than it may.
@@ -344,17 +333,17 @@ func (i *Image) checkLayer(l v1.Layer, most int64) (int64, error) {
 	}
 	defer text.Close()
 	limited := &io.LimitedReader{R: text, N: most + 1}
-	read, write := io.Pipe()
-	sum := make(chan int64, 1)
-	go func() { sum <- sizeOf(read, most) }()
-	err = match("a layer", id, io.TeeReader(limited, write))
-	write.Close() // never fails
-	n := <-sum
-	if limited.N <= 0 || n > most {
+	hash := sha256.New()
+	all := io.TeeReader(limited, hash)
+	n := sizeOf(all, most)
+	_, err = io.Copy(io.Discard, all)
+	switch {
+	case limited.N <= 0 || n > most:
 		return 0, &TooLarge{i.ref, most}
-	}
-	if err != nil {
+	case err != nil:
 		return 0, i.bad(err)
+	case hex.EncodeToString(hash.Sum(nil)) != id.Hex:
+		return 0, i.bad(otherwise("a layer", id))
 	}
 	return n, nil
 }
@@ -364,8 +353,7 @@ const perFile = 8 << 10
 
 // sizeOf is what the files of an archive have, in bytes, or more than most. What is wrong with the archive is said
 // where it is unpacked.
-func sizeOf(r *io.PipeReader, most int64) (sum int64) {
-	defer func() { _, _ = io.Copy(io.Discard, r) }() // who writes waits for it
+func sizeOf(r io.Reader, most int64) (sum int64) {
 	for t := tar.NewReader(r); sum <= most; {
 		h, err := t.Next()
 		if err != nil {

@@ -167,7 +167,6 @@ type Root struct {
 	// Program is the path of the application in it, which may be a link. It is absolute, or in a directory of Path.
 	Program string
 	Path    string // directories with colons between
-	Digest  string // of Image
 }
 
 // Wants are what the manifest names that is pinned.

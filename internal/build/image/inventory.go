@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"ukl/internal/app/apps"
-	"ukl/internal/app/container"
 	"ukl/internal/build/handover"
 	"ukl/internal/build/stage"
 	"ukl/internal/host/nix"
@@ -296,9 +295,8 @@ func (m *materials) list(program string) error {
 		m.components = append(m.components, c)
 	}
 	if i := m.app.Image; i != nil {
-		_, where, _ := container.Split(m.app.Root.Image) // which has read it
 		m.components = append(m.components, sbom.Component{
-			Name: path.Base(where), SHA256: strings.TrimPrefix(i.Digest, "sha256:"), Role: sbom.Data, Container: true,
+			Name: i.Name, SHA256: strings.TrimPrefix(i.Digest, "sha256:"), Role: sbom.Data, Container: true,
 		})
 	}
 	return m.program(program)
