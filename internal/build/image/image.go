@@ -619,6 +619,10 @@ func (b *Builder) fields(ctx context.Context, a apps.App) (string, error) {
 			return "", err
 		}
 	}
+	file := b.root(a, fieldsFile)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", err
+	}
 	tar, err := b.flat(ctx, a)
 	if err != nil {
 		return "", err
@@ -627,15 +631,11 @@ func (b *Builder) fields(ctx context.Context, a apps.App) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file := b.root(a, fieldsFile)
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return "", err
-	}
 	return file, atomicfile.File(file, text, 0o644)
 }
 
-// flattened are directories with the name of an image's digest, each with the path of its files in the store.
-const flattened = "images"
+// flattened is the memo of an application with the archive that was made of its container image.
+const flattened = "flattened"
 
 // mostOfImage is what the files of a container image may have, in bytes.
 const mostOfImage = 8 << 30
@@ -645,7 +645,7 @@ func (b *Builder) flat(ctx context.Context, a apps.App) (path string, err error)
 	if a.Image == nil {
 		return "", nil
 	}
-	memo := filepath.Join(b.Cache, flattened, strings.TrimPrefix(a.Image.Digest, "sha256:"))
+	memo := b.memo(a, flattened)
 	if path := recall(memo, a.Image.Digest); path != "" {
 		if missing, err := b.store.Invalid(ctx, []string{path}); len(missing) == 0 || err != nil {
 			return path, err
@@ -666,9 +666,6 @@ func (b *Builder) flat(ctx context.Context, a apps.App) (path string, err error)
 	}
 	added, err := b.store.AddFixed(ctx, false, []string{f.Name()})
 	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(filepath.Dir(memo), 0o755); err != nil {
 		return "", err
 	}
 	remember(memo, a.Image.Digest, added[0])

@@ -11,6 +11,11 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
 	"ukl/internal/app/apps"
 	"ukl/internal/app/manifest"
 	"ukl/internal/host/nix"
@@ -20,14 +25,15 @@ import (
 
 // fake is a store in a directory, whose builds are instantaneous.
 type fake struct {
-	t     *testing.T
-	dir   string
-	calls []string
-	plan  []string
-	build error
-	check error
-	args  map[string]string // of the last image
-	named bool              // each derivation has an output of its own
+	addable string // what may be added to the store; "" is nothing
+	t       *testing.T
+	dir     string
+	calls   []string
+	plan    []string
+	build   error
+	check   error
+	args    map[string]string // of the last image
+	named   bool              // each derivation has an output of its own
 }
 
 func (f *fake) call(s string) { f.calls = append(f.calls, s) }
@@ -38,8 +44,12 @@ func (f *fake) Invalid(context.Context, []string) ([]string, error) {
 }
 
 func (f *fake) AddFixed(context.Context, bool, []string) ([]string, error) {
-	f.t.Error("something was added to the store")
-	return nil, nil
+	if f.addable == "" {
+		f.t.Error("something was added to the store")
+		return nil, nil
+	}
+	f.call("add")
+	return []string{f.addable}, nil
 }
 
 func (f *fake) Instantiate(_ context.Context, r nix.Request) (string, error) {
@@ -330,6 +340,38 @@ func TestForget(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(b.Cache, stages)); err == nil {
 		t.Error("the shared stages still have roots")
+	}
+}
+
+// A container image is flattened once, and forgotten with its application.
+func TestForgetContained(t *testing.T) {
+	b, f, _ := setup(t)
+	f.addable = "/nix/store/0-image.tar"
+	dir := filepath.Join(t.TempDir(), "server")
+	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+		OS: "linux", Architecture: "amd64", Config: v1.Config{Entrypoint: []string{"/server"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image})
+	if _, err := layout.Write(dir, index); err != nil {
+		t.Fatal(err)
+	}
+	app := find(t, "oci:"+dir)
+	for range 2 {
+		if err := b.open(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.fields(context.Background(), app); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(strings.Join(f.calls, " "), "add"); n != 1 {
+		t.Errorf("the image was added %d times: %q", n, f.calls)
+	}
+	if got, err := b.Forget(true, false); err != nil || strings.Join(got, " ") != "server" {
+		t.Errorf("Forget = %q, %v", got, err)
 	}
 }
 
