@@ -58,8 +58,9 @@ func (o *Options) FindUser(spec string, packed func(path string) ([]byte, error)
 func (o *Options) accounts(name string, packed func(path string) ([]byte, error)) ([]byte, error) {
 	places := o.HostFiles(name)
 	for _, v := range o.Machine.Volumes {
-		if v.IsRoot() && v.FileSystem == "" {
-			places = append(places, HostFile{v.Host, name[1:]})
+		if v.IsRoot() && v.FileSystem == "" { // what was copied is above it
+			below := HostFile{v.Host, name[1:]}
+			places = append(slices.DeleteFunc(places, func(h HostFile) bool { return h == below }), below)
 		}
 	}
 	for _, p := range places {

@@ -50,6 +50,11 @@ func TestFindUser(t *testing.T) {
 			Options{Machine: qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/"}}}},
 			nil, &User{99, 99, nil, "/"},
 		},
+		{
+			"files go before a volume at /", "ada",
+			Options{Files: files, Machine: qemu.Machine{Volumes: []qemu.Volume{{Host: dir, Guest: "/", ReadOnly: true}}}},
+			nil, &User{12, 34, []int{3, 4}, "/home/ada"},
+		},
 		{"nobody", "ada", Options{}, nil, nil},
 		{"no group", "ada:none", Options{Files: files}, nil, nil},
 		{"too large", "4294967295", Options{}, nil, nil},
